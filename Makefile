@@ -1,0 +1,58 @@
+# The whole of Hourbook from one place. `make start` and `make test` need nothing but
+# git, make, a C compiler, python3 with venv, and its headers; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h)
+ARGS ?=
+
+.PHONY: help start test lint check bench sanitize format clean
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+start: $(VENV)/.installed  ## Run the supervised tree in the foreground (Ctrl-C stops it).
+	@$(BIN)/supervisor start $(ARGS)
+
+test: $(VENV)/.test  ## Run every test.
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint  ## ruff and mypy.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: lint test  ## lint, then test.
+
+format: $(VENV)/.lint  ## Let ruff write the layout.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.test  ## Measure, as ratios against named peers in the same run.
+	@$(BIN)/python -m bench $(ARGS)
+
+sanitize: $(VENV)/.test  ## Build the C core with ASan and UBSan and run its tests under them.
+	@sh shm/sanitize.sh $(BIN)/python
+
+clean:  ## Remove what was built.
+	rm -rf $(VENV) build *.egg-info shm/*.so
+
+$(VENV)/.ready:
+	@sh deploy/preflight.sh $(PYTHON)
+	@echo "creating $(VENV) (first run only)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.ready $(SOURCES)
+	@echo "installing hourbook into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet --group lint
+	@touch $@

@@ -1,0 +1,1 @@
+"""The actor processes: one file each, and the loop that they share."""

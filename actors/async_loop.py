@@ -1,0 +1,199 @@
+"""The loop of an asynchronous actor: the same mailbox and beats as tasks of one asyncio loop.
+
+For actors that are built on an asyncio library. The decisions (mailbox, guard, link) are the very
+ones of ``actors.loop``; only the waiting differs.
+"""
+
+import asyncio
+import logging
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+import zmq
+import zmq.asyncio
+
+from actors import guard, sockets
+from actors.base import BaseActor, ConfigT, configure_logging, decode_config, home_of
+from actors.contract import ActorContext, Behaviour, Reporter, Request
+from actors.link import BEAT_PERIOD_S, Link
+from actors.loop import reload_error
+from actors.mailbox import Mailbox
+from hourbook.home import Home
+from hourbook.timebase import SystemTimebase, Timebase
+from protocols import control, errors
+
+__all__ = ["AsyncActor", "AsyncLoop"]
+
+_log = logging.getLogger(__name__)
+
+
+class AsyncBehaviour(Behaviour, Protocol):
+    """An actor with work of its own beside its mailbox."""
+
+    async def serve(self) -> None:
+        """Work until cancelled; returning or raising early ends the incarnation."""
+
+
+class AsyncLoop:
+    """Runs one incarnation of one asynchronous actor."""
+
+    def __init__(self, context: ActorContext, home: Home, timebase: Timebase) -> None:
+        self._context = context
+        self._home = home
+        self._timebase = timebase
+        self._counters: Counter[str] = Counter()
+        self._link = Link(context.name, context.incarnation)
+
+    def degrade(self, reason: str) -> None:
+        """Run on without something."""
+        if reason != self._link.degraded:
+            _log.warning("degraded: %s", reason)
+            self._link.degraded = reason
+
+    def recover(self, endpoints: Mapping[str, str] | None = None) -> None:
+        """Say that all is well again."""
+        if endpoints is not None:
+            self._link.endpoints = dict(endpoints)
+        if self._link.degraded:
+            _log.info("recovered")
+            self._link.degraded = ""
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to a counter of the beat."""
+        self._counters[name] += number
+
+    async def run(self, actor: AsyncBehaviour) -> int:
+        """Run `actor` from init to stop; return the exit code of its process."""
+        stopped = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+        context = zmq.asyncio.Context()
+        supervisor, router = context.socket(zmq.DEALER), context.socket(zmq.ROUTER)
+        try:
+            sockets.connect_supervisor(supervisor, self._home, self._context.name)
+            await supervisor.send(self._link.hello())
+            result = guard.answer_init(self._context.name, self._context.incarnation, actor.init)
+            if result.status in ("error", "ignore"):
+                await supervisor.send(self._link.init(result))
+                return 1 if result.status == "error" else 0
+            mailbox = self._open_mailbox(actor, router)
+            await supervisor.send(self._link.init(result))
+            await self._work(actor, mailbox, supervisor, router, stopped)
+            actor.stop()
+        finally:
+            supervisor.close()
+            router.close()
+            context.term()
+        return 0
+
+    def _open_mailbox(self, actor: AsyncBehaviour, router: zmq.asyncio.Socket) -> Mailbox:
+        name, incarnation = self._context.name, self._context.incarnation
+        mailbox = Mailbox(name, incarnation, actor.handlers(), actor.frame_bytes_max)
+        sockets.bind_mailbox(router, self._home, name)
+        return mailbox
+
+    async def _work(
+        self,
+        actor: AsyncBehaviour,
+        mailbox: Mailbox,
+        supervisor: zmq.asyncio.Socket,
+        router: zmq.asyncio.Socket,
+        stopped: asyncio.Event,
+    ) -> None:
+        """Run everything at once until the stop; the first task that fails ends all."""
+        tasks = [
+            asyncio.ensure_future(work)
+            for work in (
+                actor.serve(),
+                self._beat(actor, mailbox, supervisor),
+                self._hear_supervisor(actor, supervisor, stopped),
+                self._hear_mailbox(actor, mailbox, router),
+                stopped.wait(),
+            )
+        ]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in pending:
+            with suppress(asyncio.CancelledError):
+                await task
+        for task in done:
+            task.result()
+
+    async def _beat(
+        self, actor: AsyncBehaviour, mailbox: Mailbox, supervisor: zmq.asyncio.Socket
+    ) -> None:
+        while True:
+            counters = {name: float(number) for name, number in self._counters.items()}
+            snapshot = counters | mailbox.snapshot() | actor.snapshot()
+            await supervisor.send(self._link.beat(snapshot))
+            await asyncio.sleep(BEAT_PERIOD_S)
+
+    async def _hear_supervisor(
+        self, actor: AsyncBehaviour, supervisor: zmq.asyncio.Socket, stopped: asyncio.Event
+    ) -> None:
+        while True:
+            match self._link.understand(await supervisor.recv()):
+                case (_, control.Stop()):
+                    stopped.set()
+                case (envelope, control.Reload(config)):
+                    error = reload_error(actor, config)
+                    await supervisor.send(self._link.reloaded(envelope.id, error))
+
+    async def _hear_mailbox(
+        self, actor: AsyncBehaviour, mailbox: Mailbox, router: zmq.asyncio.Socket
+    ) -> None:
+        while True:
+            peer, *_, frame = await router.recv_multipart()
+
+            def answer(request: Request[Any], body: object) -> None:
+                reply = mailbox.answer(request, body)
+                self._send_soon(router, request.peer, reply)
+
+            try:
+                request = mailbox.open(peer, frame, self._timebase.mono_ns(), answer)
+            except errors.HourbookError as error:
+                self._send_soon(router, peer, mailbox.refusal(frame, error))
+                continue
+            body = guard.serve(mailbox, request, frame, self._home, self._timebase.wall_ns())
+            if body is not None:
+                answer(request, body)
+            actor.after_drain()
+
+    def _send_soon(self, router: zmq.asyncio.Socket, peer: bytes, frame: bytes) -> None:
+        future = asyncio.ensure_future(router.send_multipart((peer, frame), zmq.NOBLOCK))
+        future.add_done_callback(self._count_dropped)
+
+    def _count_dropped(self, future: "asyncio.Future[Any]") -> None:
+        if not future.cancelled() and future.exception() is not None:
+            self._counters["replies_dropped_total"] += 1
+
+
+class AsyncActor(BaseActor[ConfigT]):
+    """The base of an actor that lives on asyncio; the loop is its ``reporter``."""
+
+    def __init__(
+        self,
+        config: ConfigT,
+        context: ActorContext,
+        home: Home,
+        timebase: Timebase,
+        reporter: Reporter,
+    ) -> None:
+        super().__init__(config, context, home, timebase)
+        self.reporter = reporter
+
+    @classmethod
+    def main(cls, context: ActorContext) -> int:
+        """Live one incarnation; return the exit code of the process."""
+        configure_logging(context.log_level)
+        home, timebase = home_of(context), SystemTimebase()
+        loop = AsyncLoop(context, home, timebase)
+        config = decode_config(cls.config_type, context.config)
+        return asyncio.run(loop.run(cls(config, context, home, timebase, loop)))
+
+    async def serve(self) -> None:
+        """Work until cancelled."""
+        await asyncio.Event().wait()

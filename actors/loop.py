@@ -1,0 +1,253 @@
+"""The loop of a synchronous actor: one poller over its mailbox, its supervisor, its fds and timers.
+
+Everything an actor does happens here, one thing at a time, and the beat is one of those things: an
+actor that hangs stops beating, however alive its I/O thread may be. The only waiting is in
+``poll``; its time-out is whole milliseconds on purpose (a fractional one makes pyzmq spin).
+"""
+
+import logging
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import zmq
+
+from actors import guard, sockets
+from actors.contract import ActorContext, Behaviour, OnReply, Request
+from actors.link import BEAT_PERIOD_S, Link
+from actors.mailbox import Mailbox
+from actors.peers import Peers
+from actors.timers import Timer, Timers
+from hourbook.home import Home
+from hourbook.timebase import Timebase
+from protocols import control, errors
+
+__all__ = ["Loop", "reload_error"]
+
+_MS_NS: Final = 1_000_000
+_S_NS: Final = 1_000_000_000
+_POLL_MS_MAX: Final = 60_000
+
+_log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Runs one incarnation of one actor; the `Reactor` that the actor is given."""
+
+    def __init__(self, context: ActorContext, home: Home, timebase: Timebase) -> None:
+        self._context = context
+        self._home = home
+        self._timebase = timebase
+        self._timers = Timers()
+        self._counters: Counter[str] = Counter()
+        self._link = Link(context.name, context.incarnation)
+        self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._router = self._zmq.socket(zmq.ROUTER)
+        self._supervisor = self._zmq.socket(zmq.DEALER)
+        self._poller = zmq.Poller()
+        self._callbacks: dict[Any, Callable[[], None]] = {}
+        self._peers = Peers(
+            self._zmq, home, context.name, context.incarnation, self._timers, self.watch
+        )
+        self._stop_reason: str | None = None
+
+    # -- what the actor may ask for (see contract.Reactor) ---------------------------------------
+
+    def watch(self, source: int | zmq.Socket[bytes], callback: Callable[[], None]) -> None:
+        """Call back whenever `source` can be read."""
+        self._callbacks[source] = callback
+        self._poller.register(source, zmq.POLLIN)
+
+    def unwatch(self, source: int | zmq.Socket[bytes]) -> None:
+        """Stop watching `source`."""
+        del self._callbacks[source]
+        self._poller.unregister(source)
+
+    def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
+        """Call back every `period_s`."""
+        period_ns = round(period_s * _S_NS)
+        return self._timers.add(self._timebase.mono_ns() + period_ns, callback, period_ns)
+
+    def after(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Call back once after `delay_s`."""
+        return self._timers.add(self._timebase.mono_ns() + round(delay_s * _S_NS), callback)
+
+    def tell(self, peer: str, kind: str, body: msgspec.Struct) -> bool:
+        """Send to another actor without waiting for an answer."""
+        return self._peers.tell(peer, kind, body)
+
+    def ask(
+        self, peer: str, kind: str, body: msgspec.Struct, on_reply: OnReply, timeout_s: float
+    ) -> None:
+        """Send to another actor and call back with its answer."""
+        deadline_ns = self._timebase.mono_ns() + round(timeout_s * _S_NS)
+        self._peers.ask(peer, kind, body, on_reply, deadline_ns)
+
+    def degrade(self, reason: str) -> None:
+        """Run on without something."""
+        if reason != self._link.degraded:
+            _log.warning("degraded: %s", reason)
+            self._link.degraded = reason
+
+    def recover(self, endpoints: Mapping[str, str] | None = None) -> None:
+        """Say that all is well again."""
+        if endpoints is not None:
+            self._link.endpoints = dict(endpoints)
+        if self._link.degraded:
+            _log.info("recovered")
+            self._link.degraded = ""
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to a counter of the beat."""
+        self._counters[name] += number
+
+    # -- one life --------------------------------------------------------------------------------
+
+    def run(self, actor: Behaviour) -> int:
+        """Run `actor` from init to stop; return the exit code of its process."""
+        self._catch_sigterm()
+        sockets.connect_supervisor(self._supervisor, self._home, self._context.name)
+        self._supervisor.send(self._link.hello(), zmq.NOBLOCK)
+        result = guard.answer_init(self._context.name, self._context.incarnation, actor.init)
+        try:
+            if result.status in ("error", "ignore"):
+                self._supervisor.send(self._link.init(result), zmq.NOBLOCK)
+                return 1 if result.status == "error" else 0
+            mailbox = self._open_mailbox(actor)
+            self._supervisor.send(self._link.init(result), zmq.NOBLOCK)
+            self._beat(actor, mailbox)
+            self.every(BEAT_PERIOD_S, lambda: self._beat(actor, mailbox))
+            self._turn()
+            actor.stop()
+        finally:
+            self._close()
+        return 0
+
+    def _turn(self) -> None:
+        while self._stop_reason is None:
+            for source, _ in self._poller.poll(self._poll_ms()):
+                callback = self._callbacks.get(source)
+                if callback is not None:
+                    callback()
+            self._timers.fire(self._timebase.mono_ns())
+
+    def _poll_ms(self) -> int:
+        due_ns = self._timers.next_due_ns()
+        if due_ns is None:
+            return _POLL_MS_MAX
+        wait_ns = due_ns - self._timebase.mono_ns()
+        return max(0, min(_POLL_MS_MAX, -(-wait_ns // _MS_NS)))
+
+    def _close(self) -> None:
+        self._peers.close()
+        self._router.close()
+        self._supervisor.close()
+        self._zmq.term()
+
+    # -- supervisor ------------------------------------------------------------------------------
+
+    def _catch_sigterm(self) -> None:
+        """Turn SIGTERM into an orderly stop, through the poller, between two callbacks."""
+        read_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        self.watch(read_fd, lambda: self._on_signal(read_fd))
+
+    def _on_signal(self, read_fd: int) -> None:
+        if signal.SIGTERM in os.read(read_fd, 64):
+            self._stop_reason = "SIGTERM"
+
+    def _beat(self, actor: Behaviour, mailbox: Mailbox) -> None:
+        counters = {name: float(number) for name, number in self._counters.items()}
+        snapshot = counters | self._peers.snapshot() | mailbox.snapshot() | actor.snapshot()
+        try:
+            self._supervisor.send(self._link.beat(snapshot), zmq.NOBLOCK)
+        except zmq.Again:
+            self._counters["beats_dropped_total"] += 1
+
+    def _hear_supervisor(self, actor: Behaviour) -> None:
+        while True:
+            try:
+                frame = self._supervisor.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            match self._link.understand(frame):
+                case (_, control.Stop(reason)):
+                    self._stop_reason = reason or "asked"
+                case (envelope, control.Reload(config)):
+                    error = reload_error(actor, config)
+                    self._supervisor.send(self._link.reloaded(envelope.id, error), zmq.NOBLOCK)
+
+    # -- mailbox ---------------------------------------------------------------------------------
+
+    def _open_mailbox(self, actor: Behaviour) -> Mailbox:
+        """Bind last: a client that reaches the mailbox finds an actor that is ready to serve."""
+        mailbox = Mailbox(
+            self._context.name,
+            self._context.incarnation,
+            actor.handlers(),
+            actor.frame_bytes_max,
+        )
+        sockets.bind_mailbox(self._router, self._home, self._context.name)
+        self.watch(self._router, lambda: self._drain(actor, mailbox))
+        self.watch(self._supervisor, lambda: self._hear_supervisor(actor))
+        return mailbox
+
+    def _drain(self, actor: Behaviour, mailbox: Mailbox) -> None:
+        """Serve all that waits, up to the actor's limits, then let it finish the group."""
+        count = size = 0
+        now_ns = self._timebase.mono_ns()
+
+        def answer(request: Request[Any], body: object) -> None:
+            self._send(request.peer, mailbox.answer(request, body))
+
+        while count < actor.drain_messages_max and size < actor.drain_bytes_max:
+            try:
+                parts = self._router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            peer, frame = parts[0], parts[-1]
+            count, size = count + 1, size + len(frame)
+            try:
+                if len(parts) != 2:  # noqa: PLR2004 - identity and frame
+                    raise _wrong_frame_count(len(parts) - 1)
+                request = mailbox.open(peer, frame, now_ns, answer)
+            except errors.HourbookError as error:
+                self._log_refusal(frame, error)
+                self._send(peer, mailbox.refusal(frame, error))
+                continue
+            body = guard.serve(mailbox, request, frame, self._home, self._timebase.wall_ns())
+            if body is not None:
+                answer(request, body)
+            if actor.is_full():
+                break
+        actor.after_drain()
+
+    def _send(self, peer: bytes, frame: bytes) -> None:
+        try:
+            self._router.send_multipart((peer, frame), zmq.NOBLOCK)
+        except zmq.ZMQError:  # the peer is gone, or reads nothing: its problem, counted
+            self._counters["replies_dropped_total"] += 1
+
+    def _log_refusal(self, frame: bytes, error: errors.HourbookError) -> None:
+        if isinstance(error, errors.CallerError) and not isinstance(error, errors.UnknownKind):
+            _log.warning("refused: %s; first bytes %s", error, frame[:64].hex())
+
+
+def reload_error(actor: Behaviour, config: dict[str, Any]) -> errors.HourbookError | None:
+    """Apply a changed configuration; return why it needs a restart, None when it is in force."""
+    try:
+        if actor.reload(config):
+            return None
+    except errors.HourbookError as error:
+        return error
+    return errors.ConfigError("Expected a change that applies in place: restart needed")
+
+
+def _wrong_frame_count(count: int) -> errors.BadRequest:
+    return errors.BadRequest(
+        f"Expected one frame, got {count} (use DEALER, no delimiter)", field="frame"
+    )

@@ -1,0 +1,1 @@
+"""One clock and one book for every agent on the machine: what agents import."""

@@ -1,0 +1,1 @@
+"""What travels between processes and what is kept: pure, without sockets, files or clocks."""

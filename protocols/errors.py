@@ -1,0 +1,243 @@
+"""Every error a user can meet, by who must act.
+
+The tree under :class:`HourbookError` has four branches: the *caller* passed something wrong, the
+*operator* must change the machine or the config, the *world* did not answer, or *we* are wrong.
+Each class carries a ``code``: the word that travels in an error reply, so that a client of any
+language can tell them apart, and from which :func:`from_code` builds the class again.
+
+Messages read ``Expected `stratum` in 1..15, got 0, from 192.0.2.1``: expected, got, where.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "ActorUnreachable",
+    "AlreadyRunning",
+    "BadRequest",
+    "BookClosed",
+    "BookCorrupt",
+    "CallerError",
+    "ClockUnavailable",
+    "ConfigError",
+    "DeadlineExceeded",
+    "DiskFull",
+    "FrameTooDeep",
+    "FrameTooLarge",
+    "HomeUnusable",
+    "HourbookError",
+    "InternalError",
+    "LimitExceeded",
+    "NameTaken",
+    "NonceExpired",
+    "OperatorError",
+    "OutcomeUnknown",
+    "SourceUnreachable",
+    "SupervisorUnreachable",
+    "UnknownKind",
+    "UnsupportedVersion",
+    "UsedAfterFork",
+    "WaitTimeout",
+    "WorldError",
+    "from_code",
+]
+
+_BY_CODE: dict[str, type["HourbookError"]] = {}
+
+
+class HourbookError(Exception):
+    """Root of every error that Hourbook raises on purpose.
+
+    Args:
+        message: expected, got, where, in one line.
+        field: the path of the offending field, or "" where none is to blame.
+        value: what was got, shortened and made printable.
+        hint: the command or change that mends it, or "".
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, field: str = "", value: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.value = value
+        self.hint = hint
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _BY_CODE.setdefault(cls.code, cls)
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class CallerError(HourbookError):
+    """The caller passed something wrong; the same call will fail again."""
+
+    code = "caller_error"
+
+
+class OperatorError(HourbookError):
+    """The machine or the configuration must be changed."""
+
+    code = "operator_error"
+
+
+class WorldError(HourbookError):
+    """Something outside did not answer; trying again may help."""
+
+    code = "world_error"
+
+
+class InternalError(HourbookError, RuntimeError):
+    """We are wrong. Please report it."""
+
+    code = "internal_error"
+
+
+# -- caller -------------------------------------------------------------------------------------
+
+
+class BadRequest(CallerError, ValueError):
+    """A field is missing, has the wrong type, or is out of its range."""
+
+    code = "bad_request"
+
+
+class LimitExceeded(CallerError, ValueError):
+    """Larger, longer or more than a named limit allows."""
+
+    code = "limit_exceeded"
+
+
+class FrameTooLarge(LimitExceeded):
+    """A message is larger than its mailbox accepts."""
+
+    code = "frame_too_large"
+
+
+class FrameTooDeep(LimitExceeded):
+    """A message nests maps and arrays deeper than the limit, or holds too many values."""
+
+    code = "frame_too_deep"
+
+
+class UnknownKind(CallerError, LookupError):
+    """The mailbox knows no message of this kind."""
+
+    code = "unknown_kind"
+
+
+class DeadlineExceeded(CallerError, TimeoutError):
+    """The message reached its actor after its own deadline; nothing was done."""
+
+    code = "deadline_exceeded"
+
+
+class NonceExpired(CallerError, ValueError):
+    """A resend came later than the window in which its first attempt is remembered."""
+
+    code = "nonce_expired"
+
+
+class NameTaken(CallerError, ValueError):
+    """A living process already holds this instance name."""
+
+    code = "name_taken"
+
+
+class BookClosed(CallerError, ValueError):
+    """The book was closed and then used."""
+
+    code = "book_closed"
+
+
+class UsedAfterFork(CallerError, RuntimeError):
+    """An object that owns sockets was inherited through fork; connect again in the child."""
+
+    code = "used_after_fork"
+
+
+# -- operator -----------------------------------------------------------------------------------
+
+
+class ConfigError(OperatorError, ValueError):
+    """The configuration is wrong; one line for each mistake."""
+
+    code = "config_error"
+
+
+class HomeUnusable(OperatorError, PermissionError):
+    """The home or the run directory cannot be used as it is."""
+
+    code = "home_unusable"
+
+
+class AlreadyRunning(OperatorError, RuntimeError):
+    """Another supervisor holds this home."""
+
+    code = "already_running"
+
+
+class UnsupportedVersion(OperatorError, ValueError):
+    """A message, a segment or a database of a version that this program does not speak."""
+
+    code = "unsupported_version"
+
+
+class BookCorrupt(OperatorError, ValueError):
+    """The book does not verify; it is readable, and not written to."""
+
+    code = "book_corrupt"
+
+
+class DiskFull(OperatorError, OSError):
+    """No room for the write; nothing of it was kept, later ones work once there is room."""
+
+    code = "disk_full"
+
+
+# -- world --------------------------------------------------------------------------------------
+
+
+class ClockUnavailable(WorldError, ConnectionError):
+    """There is no segment to read the time from."""
+
+    code = "clock_unavailable"
+
+
+class SupervisorUnreachable(WorldError, ConnectionError):
+    """The supervisor does not answer on its control socket."""
+
+    code = "supervisor_unreachable"
+
+
+class ActorUnreachable(WorldError, ConnectionError):
+    """An actor's mailbox does not answer, and nothing was asked of it that could change state."""
+
+    code = "actor_unreachable"
+
+
+class SourceUnreachable(WorldError, ConnectionError):
+    """A time source does not answer, or what it answered was refused."""
+
+    code = "source_unreachable"
+
+
+class OutcomeUnknown(WorldError, TimeoutError):
+    """No answer in time: the write may or may not have happened. Never a false "failed"."""
+
+    code = "outcome_unknown"
+
+
+class WaitTimeout(WorldError, TimeoutError):
+    """What was waited for did not happen in time."""
+
+    code = "wait_timeout"
+
+
+def from_code(
+    code: str, message: str, *, field: str = "", value: str = "", hint: str = ""
+) -> HourbookError:
+    """Build the error that an error reply names; an unknown code becomes the root class."""
+    return _BY_CODE.get(code, HourbookError)(message, field=field, value=value, hint=hint)
