@@ -9,18 +9,12 @@ from typing import Final
 
 from protocols import errors
 
-__all__ = ["RETRY_S", "AddressUnusable", "bind_listener", "endpoint_url", "split_listen"]
+__all__ = ["RETRY_S", "bind_listener", "endpoint_url", "split_listen"]
 
 RETRY_S: Final = 5.0
 """How often an address that could not be bound is tried again."""
 PORT_MAX: Final = 65_535
 _BACKLOG: Final = 128
-
-
-class AddressUnusable(errors.OperatorError, OSError):
-    """The address to listen at cannot be bound."""
-
-    code = "address_unusable"
 
 
 def split_listen(listen: str) -> tuple[str, int]:
@@ -71,8 +65,8 @@ def endpoint_url(listener: socket.socket, path: str) -> str:
     return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 
 
-def _unusable(listen: str, reason: str) -> AddressUnusable:
-    return AddressUnusable(
+def _unusable(listen: str, reason: str) -> errors.AddressUnusable:
+    return errors.AddressUnusable(
         f"Expected to listen at {listen}, got: {reason}",
         field="listen",
         value=listen,

@@ -20,6 +20,8 @@ __all__ = ["RUNNING_STATES", "families_of", "split_key"]
 PREFIX: Final = "hourbook_"
 RUNNING_STATES: Final = frozenset({"READY", "DEGRADED"})
 """States in which an actor does its work."""
+_RESERVED: Final = ("actor_", "supervisor_", "build_", "refused_keys")
+"""Beginnings of names that are ours: the rows above would collide with such a key."""
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\.)*)"(?:,|$)', re.ASCII)
 
@@ -173,7 +175,7 @@ def _snapshot_families(snapshots: Mapping[str, control.Snapshot]) -> Iterator[Me
 def _family_of(key: str, families: dict[str, Metric]) -> Metric | None:
     """Return the family of a key, made on first sight; None when it cannot have one."""
     split = split_key(key)
-    if split is None:
+    if split is None or key.startswith(_RESERVED):
         return None
     name = split[0]
     kind = "counter" if name.endswith("_total") else "gauge"

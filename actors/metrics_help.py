@@ -14,6 +14,7 @@ HELP: Final[Mapping[str, str]] = {
     "beats_dropped_total": "Beats that the supervisor did not take in time.",
     "scrapes_total": "Scrapes answered.",
     "scrapes_failed_total": "Scrapes during which the supervisor did not answer.",
-    "scrape_seconds": "Duration of the last scrape.",
+    "scrapes_aborted_total": "Scrapers that hung up before their answer.",
+    "scrapes_refused_total": "Connections refused because too many were open.",
     "mcp_requests_total": "HTTP requests to the MCP endpoint, by status code.",
 }

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 __all__ = [
     "ActorUnreachable",
+    "AddressUnusable",
     "AlreadyRunning",
     "BadRequest",
     "BookClosed",
@@ -171,6 +172,12 @@ class HomeUnusable(OperatorError, PermissionError):
     """The home or the run directory cannot be used as it is."""
 
     code = "home_unusable"
+
+
+class AddressUnusable(OperatorError, OSError):
+    """The address to listen at cannot be bound."""
+
+    code = "address_unusable"
 
 
 class AlreadyRunning(OperatorError, RuntimeError):
