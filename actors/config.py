@@ -21,6 +21,9 @@ __all__ = [
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Listen = Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}$")]
+Server = Annotated[
+    str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?$", max_length=260)
+]
 
 
 class _Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,11 +31,65 @@ class _Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class NtpSamplerConfig(_Config, frozen=True):
-    """Where time comes from. Extended by its owner."""
+    """Where time comes from."""
+
+    servers: Annotated[tuple[Server, ...], msgspec.Meta(max_length=16)] = (
+        "0.pool.ntp.org",
+        "1.pool.ntp.org",
+        "2.pool.ntp.org",
+        "3.pool.ntp.org",
+    )
+    """NTP servers, "host" or "host:port" (0..16 of them). Leap-smearing ones only by themselves."""
+    local_daemon: bool = True
+    """Ask 127.0.0.1:123 too; a machine's own chronyd or ntpd counts as a source if it answers."""
+    poll_min_s: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    """Shortest poll (seconds, 1..256). Below 16 only servers on the loopback are polled faster."""
+    poll_max_s: Annotated[int, msgspec.Meta(ge=1, le=256)] = 256
+    """Longest poll, reached when all is calm (seconds, poll_min_s..256)."""
+    burst_count: Annotated[int, msgspec.Meta(ge=1, le=8)] = 4
+    """Requests in quick succession at the start (count, 1..8)."""
+    burst_interval_s: Annotated[float, msgspec.Meta(ge=0.05, le=16)] = 2.0
+    """Between them (seconds, 0.05..16). Below 2 only for servers on the loopback."""
+    timeout_s: Annotated[float, msgspec.Meta(ge=0.05, le=10)] = 2.0
+    """How long a reply is waited for (seconds, 0.05..10)."""
+    kernel_fallback: bool = True
+    """Use the kernel's own view of its clock as long as no server has ever answered."""
+    kernel_after_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.7
+    """How long servers have before the kernel is asked (seconds, 0..60)."""
+    kernel_floor_s: Annotated[float, msgspec.Meta(ge=0, le=16)] = 0.1
+    """Added to the error that the kernel admits; some daemons set that to 0 (seconds, 0..16)."""
+    assume_realtime_error_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    """Assert that this machine's clock is never wrong by more (seconds); 0 asserts nothing."""
+
+    def __post_init__(self) -> None:
+        """Check what one field alone does not show."""
+        if self.poll_min_s > self.poll_max_s:
+            raise ValueError(f"poll_min_s must be <= poll_max_s, {self.poll_max_s}")
+        if len(set(self.servers)) < len(self.servers):
+            raise ValueError("servers must not name the same one twice")
 
 
 class ClockModelConfig(_Config, frozen=True):
-    """How samples become an estimate. Extended by its owner."""
+    """How samples become an estimate."""
+
+    max_drift_ppb: Annotated[int, msgspec.Meta(ge=1_000, le=500_000)] = 50_000
+    """How far the oscillator may stray from its measured rate (ppb, 1000..500000): the premise of
+    every interval."""
+    max_drift_unproven_ppb: Annotated[int, msgspec.Meta(ge=1_000, le=1_000_000)] = 500_000
+    """How far it may stray from its nominal rate before one was measured (ppb, max_drift_ppb..)."""
+    step_threshold_s: Annotated[float, msgspec.Meta(ge=0.001, le=3600)] = 0.128
+    """A correction beyond this begins a new epoch; a smaller one is slewed (seconds)."""
+    void_after_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 1000
+    """UNKNOWN without an accepted sample for so long (seconds, 60..86400)."""
+    save_interval_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 60.0
+    """How often the drift file is written (seconds, 1..86400)."""
+
+    def __post_init__(self) -> None:
+        """Check what one field alone does not show."""
+        if self.max_drift_ppb > self.max_drift_unproven_ppb:
+            raise ValueError(
+                f"max_drift_ppb must be <= max_drift_unproven_ppb, {self.max_drift_unproven_ppb}"
+            )
 
 
 class ShmPublisherConfig(_Config, frozen=True):
