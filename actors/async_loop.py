@@ -84,7 +84,7 @@ class AsyncLoop:
             actor.stop()
         finally:
             supervisor.close()
-            router.close()
+            sockets.unbind_mailbox(router, self._home, self._context.name)
             context.term()
         return 0
 

@@ -143,7 +143,7 @@ class Loop:
 
     def _close(self) -> None:
         self._peers.close()
-        self._router.close()
+        sockets.unbind_mailbox(self._router, self._home, self._context.name)
         self._supervisor.close()
         self._zmq.term()
 

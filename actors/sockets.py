@@ -1,6 +1,7 @@
 """How the sockets of an actor are made: limits, options, and a mailbox nobody else can open."""
 
 import os
+from contextlib import suppress
 from typing import Any, Final
 
 import zmq
@@ -9,7 +10,7 @@ from hourbook.home import SOCKET_PATH_BYTES_MAX, Home
 from protocols import errors, wire
 from protocols.control import SUPERVISOR_NAME
 
-__all__ = ["bind_mailbox", "connect_supervisor"]
+__all__ = ["bind_mailbox", "connect_supervisor", "unbind_mailbox"]
 
 MAILBOX_QUEUE_MAX: Final = 10_000
 """Messages per client that wait in a mailbox before its sender is slowed down."""
@@ -41,6 +42,16 @@ def bind_mailbox(socket: zmq.Socket[Any], home: Home, name: str) -> None:
         raise errors.HomeUnusable(f"Expected to bind {path}, got: {error.strerror}") from None
     finally:
         os.umask(previous)
+
+
+def unbind_mailbox(socket: zmq.Socket[Any], home: Home, name: str) -> None:
+    """Close a mailbox and remove its path, which libzmq leaves behind.
+
+    Ours to remove: the next incarnation is not born before this one has ended.
+    """
+    socket.close()
+    with suppress(FileNotFoundError):
+        os.unlink(home.mailbox(name))
 
 
 def connect_supervisor(socket: zmq.Socket[Any], home: Home, name: str) -> None:
