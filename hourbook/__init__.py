@@ -1,1 +1,32 @@
-"""One clock and one book for every agent on the machine: what agents import."""
+"""One clock and one book for every agent on the machine: all that an agent needs to import.
+
+Names load when they are first used: who only wants the time pays for no socket library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hourbook.book_face import Book, connect
+    from hourbook.clock_face import Clock, Order, Reading, Status
+    from protocols.entry import Entry
+    from protocols.errors import HourbookError
+
+__all__ = ["Book", "Clock", "Entry", "HourbookError", "Order", "Reading", "Status", "connect"]
+
+_HOMES = {
+    "Book": "hourbook.book_face",
+    "Clock": "hourbook.clock_face",
+    "Entry": "protocols.entry",
+    "HourbookError": "protocols.errors",
+    "Order": "hourbook.clock_face",
+    "Reading": "hourbook.clock_face",
+    "Status": "hourbook.clock_face",
+    "connect": "hourbook.book_face",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

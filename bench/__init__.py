@@ -1,0 +1,1 @@
+"""Figures, always as ratios against a named peer measured in the same run."""
