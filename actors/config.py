@@ -112,6 +112,14 @@ class McpServerConfig(_Config, frozen=True):
 
     listen: Listen = "127.0.0.1:8807"
     """Address and port (port 0: any free one, shown in the status)."""
+    token_file: str = ""
+    """File (mode 0600, at least 16 bytes) with the bearer token that clients must present."""
+    token_env: str = ""
+    """Or the environment variable that holds it. Neither: no token is asked for."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host headers accepted beside 127.0.0.1, localhost and [::1], as ``name:port``."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origin headers of browsers accepted beside the local ones, as ``https://name:port``."""
 
 
 class MetricsConfig(_Config, frozen=True):
