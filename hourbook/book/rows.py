@@ -1,0 +1,61 @@
+"""Rows of the two tables as protocol structs and back: the only place that knows their columns."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from protocols.entry import Commit, Entry
+
+__all__ = [
+    "COMMIT_COLUMNS",
+    "ENTRY_COLUMNS",
+    "INSERT_COMMIT",
+    "INSERT_ENTRY",
+    "commit_from_row",
+    "commit_row",
+    "entry_from_row",
+]
+
+ENTRY_COLUMNS: Final = (
+    "seq, time_ns, bound_ns, hlc, branch, writer, session, nonce, kind, action, entity,"
+    " tags, salt, details, details_hash, parent_hash, hash"
+)
+COMMIT_COLUMNS: Final = (
+    "commit_no, first_seq, last_seq, head_hash, prev_commit, parents, hlc, key, signature"
+)
+INSERT_ENTRY: Final = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES ({'?,' * 16}?)"  # noqa: S608 - constants
+INSERT_COMMIT: Final = f"INSERT INTO signed_commit ({COMMIT_COLUMNS}) VALUES ({'?,' * 8}?)"  # noqa: S608 - constants
+
+_TAGS: Final = 11
+_NO_TAGS: Final = b"\x90"
+_decode_tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_decode_parents = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def entry_from_row(row: Sequence[Any]) -> Entry:
+    """Return the entry of a row in the order of ENTRY_COLUMNS."""
+    tags = row[_TAGS]
+    decoded = () if tags == _NO_TAGS else _decode_tags(tags)
+    return Entry(*row[:_TAGS], decoded, *row[_TAGS + 1 :])
+
+
+def commit_from_row(row: Sequence[Any]) -> Commit:
+    """Return the commit of a row in the order of COMMIT_COLUMNS."""
+    return Commit(*row[:5], _decode_parents(row[5]), *row[6:])
+
+
+def commit_row(commit: Commit) -> tuple[Any, ...]:
+    """Return the row of a commit."""
+    return (
+        commit.commit_no,
+        commit.first_seq,
+        commit.last_seq,
+        commit.head_hash,
+        commit.prev_commit,
+        _encode(commit.parents),
+        commit.hlc,
+        commit.key,
+        commit.signature,
+    )

@@ -1,0 +1,146 @@
+"""The database file: how it is opened, what it must be, and how an older one becomes this one.
+
+Assumes one writing process (journal_writer holds that role); any number of readers. The settings
+are those of ``docs/JOURNAL.md``: WAL, every commit fsynced, deleted content overwritten. Migrations
+go forward only, each in one transaction after a backup; a database of a newer program, or of
+another one, is refused and never touched.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from protocols import errors
+
+__all__ = [
+    "APPLICATION_ID",
+    "BUSY_TIMEOUT_MS",
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "ConnectionFactory",
+    "Migration",
+    "check_identity",
+    "connect_writer",
+    "prepare",
+]
+
+APPLICATION_ID: Final = 0x48424B31
+"""``HBK1`` in the header of the file, so that file(1) and we know a book from another database."""
+BUSY_TIMEOUT_MS: Final = 2000
+PAGE_SIZE: Final = 4096
+WAL_AUTOCHECKPOINT_PAGES: Final = 16_000
+"""62 MiB: the log is moved into the database while idle, and here at the latest."""
+_CACHE_KIB: Final = 16 * 1024
+
+ConnectionFactory = Callable[[Path], sqlite3.Connection]
+"""Opens the file for writing; a parameter, so that tests can put a failing disk under it."""
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """Open the file for writing, creating it when missing, without touching its content."""
+    return sqlite3.connect(path, isolation_level=None, cached_statements=64, timeout=0)
+
+
+def prepare(
+    connection: sqlite3.Connection, path: Path, *, size_max_bytes: int = 0
+) -> None:
+    """Apply the settings, create the tables of a new book, and migrate an older one.
+
+    Args:
+        connection: from a ConnectionFactory.
+        path: of the file, for messages and for the backup before a migration.
+        size_max_bytes: the largest size of the database (bytes; 0 is no limit).
+
+    Raises:
+        UnsupportedVersion: of another program, or of a newer version of this one.
+    """
+    # These three only act while the file is empty, and must come before its first page.
+    connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    version = check_identity(connection, path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
+    if size_max_bytes:
+        connection.execute(f"PRAGMA max_page_count={max(16, size_max_bytes // PAGE_SIZE)}")
+    if version < SCHEMA_VERSION:
+        _migrate(connection, path, version)
+
+
+def check_identity(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the schema version of a book; 0 for an empty file.
+
+    Raises:
+        UnsupportedVersion: not a book, or one of a newer program.
+    """
+    application = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    # A writer that died before its first transaction leaves a file with a header and no table.
+    if application != APPLICATION_ID and (application, version, tables) != (0, 0, 0):
+        raise errors.UnsupportedVersion(
+            f"Expected a book (application_id {APPLICATION_ID:#x}), got another database"
+            f" ({application:#x}), at {path}",
+            field="application_id",
+            value=str(application),
+            hint="move the file away",
+        )
+    if version > SCHEMA_VERSION:
+        raise errors.UnsupportedVersion(
+            f"Expected a book of version {SCHEMA_VERSION} or older, got {version}, at {path}",
+            field="user_version",
+            value=str(version),
+            hint="upgrade hourbook",
+        )
+    return version
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Version 1: an empty file becomes an empty book."""
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    script = resources.files("hourbook.book").joinpath("schema.sql").read_text("utf-8")
+    for statement in _statements(script):
+        connection.execute(statement)
+
+
+MIGRATIONS: Final[Sequence[Migration]] = (_create,)
+"""``MIGRATIONS[n]`` turns version n into n + 1."""
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    if version > 0:
+        backup = path.with_name(f"{path.name}.v{version}")
+        connection.execute("VACUUM INTO ?", (str(backup),))
+    for number in range(version, SCHEMA_VERSION):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            MIGRATIONS[number](connection)
+            connection.execute(f"PRAGMA user_version={number + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script into statements; sqlite3's executescript would commit our transaction."""
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,0 +1,228 @@
+"""What journal_writer and compactor are told, and what they answer.
+
+Kinds: ``book.append`` and ``book.maintain`` to journal_writer, ``compactor.run`` to compactor.
+A request that changes something carries a nonce; sent again with the same nonce it is answered
+again and not done again.
+"""
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from protocols import entry, errors, wire
+
+__all__ = [
+    "NAME_PATTERN",
+    "AckLevel",
+    "Append",
+    "Appended",
+    "EntryAck",
+    "Maintain",
+    "Maintained",
+    "NewEntry",
+    "Run",
+    "RunStarted",
+    "check_append",
+    "check_entry",
+    "check_name",
+]
+
+NAME_PATTERN: Final = r"[a-z0-9._-]{1,64}"
+"""Names of instances and sessions; they appear in paths and tables."""
+_NAME: Final = re.compile(NAME_PATTERN)
+_CHARS_SURELY_SHORT: Final = entry.KEY_BYTES_MAX // 4
+_I64_MAX: Final = (1 << 63) - 1
+
+AckLevel = Literal["durable", "received"]
+"""When to answer: after the fsync, or once the request was checked and queued."""
+MaintainOp = Literal["checkpoint", "vacuum", "distrust"]
+Job = Literal["verify", "backup", "checkpoint"]
+
+
+class NewEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a writer says about one entry; the rest is added when it is sequenced."""
+
+    action: str
+    entity: str
+    details: msgspec.Raw = msgspec.Raw(entry.DETAILS_NONE)
+    tags: tuple[str, ...] = ()
+    kind: str = "log"
+
+
+class Append(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``book.append``: one or more entries, committed together or not at all.
+
+    Attributes:
+        writer: name of the instance (``[a-z0-9._-]{1,64}``).
+        nonce: of the first entry (16 bytes); the n-th has n - 1 added to its counter.
+        entries: 1..4096.
+        ack: when to answer.
+        session: name of a session, or "".
+        branch: 0 is main, the only one so far.
+        hlc: the writer's hybrid logical time, merged into the book's; 0 is none.
+    """
+
+    writer: str
+    nonce: bytes
+    entries: list[NewEntry]
+    ack: AckLevel = "durable"
+    session: str = ""
+    branch: int = 0
+    hlc: Annotated[int, msgspec.Meta(ge=0, le=_I64_MAX)] = 0
+
+
+class EntryAck(msgspec.Struct, frozen=True, array_like=True):
+    """What was added to one entry when it was sequenced: an array in this order."""
+
+    seq: int
+    time_ns: int
+    bound_ns: int
+    hlc: int
+    salt: bytes | None
+    parent_hash: bytes
+    hash: bytes
+
+
+class Appended(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``book.append``: one ack per entry; none at ack level `received`."""
+
+    entries: list[EntryAck] = []
+
+
+class Maintain(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``book.maintain``: work on the database that only its writer may do.
+
+    Attributes:
+        op: `checkpoint` moves the log into the database; `vacuum` returns up to `pages` free pages
+            to the file system; `distrust` ends writing: the book was found corrupt.
+        pages: for `vacuum` (1..100 000; 1000 take about 10 ms).
+        first_bad_seq: for `distrust`, the first entry that does not verify.
+        problem: for `distrust`, what is wrong with it.
+    """
+
+    op: MaintainOp
+    pages: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    first_bad_seq: int = 0
+    problem: str = ""
+
+
+class Maintained(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a maintenance command left behind (bytes, pages)."""
+
+    wal_bytes: int = 0
+    free_pages: int = 0
+
+
+class Run(msgspec.Struct, frozen=True):
+    """``compactor.run``: do a job of the calendar now. The result is in its log and snapshot."""
+
+    job: Job
+
+
+class RunStarted(msgspec.Struct, frozen=True):
+    """Whether the job was queued; False when it already waits or runs."""
+
+    queued: bool
+
+
+def check_append(request: Append) -> None:
+    """Check what the types of an Append cannot say.
+
+    Raises:
+        BadRequest, LimitExceeded: naming the field.
+    """
+    check_name(request.writer, "writer")
+    if request.session:
+        check_name(request.session, "session")
+    if len(request.nonce) != entry.NONCE_SIZE:
+        raise errors.BadRequest(
+            f"Expected a `nonce` of {entry.NONCE_SIZE} bytes, got {len(request.nonce)}",
+            field="nonce",
+        )
+    if request.branch != 0:
+        raise errors.BadRequest(
+            f"Expected `branch` 0, got {request.branch}: there is no such branch",
+            field="branch",
+            value=str(request.branch),
+        )
+    count = len(request.entries)
+    if not 1 <= count <= entry.BATCH_ENTRIES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected 1..{entry.BATCH_ENTRIES_MAX} entries in a batch, got {count}",
+            field="entries",
+            value=str(count),
+        )
+    if entry.nonce_parts(request.nonce)[1] + count - 1 > (1 << 64) - 1:
+        raise errors.BadRequest("Expected a counter below 2^64", field="nonce")
+    for new in request.entries:
+        check_entry(new)
+
+
+def check_entry(new: NewEntry) -> None:
+    """Check the texts, tags and details of one entry.
+
+    Raises:
+        BadRequest: details that readers could not decode.
+        LimitExceeded: a text, the tags or the details are too large.
+    """
+    _check_key(new.action, "action")
+    _check_key(new.entity, "entity")
+    _check_key(new.kind, "kind")
+    if new.tags:
+        if len(new.tags) > entry.TAGS_MAX:
+            raise errors.LimitExceeded(
+                f"Expected at most {entry.TAGS_MAX} tags, got {len(new.tags)}",
+                field="tags",
+                value=str(len(new.tags)),
+            )
+        for tag in new.tags:
+            _check_key(tag, "tags")
+    details = bytes(new.details)
+    if details != entry.DETAILS_NONE:
+        if len(details) > entry.ENTRY_BYTES_MAX:
+            raise errors.LimitExceeded(
+                f"Expected details of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB),"
+                f" got {len(details)}",
+                field="details",
+                value=str(len(details)),
+            )
+        entry.decode_value(details, "details")
+
+
+def check_name(name: object, field: str) -> None:
+    """Check the name of an instance or a session.
+
+    Raises:
+        BadRequest: not ``[a-z0-9._-]{1,64}``.
+    """
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise errors.BadRequest(
+            f"Expected `{field}` to fit {NAME_PATTERN}, got {wire.printable(name)!r}",
+            field=field,
+            value=wire.printable(name),
+        )
+
+
+def _check_key(text: Any, field: str) -> None:  # noqa: ANN401 - also called before types are known
+    """Refuse what is no text, or too long; NUL, newline and emoji are legal, and kept."""
+    if not isinstance(text, str):
+        raise errors.BadRequest(
+            f"Expected `{field}` to be text, got {type(text).__name__}", field=field
+        )
+    if len(text) <= _CHARS_SURELY_SHORT and text.isascii():
+        return
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise errors.BadRequest(
+            f"Expected text that UTF-8 can carry, got a lone surrogate"
+            f" {text[error.start]!a} in {field}",
+            field=field,
+        ) from None
+    if size > entry.KEY_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected `{field}` of at most {entry.KEY_BYTES_MAX} bytes, got {size}",
+            field=field,
+            value=str(size),
+        )
