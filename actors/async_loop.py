@@ -7,8 +7,6 @@ ones of ``actors.loop``; only the waiting differs.
 import asyncio
 import logging
 import signal
-from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -18,7 +16,7 @@ import zmq.asyncio
 from actors import guard, sockets
 from actors.base import BaseActor, ConfigT, configure_logging, decode_config, home_of
 from actors.contract import ActorContext, Behaviour, Reporter, Request
-from actors.link import BEAT_PERIOD_S, Link
+from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.loop import reload_error
 from actors.mailbox import Mailbox
 from hourbook.home import Home
@@ -37,33 +35,14 @@ class AsyncBehaviour(Behaviour, Protocol):
         """Work until cancelled; returning or raising early ends the incarnation."""
 
 
-class AsyncLoop:
+class AsyncLoop(LinkReporter):
     """Runs one incarnation of one asynchronous actor."""
 
     def __init__(self, context: ActorContext, home: Home, timebase: Timebase) -> None:
         self._context = context
         self._home = home
         self._timebase = timebase
-        self._counters: Counter[str] = Counter()
-        self._link = Link(context.name, context.incarnation)
-
-    def degrade(self, reason: str) -> None:
-        """Run on without something."""
-        if reason != self._link.degraded:
-            _log.warning("degraded: %s", reason)
-            self._link.degraded = reason
-
-    def recover(self, endpoints: Mapping[str, str] | None = None) -> None:
-        """Say that all is well again."""
-        if endpoints is not None:
-            self._link.endpoints = dict(endpoints)
-        if self._link.degraded:
-            _log.info("recovered")
-            self._link.degraded = ""
-
-    def count(self, name: str, number: int = 1) -> None:
-        """Add to a counter of the beat."""
-        self._counters[name] += number
+        super().__init__(Link(context.name, context.incarnation))
 
     async def run(self, actor: AsyncBehaviour) -> int:
         """Run `actor` from init to stop; return the exit code of its process."""
@@ -126,8 +105,7 @@ class AsyncLoop:
         self, actor: AsyncBehaviour, mailbox: Mailbox, supervisor: zmq.asyncio.Socket
     ) -> None:
         while True:
-            counters = {name: float(number) for name, number in self._counters.items()}
-            snapshot = counters | mailbox.snapshot() | actor.snapshot()
+            snapshot = self.counters() | mailbox.snapshot() | actor.snapshot()
             await supervisor.send(self._link.beat(snapshot))
             await asyncio.sleep(BEAT_PERIOD_S)
 
@@ -168,7 +146,7 @@ class AsyncLoop:
 
     def _count_dropped(self, future: "asyncio.Future[Any]") -> None:
         if not future.cancelled() and future.exception() is not None:
-            self._counters["replies_dropped_total"] += 1
+            self.count("replies_dropped_total")
 
 
 class AsyncActor(BaseActor[ConfigT]):

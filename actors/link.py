@@ -1,15 +1,21 @@
 """An actor's line to its supervisor: the frames it sends, and what it understands. Pure."""
 
 import itertools
+import logging
 import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from protocols import control, errors, wire
 
-__all__ = ["BEAT_PERIOD_S", "Link"]
+__all__ = ["BEAT_PERIOD_S", "Link", "LinkReporter"]
 
-BEAT_PERIOD_S = 1.0
+BEAT_PERIOD_S: Final = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class Link:
@@ -69,3 +75,33 @@ class Link:
                 body=msgspec.Raw(msgspec.msgpack.encode(body)),
             )
         )
+
+
+class LinkReporter:
+    """The `Reporter` of both loops: what the actor says of itself rides in the link's beats."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._counts: Counter[str] = Counter()
+
+    def degrade(self, reason: str) -> None:
+        """Run on without something; shown in the status until :meth:`recover`."""
+        if reason != self._link.degraded:
+            _log.warning("degraded: %s", reason)
+            self._link.degraded = reason
+
+    def recover(self, endpoints: Mapping[str, str] | None = None) -> None:
+        """Say that all is well again, with new endpoints where there are any."""
+        if endpoints is not None:
+            self._link.endpoints = dict(endpoints)
+        if self._link.degraded:
+            _log.info("recovered from: %s", self._link.degraded)
+            self._link.degraded = ""
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to one of the counters that ride in every beat."""
+        self._counts[name] += number
+
+    def counters(self) -> dict[str, float]:
+        """Return the counters for a beat."""
+        return {name: float(number) for name, number in self._counts.items()}

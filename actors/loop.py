@@ -8,8 +8,7 @@ actor that hangs stops beating, however alive its I/O thread may be. The only wa
 import logging
 import os
 import signal
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +16,7 @@ import zmq
 
 from actors import guard, sockets
 from actors.contract import ActorContext, Behaviour, OnReply, Request
-from actors.link import BEAT_PERIOD_S, Link
+from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.mailbox import Mailbox
 from actors.peers import Peers
 from actors.timers import Timer, Timers
@@ -34,7 +33,7 @@ _POLL_MS_MAX: Final = 60_000
 _log = logging.getLogger(__name__)
 
 
-class Loop:
+class Loop(LinkReporter):
     """Runs one incarnation of one actor; the `Reactor` that the actor is given."""
 
     def __init__(self, context: ActorContext, home: Home, timebase: Timebase) -> None:
@@ -42,8 +41,7 @@ class Loop:
         self._home = home
         self._timebase = timebase
         self._timers = Timers()
-        self._counters: Counter[str] = Counter()
-        self._link = Link(context.name, context.incarnation)
+        super().__init__(Link(context.name, context.incarnation))
         self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._zmq.socket(zmq.ROUTER)
         self._supervisor = self._zmq.socket(zmq.DEALER)
@@ -85,24 +83,6 @@ class Loop:
         """Send to another actor and call back with its answer."""
         deadline_ns = self._timebase.mono_ns() + round(timeout_s * _S_NS)
         self._peers.ask(peer, kind, body, on_reply, deadline_ns)
-
-    def degrade(self, reason: str) -> None:
-        """Run on without something."""
-        if reason != self._link.degraded:
-            _log.warning("degraded: %s", reason)
-            self._link.degraded = reason
-
-    def recover(self, endpoints: Mapping[str, str] | None = None) -> None:
-        """Say that all is well again."""
-        if endpoints is not None:
-            self._link.endpoints = dict(endpoints)
-        if self._link.degraded:
-            _log.info("recovered")
-            self._link.degraded = ""
-
-    def count(self, name: str, number: int = 1) -> None:
-        """Add to a counter of the beat."""
-        self._counters[name] += number
 
     # -- one life --------------------------------------------------------------------------------
 
@@ -161,12 +141,11 @@ class Loop:
             self._stop_reason = "SIGTERM"
 
     def _beat(self, actor: Behaviour, mailbox: Mailbox) -> None:
-        counters = {name: float(number) for name, number in self._counters.items()}
-        snapshot = counters | self._peers.snapshot() | mailbox.snapshot() | actor.snapshot()
+        snapshot = self.counters() | self._peers.snapshot() | mailbox.snapshot() | actor.snapshot()
         try:
             self._supervisor.send(self._link.beat(snapshot), zmq.NOBLOCK)
         except zmq.Again:
-            self._counters["beats_dropped_total"] += 1
+            self.count("beats_dropped_total")
 
     def _hear_supervisor(self, actor: Behaviour) -> None:
         while True:
@@ -230,7 +209,7 @@ class Loop:
         try:
             self._router.send_multipart((peer, frame), zmq.NOBLOCK)
         except zmq.ZMQError:  # the peer is gone, or reads nothing: its problem, counted
-            self._counters["replies_dropped_total"] += 1
+            self.count("replies_dropped_total")
 
     def _log_refusal(self, frame: bytes, error: errors.HourbookError) -> None:
         if isinstance(error, errors.CallerError) and not isinstance(error, errors.UnknownKind):
