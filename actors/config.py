@@ -20,7 +20,9 @@ __all__ = [
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Listen = Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}$")]
+Listen = Annotated[
+    str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}\Z", description="HOST:PORT")
+]
 Server = Annotated[
     str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?$", max_length=260)
 ]

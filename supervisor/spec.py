@@ -28,8 +28,21 @@ AutoShutdown = Literal["never", "any_significant", "all_significant"]
 OnEscalation = Literal["escalate", "give_up"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,62}$")]
-ClassPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+# A description is how a mistake is worded: "must be module:Class".
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_]{0,62}\Z",
+        description="a lower-case letter, then at most 62 of a-z, 0-9, _",
+    ),
+]
+ClassPath = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z", description="module:Class")
+]
+ConfigPath = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^(|[A-Za-z_][\w.]*:[A-Za-z_]\w*)\Z", description='module:Struct, or ""'),
+]
 
 BACKOFF_BASE_S: Final = 0.5
 BACKOFF_CAP_S: Final = 30.0
@@ -87,7 +100,7 @@ class ChildSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     name: Name
     class_path: ClassPath = msgspec.field(name="class")
-    config_type: Annotated[str, msgspec.Meta(pattern=r"^$|^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = ""
+    config_type: ConfigPath = ""
     node: Name = "root"
     restart: Restart = "permanent"
     shutdown_s: Positive | Literal["infinity", "kill"] = 5.0
