@@ -17,6 +17,7 @@ __all__ = [
     "BadRequest",
     "BookClosed",
     "BookCorrupt",
+    "BookMissing",
     "CallerError",
     "ClockUnavailable",
     "ConfigError",
@@ -29,12 +30,16 @@ __all__ = [
     "InternalError",
     "LimitExceeded",
     "NameTaken",
+    "NeedsWriter",
     "NonceExpired",
     "OperatorError",
     "OutcomeUnknown",
+    "Restarting",
     "SourceUnreachable",
+    "StartFailed",
     "SupervisorUnreachable",
     "UnknownKind",
+    "UnknownName",
     "UnsupportedVersion",
     "UsedAfterFork",
     "WaitTimeout",
@@ -129,6 +134,24 @@ class UnknownKind(CallerError, LookupError):
     code = "unknown_kind"
 
 
+class UnknownName(CallerError, LookupError):
+    """The supervisor has no actor or node of this name."""
+
+    code = "unknown_name"
+
+
+class AlreadyPresent(CallerError, ValueError):
+    """What was to be started or added is there already."""
+
+    code = "already_present"
+
+
+class Restarting(CallerError, RuntimeError):
+    """An actor or node is between two incarnations; ask again, or stop it."""
+
+    code = "restarting"
+
+
 class DeadlineExceeded(CallerError, TimeoutError):
     """The message reached its actor after its own deadline; nothing was done."""
 
@@ -196,6 +219,24 @@ class BookCorrupt(OperatorError, ValueError):
     """The book does not verify; it is readable, and not written to."""
 
     code = "book_corrupt"
+
+
+class StartFailed(OperatorError, RuntimeError):
+    """An actor's start ended in an error; the message carries what it said."""
+
+    code = "start_failed"
+
+
+class BookMissing(OperatorError, FileNotFoundError):
+    """There is no book in this home yet."""
+
+    code = "book_missing"
+
+
+class NeedsWriter(OperatorError, PermissionError):
+    """The book can only be read here while its writer runs, or once it has run."""
+
+    code = "needs_writer"
 
 
 class DiskFull(OperatorError, OSError):

@@ -27,7 +27,6 @@ class Rules(Turns):
 
     exit_code: int | None = None
     """What the supervisor exits with once everything is down; None while it shall run."""
-    is_first_start: bool = True
 
     def _ended(self, member: Member, *, is_normal: bool) -> None:
         """A member that nobody asked to stop is down: decide what follows."""

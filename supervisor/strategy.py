@@ -1,0 +1,39 @@
+"""OTP's rules on one page: who else is concerned when one child of a node ends. Pure."""
+
+from collections.abc import Sequence
+
+from supervisor.spec import AutoShutdown, Restart, Strategy
+
+__all__ = ["ends_node", "is_restarted", "others_concerned"]
+
+
+def is_restarted(restart: Restart, *, is_normal: bool) -> bool:
+    """Say whether a child that ended by itself is started again."""
+    return restart == "permanent" or (restart == "transient" and not is_normal)
+
+
+def others_concerned(strategy: Strategy, order: Sequence[str], ended: str) -> tuple[str, ...]:
+    """Return the siblings that restart together with `ended`, in start order."""
+    match strategy:
+        case "one_for_one":
+            return ()
+        case "one_for_all":
+            return tuple(name for name in order if name != ended)
+        case "rest_for_one":
+            return tuple(order[order.index(ended) + 1 :])
+
+
+def ends_node(auto_shutdown: AutoShutdown, *, significant_left: int) -> bool:
+    """Say whether the end of a significant child, which is not restarted, ends its node.
+
+    Args:
+        auto_shutdown: the rule of the node.
+        significant_left: its other significant children that have not ended.
+    """
+    match auto_shutdown:
+        case "never":
+            return False
+        case "any_significant":
+            return True
+        case "all_significant":
+            return significant_left == 0
