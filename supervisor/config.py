@@ -20,8 +20,8 @@ import msgspec
 from hourbook.home import Home
 from protocols import errors
 from supervisor import spec
+from supervisor.mistakes import Problem, find_problems, show_value, unknown_key
 from supervisor.overrides import Override, apply_overrides, parse_override
-from supervisor.rules import Problem, find_problems, show_value, unknown_key
 from supervisor.settings import Settings
 
 __all__ = ["Loaded", "load", "load_again", "parse_spec"]

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from supervisor.rules import Problem
+from supervisor.mistakes import Problem
 
 __all__ = ["Override", "apply_overrides", "parse_override"]
 

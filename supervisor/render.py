@@ -1,0 +1,195 @@
+"""What the commands print, as text: pure functions from the messages of the control socket.
+
+Everything that came from outside (reasons, causes, log lines) passes through :func:`one_line`, so
+that no actor can move the cursor of the terminal that shows it.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from protocols.control import ActorRow, Event, Status
+from supervisor.config import Loaded
+
+__all__ = [
+    "COLUMNS",
+    "age",
+    "endpoints_text",
+    "event_json",
+    "event_line",
+    "find_waiting",
+    "is_settled",
+    "mebibytes",
+    "one_line",
+    "row_cells",
+    "status_json",
+    "status_table",
+    "summary_line",
+    "tree_json",
+]
+
+COLUMNS: Final = (
+    "NAME", "STATE", "PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU", "CAUSE",
+)  # fmt: skip
+_RIGHT: Final = frozenset({"PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU"})
+_UNSETTLED: Final = frozenset({"PENDING", "STARTING", "BACKOFF", "STOPPING"})
+
+
+def status_table(status: Status) -> str:
+    """Return the status as a table under one line about the supervisor."""
+    own = status.supervisor
+    config = own.config or "defaults"
+    head = (
+        f"supervisor {own.version} {own.state}, pid {own.pid}, up {age(own.uptime_s)},"
+        f" {mebibytes(own.rss_bytes)}, home {own.home}, config {config}"
+    )
+    rows = [COLUMNS, *(row_cells(row) for row in status.actors)]
+    lines = [one_line(head), "", *_aligned(rows)]
+    endpoints = [endpoints_text(row) for row in status.actors if row.endpoints]
+    if endpoints:
+        lines += ["", *endpoints]
+    if own.dropped_log_lines:
+        lines.append(f"{own.dropped_log_lines} log lines were dropped")
+    return "\n".join(lines)
+
+
+def row_cells(row: ActorRow) -> tuple[str, ...]:
+    """Return one actor as the texts of :data:`COLUMNS`."""
+    lives = row.pid is not None
+    return (
+        row.name,
+        row.state,
+        str(row.pid) if lives else "-",
+        str(row.incarnation),
+        age(row.uptime_s) if lives else "-",
+        f"{row.restarts}({row.restarts_window})",
+        "-" if row.beat_age_s is None else age(row.beat_age_s),
+        mebibytes(row.rss_bytes) if lives else "-",
+        f"{row.cpu_percent:.1f}%" if lives else "-",
+        one_line("; ".join(text for text in (row.reason, row.cause) if text)) or "-",
+    )
+
+
+def endpoints_text(row: ActorRow) -> str:
+    """Return an actor's addresses on one line."""
+    return f"{row.name}: " + " ".join(one_line(address) for address in row.endpoints.values())
+
+
+def summary_line(status: Status) -> str:
+    """Return the tree in one line: the clock and the book as their actors report them."""
+    merged: dict[str, float] = {}
+    for snapshot in status.snapshots.values():
+        merged |= snapshot
+    words = [count_states(status.actors)]
+    words += [text for key, form in _SUMMARY if (text := _summarize(merged, key, form))]
+    restarts = sum(row.restarts for row in status.actors)
+    words.append(f"{restarts} restart{'' if restarts == 1 else 's'}")
+    return "  ".join(words)
+
+
+def count_states(actors: Sequence[ActorRow]) -> str:
+    """Return how many actors are in which state, as ``6 READY, 1 DEGRADED``."""
+    states = [row.state for row in actors]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+
+
+def is_settled(status: Status) -> bool:
+    """Say whether no actor is on its way up or down."""
+    return not find_waiting(status, _UNSETTLED)
+
+
+def find_waiting(status: Status, states: frozenset[str] = frozenset({"STOPPING"})) -> list[str]:
+    """Return the names of the actors in one of `states`."""
+    return [row.name for row in status.actors if row.state in states]
+
+
+def event_line(event: Event) -> str:
+    """Return one event for a person; times in local time."""
+    moment = datetime.fromtimestamp(event.time_wall_ns / 1e9, UTC).astimezone()
+    parts = [f"{moment:%H:%M:%S}.{event.time_wall_ns // 1_000_000 % 1000:03d}"]
+    parts += [f"{event.name:<15}", f"{event.event:<10}"]
+    if event.pid:
+        parts.append(f"pid {event.pid}")
+    if event.incarnation:
+        parts.append(f"inc {event.incarnation}")
+    parts += [text for text in (event.cause, event.detail) if text]
+    return one_line(" ".join(parts)).rstrip()
+
+
+def event_json(event: Event) -> str:
+    """Return one event as a line of JSON; nanoseconds are decimal strings, safe in any reader."""
+    data = msgspec.structs.asdict(event)
+    for key in ("time_wall_ns", "mono_ns"):
+        data[key] = str(data[key])
+    return msgspec.json.encode(data).decode()
+
+
+def status_json(status: Status) -> str:
+    """Return the status as JSON."""
+    return msgspec.json.format(msgspec.json.encode(status), indent=2).decode()
+
+
+def tree_json(loaded: Loaded) -> str:
+    """Return a whole configuration, defaults included, in the shape of ``hourbook.toml``."""
+    tree: dict[str, Any] = {
+        "config": None if loaded.path is None else str(loaded.path),
+        "supervisor": msgspec.to_builtins(loaded.settings),
+        # OTP's: the stop of a supervisor has no limit of its own, those of its children add up.
+        "node": {
+            name: {**_spec(node), "shutdown_s": "infinity", "order": loaded.tree.children_of(name)}
+            for name, node in loaded.tree.nodes.items()
+        },
+        "actor": {name: _spec(actor) for name, actor in loaded.tree.actors.items()},
+    }
+    return msgspec.json.format(msgspec.json.encode(tree), indent=2).decode()
+
+
+def one_line(text: str) -> str:
+    """Return text with everything that is not printable escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def age(seconds: float) -> str:
+    """Return a duration in at most six characters: ``0.4s``, ``12s``, ``3m05s``, ``4h20m``."""
+    whole = int(seconds)
+    if seconds < 10:  # noqa: PLR2004 - below, a tenth tells something
+        return f"{max(seconds, 0.0):.1f}s"
+    if whole < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{whole}s"
+    if whole < 3600:  # noqa: PLR2004 - seconds in an hour
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86_400:  # noqa: PLR2004 - seconds in a day
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02d}h"
+
+
+def mebibytes(size: int) -> str:
+    """Return a size in MiB."""
+    return f"{size / (1 << 20):.0f}M"
+
+
+_SUMMARY: Final[tuple[tuple[str, str], ...]] = ()
+
+
+def _summarize(snapshot: dict[str, float], key: str, form: str) -> str:
+    return form.format(snapshot[key]) if key in snapshot else ""
+
+
+def _spec(spec: msgspec.Struct) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(spec)
+    data.pop("name")
+    return data
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
+            for cell, width, column in zip(row, widths, COLUMNS, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
