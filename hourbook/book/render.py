@@ -53,28 +53,30 @@ def commit_json(commit: Commit) -> dict[str, Any]:
     }
 
 
-def json_value(value: object) -> Any:  # noqa: ANN401 - JSON
+def json_value(value: object) -> Any:  # noqa: ANN401 - JSON; a table
     """Return any MessagePack value as one that JSON carries without loss of digits."""
     match value:
-        case None | bool() | str():
-            return value
-        case int():
+        case int() if not isinstance(value, bool):
             return _integer(value)
         case float():
             return value if math.isfinite(value) else str(value)
-        case bytes():
-            return {"base64": base64.b64encode(value).decode("ascii")}
         case dict():
             return {_key(key): json_value(item) for key, item in value.items()}
         case list() | tuple():
             return [json_value(item) for item in value]
+        case None | bool() | str():
+            return value
+    return _opaque(value)
+
+
+def _opaque(value: object) -> dict[str, Any] | str:
+    match value:
+        case bytes():
+            return {"base64": base64.b64encode(value).decode("ascii")}
+        case msgspec.msgpack.Ext():
+            return {"ext": value.code, "base64": base64.b64encode(value.data).decode("ascii")}
         case datetime():
             return value.isoformat()
-        case msgspec.msgpack.Ext():
-            return {
-                "ext": value.code,
-                "base64": base64.b64encode(value.data).decode("ascii"),
-            }
     return str(value)
 
 

@@ -38,12 +38,14 @@ def entry_from_row(row: Sequence[Any]) -> Entry:
     """Return the entry of a row in the order of ENTRY_COLUMNS."""
     tags = row[_TAGS]
     decoded = () if tags == _NO_TAGS else _decode_tags(tags)
-    return Entry(*row[:_TAGS], decoded, *row[_TAGS + 1 :])
+    values: list[Any] = [*row[:_TAGS], decoded, *row[_TAGS + 1 :]]
+    return Entry(*values)
 
 
 def commit_from_row(row: Sequence[Any]) -> Commit:
     """Return the commit of a row in the order of COMMIT_COLUMNS."""
-    return Commit(*row[:5], _decode_parents(row[5]), *row[6:])
+    values: list[Any] = [*row[:5], _decode_parents(row[5]), *row[6:]]
+    return Commit(*values)
 
 
 def commit_row(commit: Commit) -> tuple[Any, ...]:

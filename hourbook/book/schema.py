@@ -23,6 +23,7 @@ __all__ = [
     "Migration",
     "check_identity",
     "connect_writer",
+    "error_code",
     "prepare",
 ]
 
@@ -44,9 +45,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, cached_statements=64, timeout=0)
 
 
-def prepare(
-    connection: sqlite3.Connection, path: Path, *, size_max_bytes: int = 0
-) -> None:
+def prepare(connection: sqlite3.Connection, path: Path, *, size_max_bytes: int = 0) -> None:
     """Apply the settings, create the tables of a new book, and migrate an older one.
 
     Args:
@@ -101,6 +100,11 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> int:
             hint="upgrade hourbook",
         )
     return version
+
+
+def error_code(error: sqlite3.Error) -> int:
+    """Return SQLite's extended result code; 0 where Python itself raised the error."""
+    return getattr(error, "sqlite_errorcode", 0)
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -34,9 +34,7 @@ Progress = Callable[[int, int], None]
 _encode = msgspec.msgpack.Encoder().encode
 _sha256 = hashlib.sha256
 _Raw = msgspec.Raw
-_SELECT_ENTRIES: Final = (
-    f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
-)
+_SELECT_ENTRIES: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
 _SELECT_COMMITS: Final = (
     f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE commit_no > ?"  # noqa: S608 - constants
     " ORDER BY commit_no LIMIT ?"
@@ -244,11 +242,12 @@ class _Run:
     def _check_nothing_beyond(self) -> None:
         # One statement, one snapshot: commits made since the run began are not "beyond".
         extra = self._connection.execute(
-            "SELECT min(seq) FROM entry WHERE seq < 1 OR seq >"
-            " (SELECT coalesce(max(last_seq), 0) FROM signed_commit)"
-        ).fetchone()[0]
+            "SELECT * FROM (SELECT seq FROM entry WHERE seq < 1 ORDER BY seq LIMIT 1)"
+            " UNION ALL SELECT * FROM (SELECT seq FROM entry WHERE seq >"
+            " (SELECT coalesce(max(last_seq), 0) FROM signed_commit) ORDER BY seq LIMIT 1)"
+        ).fetchone()
         if extra is not None:
-            raise _Bad(extra, "it belongs to no commit")
+            raise _Bad(extra[0], "it belongs to no commit")
 
 
 def _is_signed(commit: entry.Commit) -> bool:

@@ -1,0 +1,65 @@
+"""Telling a resend from a new request, and both from a nonce that was used twice. Pure.
+
+A nonce is the writer's own name for an entry, never used for another. A request of n entries uses n
+of them in a row.
+"""
+
+from collections.abc import Sequence
+
+from protocols import entry, errors
+from protocols.book_messages import Append
+
+__all__ = ["Content", "contents", "last_nonce", "overlap", "require_same"]
+
+Content = tuple[bytes, str, str, str, bytes | None]
+"""What tells a resend from a reused nonce: nonce, kind, action, entity, details."""
+
+
+def last_nonce(request: Append) -> bytes:
+    """Return the nonce of a request's last entry."""
+    count = len(request.entries)
+    if count == 1:
+        return request.nonce
+    number = int.from_bytes(request.nonce, "big") + count - 1
+    return number.to_bytes(entry.NONCE_SIZE, "big")
+
+
+def overlap(one: Append, other: Append) -> bool:
+    """Return whether two requests of one writer use a nonce in common."""
+    return one.nonce <= last_nonce(other) and other.nonce <= last_nonce(one)
+
+
+def contents(request: Append) -> list[Content]:
+    """Return what a request says, entry by entry."""
+    first = int.from_bytes(request.nonce, "big")
+    return [
+        (
+            (first + index).to_bytes(entry.NONCE_SIZE, "big"),
+            new.kind,
+            new.action,
+            new.entity,
+            bytes(new.details),
+        )
+        for index, new in enumerate(request.entries)
+    ]
+
+
+def require_same(known: Sequence[Content], request: Append) -> None:
+    """Check that `request` says what is `known` under its nonces.
+
+    Raises:
+        BadRequest: it says something else, or more, or less.
+    """
+    sent = contents(request)
+    same = len(known) == len(sent) and all(
+        # Details that were dropped since cannot be compared; the rest can.
+        old[:4] == new[:4] and old[4] in (None, new[4])
+        for old, new in zip(known, sent, strict=True)
+    )
+    if not same:
+        raise errors.BadRequest(
+            f"Expected a nonce of its own for each request, got one that {request.writer}"
+            " used for other entries",
+            field="nonce",
+            value=request.nonce.hex(),
+        )

@@ -1,0 +1,253 @@
+"""Reading the book: any process, any number of them, never changing it and never asking anybody.
+
+Connections are opened ``mode=ro``. Read transactions are short (lists are paged), because a reader
+that lingers keeps the writer's log from shrinking. Where the directory cannot be written and no
+writer left its log behind, SQLite cannot open a WAL database at all; then the file is read as
+immutable, which is only right while no writer can start, so the run lock is held, shared.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+from hourbook.book import schema
+from hourbook.book.keys import PUBLIC_FILE_NAME
+from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
+from hourbook.book.verify import Progress, Verdict, verify_book
+from hourbook.home import Home
+from protocols import errors
+from protocols.entry import Commit, Entry
+
+__all__ = ["PAGE_ENTRIES", "BookReader"]
+
+PAGE_ENTRIES: Final = 1000
+"""Entries of one read transaction."""
+
+
+class BookReader:
+    """Read-only queries on the book of one home. Threads may share it; a forked child may not."""
+
+    def __init__(self, home: Home) -> None:
+        """Open the book.
+
+        Raises:
+            BookMissing: there is none yet.
+            UnsupportedVersion: it is not a book, or one of a newer program.
+            NeedsWriter: it cannot be read unless journal_writer runs, or has run.
+            BookCorrupt: SQLite cannot read it.
+        """
+        self._home = home
+        self._lock = threading.Lock()
+        self._run_lock_fd = -1
+        self._connection = self._open()
+
+    def head(self) -> Commit | None:
+        """Return the last signed commit; None while the book is empty."""
+        rows = self._fetch(
+            f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY commit_no DESC LIMIT 1"  # noqa: S608 - constants
+        )
+        return commit_from_row(rows[0]) if rows else None
+
+    def head_seq(self) -> int:
+        """Return the last seq; 0 while the book is empty."""
+        return int(self._fetch("SELECT coalesce(max(seq), 0) FROM entry")[0][0])
+
+    def count(self) -> int:
+        """Return how many entries the book has: the last seq, since there are no gaps."""
+        return self.head_seq()
+
+    def entry(self, seq: int) -> Entry | None:
+        """Return one entry; None when there is none of this seq."""
+        rows = self._fetch(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,))  # noqa: S608 - constants
+        return entry_from_row(rows[0]) if rows else None
+
+    def tail(self, count: int = 10) -> list[Entry]:
+        """Return the last `count` entries (>= 0), oldest first."""
+        if count < 0:
+            raise errors.BadRequest(f"count must be >= 0, got {count}", field="count")
+        head = self.head_seq()
+        return list(self.since(max(0, head - count), until_seq=head))
+
+    def page(self, after_seq: int, limit: int = PAGE_ENTRIES) -> list[Entry]:
+        """Return up to `limit` entries that follow `after_seq`, in one read transaction."""
+        rows = self._fetch(
+            f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - constants
+            (after_seq, limit),
+        )
+        return [entry_from_row(row) for row in rows]
+
+    def since(self, after_seq: int, *, until_seq: int | None = None) -> Iterator[Entry]:
+        """Yield the entries that follow `after_seq`, page by page, to the head or `until_seq`."""
+        while until_seq is None or after_seq < until_seq:
+            limit = PAGE_ENTRIES if until_seq is None else min(PAGE_ENTRIES, until_seq - after_seq)
+            page = self.page(after_seq, limit)
+            if not page:
+                return
+            yield from page
+            after_seq = page[-1].seq
+
+    def verify(
+        self,
+        *,
+        from_commit: int = 1,
+        all_signatures: bool = False,
+        progress: Progress | None = None,
+    ) -> Verdict:
+        """Verify the book (see ``hourbook.book.verify``), against this site's public key.
+
+        Takes about 3 us an entry, on a connection of its own: other threads read on meanwhile.
+        """
+        with BookReader(self._home) as own:
+            return verify_book(
+                own._connection,
+                from_commit=from_commit,
+                all_signatures=all_signatures,
+                trusted_key=_public_key(self._home),
+                progress=progress,
+            )
+
+    def backup(self, target: Path, *, pages_per_slice: int = 256) -> None:
+        """Copy the book as it is at one instant to `target`, while it is being written.
+
+        SQLite's online backup, 1 MiB a slice. A read transaction is held open, so that a writer
+        cannot make it start over; the log grows for as long as the copy takes.
+
+        Raises:
+            DiskFull: no room for the copy; it is removed.
+        """
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with BookReader(self._home) as own:
+                own._copy_to(temporary, pages_per_slice)
+            temporary.replace(target)
+        except sqlite3.OperationalError as error:
+            if schema.error_code(error) & 0xFF != sqlite3.SQLITE_FULL:
+                raise
+            raise errors.DiskFull(
+                f"Expected room for a backup, got a full disk, at {target}", field=str(target)
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close; further use raises BookClosed."""
+        with self._lock:
+            self._connection.close()
+            if self._run_lock_fd >= 0:
+                os.close(self._run_lock_fd)
+                self._run_lock_fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        path = self._home.book_db
+        if not path.exists():
+            raise errors.BookMissing(
+                f"Expected a book, got none yet, at {path}",
+                field=str(path),
+                hint="run `supervisor start`, then log something",
+            )
+        try:
+            return _connect(path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            if schema.error_code(error) & 0xFF not in (
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+            ):
+                raise _unreadable(path, error) from None
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(path, error) from None
+        return self._open_immutable(path)
+
+    def _open_immutable(self, path: Path) -> sqlite3.Connection:
+        if Path(f"{path}-wal").exists() or not self._take_run_lock():
+            raise errors.NeedsWriter(
+                f"Expected a book that can be read without its writer, got none such, at {path}",
+                field=str(path),
+                hint="run `supervisor start`, or read as a user who may write there",
+            )
+        return _connect(path, "immutable=1")
+
+    def _take_run_lock(self) -> bool:
+        """Hold the run lock shared, so that no tree can start; True where none can exist at all."""
+        try:
+            self._run_lock_fd = os.open(self._home.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._run_lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    # -- queries ---------------------------------------------------------------------------------
+
+    def _fetch(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except sqlite3.ProgrammingError as error:
+                raise errors.BookClosed(f"Expected an open book: {error}") from None
+            except sqlite3.DatabaseError as error:
+                raise _unreadable(self._home.book_db, error) from None
+
+    def _copy_to(self, temporary: Path, pages_per_slice: int) -> None:
+        self._connection.execute("BEGIN")
+        self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            copy = sqlite3.connect(temporary)
+            try:
+                self._connection.backup(copy, pages=pages_per_slice, sleep=0)
+            finally:
+                copy.close()
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            self._connection.rollback()
+
+
+def _connect(path: Path, option: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?{option}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=schema.BUSY_TIMEOUT_MS / 1000,
+    )
+    try:
+        schema.check_identity(connection, path)
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA trusted_schema=OFF")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _public_key(home: Home) -> bytes | None:
+    try:
+        return bytes.fromhex((home.keys_dir / PUBLIC_FILE_NAME).read_text("ascii").strip())
+    except (OSError, ValueError):
+        return None
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> errors.HourbookError:
+    if schema.error_code(error) & 0xFF == sqlite3.SQLITE_NOTADB:
+        return errors.UnsupportedVersion(
+            f"Expected a book, got a file that is no SQLite database, at {path}", field=str(path)
+        )
+    return errors.BookCorrupt(
+        f"Expected a readable book, got: {error}, at {path}",
+        field=str(path),
+        hint="run `hourbook verify`, then restore a backup",
+    )
