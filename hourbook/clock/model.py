@@ -1,0 +1,243 @@
+"""From samples to an estimate: the state of the clock and the two functions over it.
+
+``absorb(state, sample)`` judges one measurement, lets the sources vote, checks the new interval
+against the old one and moves the filter; ``estimate(state, raw_ns)`` says what is known of an
+instant. Both are pure, the state is frozen, and the only clock in here is that of the samples.
+
+Three rules keep the interval honest:
+
+- it comes from the vote alone; the filter's centre is clamped into it and never narrows it;
+- a new interval must overlap the old one carried forward. If not, one of them was wrong: that is a
+  *bound violation*. The past is thrown away (`DISRUPTED`) and the sources are asked again;
+- a weaker origin never votes beside a stronger one, nor once a stronger one has spoken.
+"""
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from hourbook.clock import kalman, rate, register, status, voting
+from hourbook.clock.bounds import Drift, overlaps
+from hourbook.clock.rate import Anchor
+from hourbook.clock.register import Source
+from hourbook.clock.state import NO_SOURCES, RATE_PRIOR_SIGMA_PPB, Held, Rejected, State
+from hourbook.clock.status import Happening, Status
+from protocols.clock_messages import FLAG_SINGLE_SOURCE, UNBOUNDED_NS, ClockEstimate, ClockSample
+
+__all__ = ["SOURCES_MAX", "absorb", "disrupt", "estimate"]
+
+SOURCES_MAX: Final = 64
+"""More than a configuration may name; a bound on what a stranger's messages can make us keep."""
+_UTC_NS_RANGE: Final = range(1 << 62)
+_S_NS: Final = 1_000_000_000
+_STRENGTH: Final = {"none": 0, "kernel": 1, "asserted": 2, "ntp": 3}
+
+
+def absorb(state: State, sample: ClockSample) -> State:
+    """Return the state after one more measurement; `rejected` says why one was not taken."""
+    if rejected := _reject(state, sample):
+        return replace(state, rejected=rejected)
+    raw_ns = max(sample.raw_ns, state.held.raw_ns if state.held else 0)
+    before_ns = _centre_ns(state, raw_ns)
+    state = replace(_take_over(state, sample), rejected="")
+    source = register.absorb(state.sources.get(sample.source), sample, state.drift)
+    sources = MappingProxyType({**state.sources, sample.source: source})
+    voted = voting.vote(sources, raw_ns, state.drift)
+    state = replace(state, sources=sources, voted=voted)
+    if voted.interval is None:
+        state = _without_majority(state, sample, source)
+    else:
+        held = Held(raw_ns, voted.interval)
+        if state.proven is not None and _contradicts(state.proven, held, state.drift):
+            state = _violated(state)
+            if state.held is not None:
+                return disrupt(state, raw_ns)
+        state = _accept(state, sample, source, held)
+    return _marked_step(state, raw_ns, before_ns)
+
+
+def disrupt(state: State, raw_ns: int) -> State:
+    """Return the state after something that makes the past worthless; the line goes on, unbounded.
+
+    A suspend, a step seen by others, a contradicted interval: whatever was measured before says
+    nothing of UTC any more.
+    """
+    counters = replace(state.counters, disruptions=state.counters.disruptions + 1)
+    line = kalman.predict(state.filter_, raw_ns)
+    observation = kalman.Observation(raw_ns, line.utc_ns, 0, 0)
+    return replace(
+        state,
+        rate_prior=(line.rate_ppb, RATE_PRIOR_SIGMA_PPB),
+        filter_=kalman.start(observation, line.rate_ppb, RATE_PRIOR_SIGMA_PPB),
+        followed="none",
+        sources=NO_SOURCES,
+        held=None,
+        proven=None,
+        drift=state.limits.unproven,
+        anchors=(),
+        status=status.after(state.status, Happening.DISRUPTED),
+        voted=voting.NO_VOTE,
+        flags=0,
+        counters=counters,
+    )
+
+
+def estimate(state: State, raw_ns: int) -> ClockEstimate:
+    """Return what is known of `raw_ns`, which is not before the last sample.
+
+    `is_step` is left to the sender, who knows which epochs were announced.
+    """
+    line = kalman.predict(state.filter_, raw_ns)
+    rate_ppb = min(
+        max(round(line.rate_ppb), state.drift.reference_ppb - state.drift.max_drift_ppb),
+        state.drift.reference_ppb + state.drift.max_drift_ppb,
+    )
+    interval = state.held.at(raw_ns, state.drift) if state.held else None
+    utc_ns = interval.clamp(line.utc_ns) if interval else line.utc_ns
+    return ClockEstimate(
+        as_of_raw_ns=raw_ns,
+        utc_ns=utc_ns,
+        rate=rate.to_fixed(rate_ppb),
+        bounded=interval is not None,
+        earliest_off_ns=interval.earliest_ns - utc_ns if interval else 0,
+        latest_off_ns=interval.latest_ns - utc_ns if interval else 0,
+        growth_ppb=state.drift.growth_ppb(rate_ppb) + 1,  # `rate` rounds to less than 1 ppb
+        sigma_offset_ns=round(line.sigma_offset_ns),
+        sigma_rate_ppb=round(line.sigma_rate_ppb),
+        q68_ns=round(line.q68_ns),
+        q95_ns=round(line.q95_ns),
+        status=int(_status_at(state, raw_ns)),
+        source=state.origin,
+        sources_selected=len(state.voted.selected),
+        sources_total=state.voted.voters,
+        confidence=_confidence(state, raw_ns),
+        last_sample_raw_ns=state.last_sample_raw_ns,
+        poll_s=state.poll_s,
+        samples=state.counters.samples,
+        steps=state.counters.steps,
+        disruptions=state.counters.disruptions,
+        bound_violations=state.counters.bound_violations,
+        last_step_raw_ns=state.last_step_raw_ns,
+        flags=state.flags,
+        void_after_s=state.limits.void_after_s,
+    )
+
+
+# -- one sample ---------------------------------------------------------------------------------
+
+
+def _reject(state: State, sample: ClockSample) -> Rejected:
+    source = state.sources.get(sample.source)
+    if _STRENGTH[sample.origin] < _STRENGTH[state.origin]:
+        return "weaker_origin"
+    if source is None and len(state.sources) >= SOURCES_MAX:
+        return "too_many_sources"
+    if source is not None and sample.raw_ns <= source.newest.raw_ns:
+        return "out_of_order"
+    if sample.utc_ns not in _UTC_NS_RANGE:
+        return "out_of_range"
+    return ""
+
+
+def _take_over(state: State, sample: ClockSample) -> State:
+    """Let a stronger origin start afresh: what a weaker one said is no ground to build on.
+
+    Its interval is out of force at once, and kept only to be checked against its successor.
+    """
+    if state.origin == sample.origin:
+        return state
+    return replace(state, origin=sample.origin, sources=NO_SOURCES, held=None, anchors=())
+
+
+def _violated(state: State) -> State:
+    counters = state.counters
+    violations = counters.bound_violations + 1
+    return replace(state, counters=replace(counters, bound_violations=violations), proven=None)
+
+
+def _contradicts(before: Held, held: Held, drift: Drift) -> bool:
+    """Say whether two intervals cannot both have been true."""
+    return not overlaps(before.at(held.raw_ns, drift), held.interval)
+
+
+def _without_majority(state: State, sample: ClockSample, source: Source) -> State:
+    """Sources that disagree leave the line as it is; one without a bound may still lead it."""
+    happening = status.after(state.status, Happening.NO_MAJORITY)
+    state = replace(state, held=None, status=happening, flags=sample.flags)
+    return _moved(state, sample, source) if sample.half_width_ns == UNBOUNDED_NS else state
+
+
+def _accept(state: State, sample: ClockSample, source: Source, held: Held) -> State:
+    """Put a new hard interval in force, and let the sample move the centre if it is selected."""
+    is_proof = state.origin == "ntp"
+    happening = Happening.PROVEN if is_proof else Happening.UNPROVEN
+    state = replace(
+        state,
+        held=held,
+        proven=held,
+        flags=sample.flags | (FLAG_SINGLE_SOURCE if state.voted.voters == 1 else 0),
+        status=status.after(state.status, happening),
+    )
+    if is_proof:
+        anchors = rate.keep(state.anchors, Anchor(held.raw_ns, held.interval))
+        drift = rate.measure(anchors, state.limits.unproven, state.limits.max_drift_ppb)
+        state = replace(state, anchors=anchors, drift=drift)
+    return _moved(state, sample, source) if sample.source in state.voted.selected else state
+
+
+def _moved(state: State, sample: ClockSample, source: Source) -> State:
+    """Move the centre by an accepted sample."""
+    quiet_ns = source.delay_ns_min
+    observation = kalman.Observation(
+        raw_ns=sample.raw_ns,
+        utc_ns=sample.utc_ns,
+        queued_ns=sample.delay_ns - quiet_ns,
+        path_ns=quiet_ns + sample.root_delay_ns,
+    )
+    if state.followed == sample.origin:
+        filter_ = kalman.observe(state.filter_, observation)
+    else:
+        filter_ = kalman.start(observation, *state.rate_prior)
+    selected = [s.newest.poll_s for n, s in state.sources.items() if n in state.voted.selected]
+    return replace(
+        state,
+        filter_=filter_,
+        followed=sample.origin,
+        poll_s=max(selected, default=sample.poll_s),
+        last_sample_raw_ns=max(sample.raw_ns, state.last_sample_raw_ns),
+        counters=replace(state.counters, samples=state.counters.samples + 1),
+    )
+
+
+def _marked_step(state: State, raw_ns: int, before_ns: int) -> State:
+    """Begin a new epoch where the centre moved further than may be slewed."""
+    if abs(_centre_ns(state, raw_ns) - before_ns) <= state.limits.step_threshold_ns:
+        return state
+    counters = replace(state.counters, steps=state.counters.steps + 1)
+    return replace(state, counters=counters, last_step_raw_ns=raw_ns)
+
+
+# -- what an estimate is made of -----------------------------------------------------------------
+
+
+def _centre_ns(state: State, raw_ns: int) -> int:
+    utc_ns = kalman.predict(state.filter_, raw_ns).utc_ns
+    return state.held.at(raw_ns, state.drift).clamp(utc_ns) if state.held else utc_ns
+
+
+def _status_at(state: State, raw_ns: int) -> Status:
+    age_ns = raw_ns - state.last_sample_raw_ns
+    return status.at_age(state.status, age_ns, state.poll_s, state.limits.void_after_s)
+
+
+def _confidence(state: State, raw_ns: int) -> float:
+    """Agreement of the votes, fill of the registers that agree, halved with each `void_after`."""
+    selected = [state.sources[name] for name in state.voted.selected]
+    if state.held is None or not selected:
+        return 0.0
+    fill = sum(len(source.samples) for source in selected) / (
+        len(selected) * register.REGISTER_SIZE
+    )
+    age_s = max(raw_ns - state.last_sample_raw_ns, 0) / _S_NS
+    agreement = len(selected) / state.voted.voters
+    return float(agreement * fill * 0.5 ** (age_s / state.limits.void_after_s))

@@ -1,0 +1,58 @@
+"""How the true rate of the oscillator is bounded over hours, and how a rate is written.
+
+An *anchor* is a hard interval of some time ago. Anchors are kept ten minutes apart for four hours;
+each of them bounds the mean rate since then (`bounds.measured_drift`), and the tightest is taken:
+most often the oldest, which gives the longest baseline.
+"""
+
+from typing import Final, NamedTuple
+
+from hourbook.clock.bounds import RATE_BASELINE_MIN_NS, Drift, Interval, measured_drift
+from protocols.clock_messages import RATE_ONE
+
+__all__ = ["ANCHORS_MAX", "Anchor", "keep", "measure", "to_fixed", "to_ppb"]
+
+ANCHORS_MAX: Final = 24
+_BILLION: Final = 1_000_000_000
+
+
+class Anchor(NamedTuple):
+    """A hard interval and its instant."""
+
+    raw_ns: int
+    interval: Interval
+
+
+def keep(anchors: tuple[Anchor, ...], anchor: Anchor) -> tuple[Anchor, ...]:
+    """Return the anchors with the newest at the end, the others at least a baseline apart.
+
+    The last place always holds the newest interval; it stays for good once it is far enough from
+    the one before it.
+    """
+    settled = anchors[:-1] if _is_provisional(anchors) else anchors
+    return (*settled, anchor)[-ANCHORS_MAX:]
+
+
+def measure(anchors: tuple[Anchor, ...], unproven: Drift, wander_ppb: int) -> Drift:
+    """Return the premise that the anchors (at least one) allow, `unproven` at the loosest."""
+    last = anchors[-1]
+    measured = (
+        measured_drift(anchor.interval, anchor.raw_ns, last.interval, last.raw_ns, wander_ppb)
+        for anchor in anchors
+        if last.raw_ns - anchor.raw_ns >= RATE_BASELINE_MIN_NS
+    )
+    return min((unproven, *measured), key=lambda drift: drift.max_drift_ppb)
+
+
+def to_fixed(rate_ppb: int) -> int:
+    """Return a rate in units of 2^-48, as messages and the segment carry it."""
+    return (rate_ppb * RATE_ONE + _BILLION // 2) // _BILLION
+
+
+def to_ppb(rate_fixed: int) -> int:
+    """Return a rate of messages in ppb."""
+    return (rate_fixed * _BILLION + RATE_ONE // 2) // RATE_ONE
+
+
+def _is_provisional(anchors: tuple[Anchor, ...]) -> bool:
+    return len(anchors) > 1 and anchors[-1].raw_ns - anchors[-2].raw_ns < RATE_BASELINE_MIN_NS
