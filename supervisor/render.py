@@ -15,7 +15,9 @@ from supervisor.config import Loaded
 
 __all__ = [
     "COLUMNS",
+    "RIGHT",
     "age",
+    "count_states",
     "endpoints_text",
     "event_json",
     "event_line",
@@ -33,7 +35,7 @@ __all__ = [
 COLUMNS: Final = (
     "NAME", "STATE", "PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU", "CAUSE",
 )  # fmt: skip
-_RIGHT: Final = frozenset({"PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU"})
+RIGHT: Final = frozenset({"PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU"})
 _UNSETTLED: Final = frozenset({"PENDING", "STARTING", "BACKOFF", "STOPPING"})
 
 
@@ -189,7 +191,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
     for row in rows:
         cells = [
-            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
+            cell.rjust(width) if column in RIGHT else cell.ljust(width)
             for cell, width, column in zip(row, widths, COLUMNS, strict=True)
         ]
         yield "  ".join(cells).rstrip()
