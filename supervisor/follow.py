@@ -13,13 +13,38 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from hourbook.home import Home
+from protocols import errors, wire
 from supervisor.logs import LogLine
 from supervisor.render import one_line
 
-__all__ = ["follow_file", "last_lines", "log_text"]
+__all__ = ["follow_file", "last_lines", "log_text", "tail_log"]
 
 _LOOK_S: Final = 0.1
 _BLOCK_BYTES: Final = 64 << 10
+
+
+def tail_log(home: Home, name: str, count: int, *, follow: bool) -> Iterator[str]:
+    """Yield the last `count` lines of an actor's log, then, with `follow`, those that come.
+
+    Raises:
+        BadRequest: no actor of this name has written a log.
+    """
+    path = home.logs_dir / f"{name}.jsonl"
+    try:
+        lines, position = last_lines(path, count)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        known = sorted(file.stem for file in home.logs_dir.glob("*.jsonl"))
+        raise errors.BadRequest(
+            f"Expected the name of an actor that has a log, got {wire.printable(name)},"
+            f" in {home.logs_dir}",
+            hint=f"there are: {', '.join(known)}" if known else "nothing was logged yet",
+        ) from None
+    yield from map(log_text, lines)
+    if follow:
+        for line in follow_file(path, position):
+            if line is not None:
+                yield log_text(line)
 
 
 def last_lines(path: Path, count: int) -> tuple[list[bytes], int]:

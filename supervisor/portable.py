@@ -20,9 +20,10 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 __all__ = [
+    "EndWatch",
     "Exit",
     "ExitWatch",
     "SpawnedProcess",
@@ -40,6 +41,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _REAP_SLEEP_S: Final = 0.001
 _REAP_SLEEPS_MAX: Final = 50
+_LOOK_SLEEP_S: Final = 0.02
 
 
 def is_portable() -> bool:
@@ -142,6 +144,40 @@ class ExitWatch:
         return None
 
 
+class EndWatch:
+    """The end of a process that is not our child, to be waited for."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._fd: int | None = None
+        self._is_gone = False
+        try:
+            if not is_portable():
+                self._fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._is_gone = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the process has ended; False when it still lives after `timeout_s`."""
+        if self._is_gone:
+            return True
+        if self._fd is not None:
+            return bool(select.select([self._fd], [], [], timeout_s)[0])
+        deadline_s = time.monotonic() + timeout_s
+        while _is_alive(self._pid):
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(_LOOK_SLEEP_S)
+        return True
+
+
 def die_with_parent(parent_pid: int) -> None:
     """In a child: see to it that this process is killed when its parent ends, however it ends.
 
@@ -224,6 +260,16 @@ def _exit_of(process: SpawnedProcess) -> Exit | None:
     if code is None:
         return None
     return Exit(code) if code >= 0 else Exit(None, -code)
+
+
+def _is_alive(pid: int) -> bool:
+    import psutil  # noqa: PLC0415 - only where there is no pidfd
+
+    try:
+        alive: bool = psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    return alive
 
 
 def _is_readable(fd: int) -> bool:

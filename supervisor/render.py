@@ -16,6 +16,7 @@ from supervisor.config import Loaded
 __all__ = [
     "COLUMNS",
     "RIGHT",
+    "UNSETTLED",
     "age",
     "count_states",
     "endpoints_text",
@@ -36,7 +37,7 @@ COLUMNS: Final = (
     "NAME", "STATE", "PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU", "CAUSE",
 )  # fmt: skip
 RIGHT: Final = frozenset({"PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU"})
-_UNSETTLED: Final = frozenset({"PENDING", "STARTING", "BACKOFF", "STOPPING"})
+UNSETTLED: Final = frozenset({"PENDING", "STARTING", "BACKOFF", "STOPPING"})
 
 
 def status_table(status: Status) -> str:
@@ -99,7 +100,7 @@ def count_states(actors: Sequence[ActorRow]) -> str:
 
 def is_settled(status: Status) -> bool:
     """Say whether no actor is on its way up or down."""
-    return not find_waiting(status, _UNSETTLED)
+    return not find_waiting(status, UNSETTLED)
 
 
 def find_waiting(status: Status, states: frozenset[str] = frozenset({"STOPPING"})) -> list[str]:

@@ -1,0 +1,24 @@
+"""The `supervisor` console script.
+
+Imports nothing at module level: spawn runs the main module again in every child, and what is
+imported here each actor would pay for.
+"""
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run one command; return its exit code. Errors are one line on stderr, never a traceback."""
+    try:
+        from supervisor.cli import run  # noqa: PLC0415 - see above
+
+        return run()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has enough, as `head` has. Python would complain once more while it exits.
+        import os  # noqa: PLC0415 - see above
+        import sys  # noqa: PLC0415 - see above
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,65 @@
+"""`supervisor start`: in the foreground with a report, or in the background. An edge."""
+
+import logging
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from hourbook.home import Home, prepare_home
+from hourbook.timebase import SystemTimebase
+from supervisor.config import Loaded, load
+from supervisor.logs import LogFile, LogHandler
+from supervisor.reporter import Reporter
+
+__all__ = ["start_foreground"]
+
+_MIB = 1 << 20
+
+
+def start_foreground(home: Home, config: Path | None, overrides: Sequence[str]) -> int:
+    """Run the tree until it ends; return its exit code.
+
+    Raises:
+        ConfigError: with every mistake, one a line.
+        HomeUnusable: the home cannot be written.
+        AlreadyRunning: another supervisor holds it.
+    """
+    from supervisor.engine import Engine  # noqa: PLC0415 - `starting --detach` needs none of it
+
+    loaded = load(home, config, overrides)
+    prepare_home(home)
+    handler = _log_to_file(home, loaded)
+    try:
+        engine = Engine(home, loaded)
+        _say(_banner(home, loaded))
+        with Reporter(home):
+            code = engine.run()
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+    return code
+
+
+def _log_to_file(home: Home, loaded: Loaded) -> LogHandler:
+    """Send our own log records where those of the actors go."""
+    settings = loaded.settings
+    file = LogFile(
+        home.logs_dir / "supervisor.jsonl",
+        SystemTimebase().wall_ns,
+        file_bytes_max=settings.log_file_mib * _MIB,
+        files_max=settings.log_files,
+    )
+    handler = LogHandler(file)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(settings.log_level.upper())
+    return handler
+
+
+def _banner(home: Home, loaded: Loaded) -> str:
+    config = loaded.path or "defaults"
+    return f"hourbook {metadata.version('hourbook')}  home {home.path}  config {config}"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the command's own output
