@@ -132,7 +132,9 @@ def initial(
     )
 
 
-def resume(state: State, held: Held, drift: Drift, centre_ns: int, poll_s: int) -> State:
+def resume(
+    state: State, held: Held, drift: Drift, centre_ns: int, poll_s: int, last_step_raw_ns: int
+) -> State:
     """Return the initial state with the proven interval of an earlier run of this same boot.
 
     It stays in force until the first sample of this run, and is checked against that, but casts no
@@ -149,4 +151,5 @@ def resume(state: State, held: Held, drift: Drift, centre_ns: int, poll_s: int) 
         status=status.after(state.status, Happening.CARRIED),
         poll_s=poll_s,
         last_sample_raw_ns=held.raw_ns,
+        last_step_raw_ns=last_step_raw_ns,
     )

@@ -1,0 +1,200 @@
+"""The actor that judges: samples in, estimates out, and what the clock remembers between runs.
+
+Owns the state of :mod:`hourbook.clock.model` and the drift file. Hears ``clock.sample``; tells
+shm_publisher ``clock.estimate`` on every update and each second, and ntp_sampler ``clock.resample``
+when it has lost its history or has just begun.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from actors.base import (
+    Actor,
+    ActorContext,
+    Handler,
+    Outcome,
+    Reactor,
+    Ready,
+    Request,
+    decode_config,
+)
+from actors.config import ClockModelConfig
+from hourbook.clock import drift_file, model
+from hourbook.clock.exchange import suspended_ns
+from hourbook.clock.state import Limits, State
+from hourbook.home import Home
+from hourbook.timebase import Timebase
+from protocols.clock_messages import (
+    ESTIMATE_KIND,
+    RESAMPLE_KIND,
+    SAMPLE_KIND,
+    ClockEstimate,
+    ClockSample,
+    Resample,
+)
+from protocols.control import Snapshot
+
+__all__ = ["PUBLISHER", "SAMPLER", "ClockModel"]
+
+PUBLISHER: Final = "shm_publisher"
+SAMPLER: Final = "ntp_sampler"
+TELL_PERIOD_S: Final = 1.0
+_S_NS: Final = 1_000_000_000
+
+
+class ClockModel(Actor[ClockModelConfig]):
+    """Turns samples into the estimate that the publisher writes to the shared page."""
+
+    config_type = ClockModelConfig
+
+    def __init__(
+        self,
+        config: ClockModelConfig,
+        context: ActorContext,
+        home: Home,
+        timebase: Timebase,
+        reactor: Reactor,
+    ) -> None:
+        super().__init__(config, context, home, timebase, reactor)
+        self._epoch = drift_file.read_epoch(suspended_ns())
+        self._state = self._begin()
+        # An epoch that an earlier run began goes on; any other begins with our first estimate.
+        self._announced_step_raw_ns = self._state.last_step_raw_ns if self._state.held else 0
+        self._rejected: Counter[str] = Counter()
+        self._standings: Mapping[str, str] = {}
+        self._saves_failed = 0
+
+    def init(self) -> Outcome:
+        """Start to tell; what an earlier run left is in force by now."""
+        self.reactor.every(TELL_PERIOD_S, self._every_second)
+        self.reactor.every(self.config.save_interval_s, self._save)
+        self.reactor.tell(SAMPLER, RESAMPLE_KIND, Resample("the model has just begun"))
+        self._tell()
+        return Ready()
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return what is heard."""
+        return {SAMPLE_KIND: Handler(ClockSample, self._on_sample)}
+
+    def reload(self, config: dict[str, Any]) -> bool:
+        """Ask for a restart: the state resumes from the drift file under the new limits."""
+        return decode_config(ClockModelConfig, config) == self.config
+
+    def snapshot(self) -> Snapshot:
+        """Return what the clock is worth now, and what became of the samples."""
+        now = model.estimate(self._state, self.timebase.raw_ns())
+        half_width_ns = max(now.latest_off_ns, -now.earliest_off_ns)
+        bounds = {"clock_half_width_seconds": half_width_ns / _S_NS} if now.bounded else {}
+        rejected = {
+            f'clock_samples_rejected_total{{reason="{reason}"}}': float(number)
+            for reason, number in self._rejected.items()
+        }
+        return {
+            **bounds,
+            **rejected,
+            "clock_samples_total": float(now.samples),
+            "clock_steps_total": float(now.steps),
+            "clock_disruptions_total": float(now.disruptions),
+            "clock_bound_violations_total": float(now.bound_violations),
+            "clock_saves_failed_total": float(self._saves_failed),
+            "clock_status": float(now.status),
+            "clock_offset_seconds": self._realtime_offset_ns(now) / _S_NS,
+            "clock_rate_ppb": self._state.filter_.rate_ppb,
+            "clock_growth_ppb": float(now.growth_ppb),
+            "clock_sigma_seconds": now.sigma_offset_ns / _S_NS,
+            "clock_confidence": now.confidence,
+            "clock_sources": float(now.sources_total),
+            "clock_sources_selected": float(now.sources_selected),
+        }
+
+    def stop(self) -> None:
+        """Save what is worth keeping."""
+        self._save()
+
+    # -- samples ---------------------------------------------------------------------------------
+
+    def _on_sample(self, request: Request[ClockSample]) -> None:
+        sample, before = request.body, self._state
+        if sample.raw_ns > self.timebase.raw_ns():
+            self._rejected["from_the_future"] += 1
+            return
+        self._state = after = model.absorb(before, sample)
+        if after.rejected:
+            self._rejected[after.rejected] += 1
+            return
+        self._log_changes(before, after)
+        if after.counters.disruptions > before.counters.disruptions:
+            self._after_disruption("the new interval contradicts the old one")
+        elif before.followed != "ntp" and after.followed == "ntp":
+            self._save()  # so that a crash in the first minute does not lose it
+        self._tell()
+
+    def _every_second(self) -> None:
+        slept_ns = suspended_ns()
+        if abs(slept_ns - self._epoch.suspended_ns) >= drift_file.SUSPEND_NS_MIN:
+            self._epoch = drift_file.read_epoch(slept_ns)
+            self._state = model.disrupt(self._state, self.timebase.raw_ns())
+            self._after_disruption("the machine was suspended")
+        self._tell()
+
+    def _after_disruption(self, cause: str) -> None:
+        self.log.warning("history thrown away: %s", cause)
+        self._save()
+        self.reactor.tell(SAMPLER, RESAMPLE_KIND, Resample(cause))
+
+    def _log_changes(self, before: State, after: State) -> None:
+        if after.status is not before.status:
+            self.log.info("%s -> %s", before.status.name, after.status.name)
+        standings = {v.source: v.standing for v in after.voted.verdicts}
+        for verdict in after.voted.verdicts:
+            if self._standings.get(verdict.source) != verdict.standing:
+                self.log.info("%s: %s %s", verdict.source, verdict.standing, verdict.reason)
+        self._standings = standings
+
+    # -- estimates -------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        now = model.estimate(self._state, self.timebase.raw_ns())
+        if now.last_step_raw_ns != self._announced_step_raw_ns:
+            now = msgspec.structs.replace(now, is_step=True)
+        if self.reactor.tell(PUBLISHER, ESTIMATE_KIND, now):
+            self._announced_step_raw_ns = now.last_step_raw_ns
+
+    def _realtime_offset_ns(self, now: ClockEstimate) -> int:
+        """Return our UTC minus CLOCK_REALTIME, for people."""
+        return now.utc_ns + self.timebase.raw_ns() - now.as_of_raw_ns - self.timebase.wall_ns()
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def _begin(self) -> State:
+        config = self.config
+        limits = Limits(
+            max_drift_ppb=config.max_drift_ppb,
+            max_drift_unproven_ppb=config.max_drift_unproven_ppb,
+            step_threshold_ns=round(config.step_threshold_s * _S_NS),
+            void_after_s=config.void_after_s,
+        )
+        kept = drift_file.load(self.home.drift_file)
+        if isinstance(kept, str):
+            self.log.warning("ignored: %s", kept)
+            kept = None
+        recalled = drift_file.recall(
+            kept, limits, self._epoch, self.timebase.raw_ns(), self.timebase.wall_ns()
+        )
+        self.log.info("beginning with: %s", recalled.remark)
+        return recalled.state
+
+    def _save(self) -> None:
+        kept = drift_file.remember(self._state, self._epoch, self.timebase.wall_ns())
+        if kept is None:
+            return
+        try:
+            drift_file.save(self.home.drift_file, kept)
+        except OSError as error:
+            self._saves_failed += 1
+            self.reactor.degrade(f"cannot save the drift file: {error.strerror}")
+        else:
+            self.reactor.recover()

@@ -1,0 +1,321 @@
+"""The actor that asks: UDP exchanges with NTP servers, and the kernel where none ever answered.
+
+Owns its sockets. Hears ``clock.resample``; tells clock_model ``clock.sample``. When to ask whom is
+decided in :mod:`hourbook.clock.polling`; this file only does it. It is ready at once: it never
+waits for a server, and a server that does not answer is no failure of ours.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from actors.base import (
+    Actor,
+    ActorContext,
+    Handler,
+    Outcome,
+    Reactor,
+    Ready,
+    Request,
+    decode_config,
+)
+from actors.config import NtpSamplerConfig
+from actors.timers import Timer
+from hourbook.clock import exchange, kernel, polling, reference
+from hourbook.clock.adjtimex import read_kernel_clock
+from hourbook.clock.exchange import Answer, Exchange, Kiss
+from hourbook.clock.polling import Pace, Server
+from hourbook.clock.resolver import Resolver
+from hourbook.home import Home
+from hourbook.timebase import Timebase
+from protocols.clock_messages import RESAMPLE_KIND, SAMPLE_KIND, ClockSample, Resample
+from protocols.control import Snapshot
+from protocols.ntp import Rejection
+
+__all__ = ["KERNEL_POLL_S", "MODEL", "NtpSampler"]
+
+MODEL: Final = "clock_model"
+LOCAL_DAEMON: Final = "127.0.0.1:123"
+KERNEL_POLL_S: Final = 4
+"""Reading the kernel costs a microsecond; its interval grows by 2 ms in between."""
+MAX_DRIFT_PPB: Final = 500_000
+"""Of our oscillator, over the milliseconds of one exchange."""
+_S_NS: Final = 1_000_000_000
+
+
+class _Awaited(NamedTuple):
+    """A request under way, and when it is given up."""
+
+    exchange: Exchange
+    timeout: Timer
+
+
+class NtpSampler(Actor[NtpSamplerConfig]):
+    """Asks servers for the time and passes on what they say, with all that it may hide."""
+
+    config_type = NtpSamplerConfig
+
+    def __init__(
+        self,
+        config: NtpSamplerConfig,
+        context: ActorContext,
+        home: Home,
+        timebase: Timebase,
+        reactor: Reactor,
+    ) -> None:
+        super().__init__(config, context, home, timebase, reactor)
+        self._resolver = Resolver()
+        self._servers: dict[str, Server] = {}
+        self._looking_up: set[str] = set()
+        self._open: dict[str, _Awaited] = {}
+        self._timer: Timer | None = None
+        self._has_answer = False
+        self._has_said_kernel = False
+        self._requests: Counter[str] = Counter()
+        self._answers: Counter[str] = Counter()
+        self._troubles: Counter[str] = Counter()
+        self._jitter = random.SystemRandom().random
+
+    def init(self) -> Outcome:
+        """Begin to look names up; ready long before any server has answered."""
+        self.reactor.watch(self._resolver.fd, self._hear_resolver)
+        self._set_servers()
+        self.reactor.after(self.config.kernel_after_s, self._sample_kernel)
+        return Ready()
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return what is heard."""
+        return {RESAMPLE_KIND: Handler(Resample, self._on_resample)}
+
+    def reload(self, config: dict[str, Any]) -> bool:
+        """Take new servers and a new pace; what stays the same keeps its state."""
+        self.config = decode_config(NtpSamplerConfig, config)
+        self._set_servers()
+        return True
+
+    def snapshot(self) -> Snapshot:
+        """Return requests, answers and what came instead, by source and by reason."""
+        now_reach = {name: server.reach.bit_count() for name, server in self._servers.items()}
+        return {
+            **_labelled("ntp_requests_total", "source", self._requests),
+            **_labelled("ntp_answers_total", "source", self._answers),
+            **_labelled("ntp_rejected_total", "reason", self._troubles),
+            **_labelled("ntp_reach", "source", now_reach),
+        }
+
+    def stop(self) -> None:
+        """Close every socket."""
+        for name in list(self._open):
+            self._close(name)
+        self.reactor.unwatch(self._resolver.fd)
+        self._resolver.close()
+
+    # -- when ------------------------------------------------------------------------------------
+
+    @property
+    def _pace(self) -> Pace:
+        config = self.config
+        return Pace(
+            config.poll_min_s, config.poll_max_s, config.burst_count, config.burst_interval_s
+        )
+
+    def _set_servers(self) -> None:
+        names = dict.fromkeys(self.config.servers)
+        if self.config.local_daemon:
+            names.setdefault(LOCAL_DAEMON)
+        for name in self._servers.keys() - names:
+            self._close(name)
+        now_ns = self.timebase.mono_ns()
+        self._servers = {
+            name: self._servers.get(name) or polling.new(name, self._pace, now_ns) for name in names
+        }
+        self._turn()
+
+    def _turn(self) -> None:
+        """Do what is due, and wake again for the next."""
+        now_ns = self.timebase.mono_ns()
+        for server in self._idle():
+            if server.next_mono_ns > now_ns:
+                continue
+            if server.next_action == "resolve":
+                self._looking_up.add(server.name)
+                self._resolver.look_up(server.name)
+            else:
+                self._ask(server)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_ns = min((server.next_mono_ns for server in self._idle()), default=None)
+        if due_ns is not None:
+            wait_s = max(due_ns - self.timebase.mono_ns(), 0) / _S_NS
+            self._timer = self.reactor.after(wait_s, self._turn)
+
+    def _idle(self) -> list[Server]:
+        """Return the servers of which nothing is awaited."""
+        busy = self._open.keys() | self._looking_up
+        return [server for name, server in self._servers.items() if name not in busy]
+
+    def _on_resample(self, request: Request[Resample]) -> None:
+        self.log.info("asking again: %s", request.body.cause)
+        now_ns = self.timebase.mono_ns()
+        for name, server in self._servers.items():
+            self._servers[name] = polling.hurry(server, self._pace, now_ns)
+        self._turn()
+
+    # -- names -----------------------------------------------------------------------------------
+
+    def _hear_resolver(self) -> None:
+        now_ns = self.timebase.mono_ns()
+        for name, found in self._resolver.results():
+            self._looking_up.discard(name)
+            server = self._servers.get(name)
+            if server is None:
+                continue
+            if isinstance(found, str):
+                self._note(server, found)
+                self._troubles["name"] += 1
+                self._servers[name] = polling.unresolved(
+                    server, found, self._pace, now_ns, self._jitter()
+                )
+                continue
+            taken = {s.address for n, s in self._servers.items() if n != name and s.address}
+            self._servers[name] = polling.resolved(server, found, taken, self._pace, now_ns)
+        self._turn()
+
+    # -- exchanges -------------------------------------------------------------------------------
+
+    def _ask(self, server: Server) -> None:
+        name, address = server.name, server.address
+        assert address is not None, "polling asks only who has an address"
+        self._servers[name] = polling.asked(server, self.timebase.mono_ns())
+        self._requests[name] += 1
+        try:
+            opened = Exchange(address, MAX_DRIFT_PPB)
+        except OSError as error:
+            self._fail(name, "unreachable", f"{error.strerror}")
+            return
+        timer = self.reactor.after(self.config.timeout_s, partial(self._time_out, name))
+        self._open[name] = _Awaited(opened, timer)
+        self.reactor.watch(opened.fd, partial(self._hear, name))
+
+    def _hear(self, name: str) -> None:
+        if name not in self._open:
+            return
+        opened = self._open[name].exchange
+        while True:
+            try:
+                heard = opened.receive()
+            except OSError as error:
+                self._fail(name, "unreachable", f"{error.strerror}")
+                break
+            if heard is None:
+                return
+            if isinstance(heard, Answer):
+                self._answer(name, heard)
+                break
+            if isinstance(heard, Kiss):
+                self._kiss(name, heard.code)
+                break
+            if heard not in (Rejection.SHORT, Rejection.ORIGIN):
+                self._fail(name, heard.value, f"reply rejected: {heard.value}")
+                break
+            # Not from the server that was asked: the true reply may still come.
+            self._troubles[heard.value] += 1
+            if opened.is_flooded:
+                self._fail(name, "flooded", "flooded with foreign datagrams")
+                break
+        self._turn()
+
+    def _time_out(self, name: str) -> None:
+        self._fail(name, "timeout", f"no reply within {self.config.timeout_s:g} s")
+        self._turn()
+
+    def _answer(self, name: str, answer: Answer) -> None:
+        self._close(name)
+        self._answers[name] += 1
+        if not self._has_answer:
+            self.log.info("%s answers: NTP is in charge of the clock", name)
+        self._has_answer = True
+        server = polling.answered(
+            self._servers[name], self._pace, self.timebase.mono_ns(), self._jitter()
+        )
+        self._servers[name] = server
+        self.reactor.tell(MODEL, SAMPLE_KIND, _sample_of(server, answer))
+
+    def _kiss(self, name: str, code: str) -> None:
+        self._close(name)
+        self._troubles[Rejection.KISS.value] += 1
+        self.log.warning("%s sent a kiss of death: %s", name, code)
+        self._servers[name] = polling.kissed(
+            self._servers[name], code, self._pace, self.timebase.mono_ns(), self._jitter()
+        )
+
+    def _fail(self, name: str, reason: str, text: str) -> None:
+        self._close(name)
+        self._troubles[reason] += 1
+        self._note(self._servers[name], text)
+        self._servers[name] = polling.failed(
+            self._servers[name], text, self._pace, self.timebase.mono_ns(), self._jitter()
+        )
+
+    def _close(self, name: str) -> None:
+        awaited = self._open.pop(name, None)
+        if awaited is not None:
+            awaited.timeout.cancel()
+            self.reactor.unwatch(awaited.exchange.fd)
+            awaited.exchange.close()
+
+    def _note(self, server: Server, trouble: str) -> None:
+        """Log a trouble once, not at every poll; a local daemon that is not there is none."""
+        if trouble != server.trouble and server.name != LOCAL_DAEMON:
+            self.log.info("%s: %s", server.name, trouble)
+
+    # -- this machine's own clock ----------------------------------------------------------------
+
+    def _sample_kernel(self) -> None:
+        if self._has_answer:
+            return
+        error_ns = round(self.config.assume_realtime_error_s * _S_NS)
+        reading = exchange.read_clocks()
+        if error_ns:
+            sample = kernel.asserted_sample(reading, error_ns, KERNEL_POLL_S)
+            worth = f"asserted to be right within {self.config.assume_realtime_error_s:g} s"
+        elif self.config.kernel_fallback:
+            clock = read_kernel_clock()
+            floor_ns = round(self.config.kernel_floor_s * _S_NS)
+            sample = kernel.kernel_sample(clock, reading, floor_ns, KERNEL_POLL_S)
+            worth = kernel.why_unbounded(clock) or f"within {clock.maxerror_ns / 1e9:g} s"
+        else:
+            return
+        if not self._has_said_kernel:
+            self.log.info("no server has answered yet, using this machine's clock: %s", worth)
+            self._has_said_kernel = True
+        self.reactor.tell(MODEL, SAMPLE_KIND, sample)
+        self.reactor.after(KERNEL_POLL_S, self._sample_kernel)
+
+
+def _sample_of(server: Server, answer: Answer) -> ClockSample:
+    assert server.address is not None, "who answered has an address"
+    reply = answer.reply
+    return ClockSample(
+        source=server.name,
+        identity=reference.identity_of(server.address.host),
+        upstream=reference.upstream_of(reply),
+        stratum=reply.stratum,
+        leap=reply.leap,
+        raw_ns=answer.raw_ns,
+        utc_ns=answer.measurement.utc_ns,
+        half_width_ns=answer.half_width.total_ns,
+        realtime_offset_ns=answer.realtime_offset_ns,
+        delay_ns=answer.measurement.delay_ns,
+        root_delay_ns=reply.root_delay_ns,
+        root_dispersion_ns=reply.root_dispersion_ns,
+        poll_s=server.poll_s,
+        origin="ntp",
+    )
+
+
+def _labelled(name: str, label: str, numbers: Mapping[str, int]) -> Snapshot:
+    return {f'{name}{{{label}="{key}"}}': float(number) for key, number in numbers.items()}

@@ -1,0 +1,150 @@
+"""Edge: one request and its one reply over a connected UDP socket, with the clocks around them.
+
+A new socket for each exchange gives a new source port, which together with the cookie makes a reply
+hard to forge; a connected one hears only the address that was asked. The request is stamped before
+it leaves and the reply after it came, both on CLOCK_MONOTONIC_RAW, so that whatever the stamps cost
+lengthens the measured delay and with it the interval, never the reverse.
+
+A suspend in between would be missing from RAW; BOOTTIME counts it, and the exchange is discarded.
+"""
+
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from hourbook.clock.kernel import Reading
+from hourbook.clock.polling import Address
+from protocols import ntp
+from protocols.ntp import HalfWidth, Measurement, Rejection, Reply
+
+__all__ = ["Answer", "Exchange", "Kiss", "read_clocks", "suspended_ns"]
+
+DATAGRAMS_MAX: Final = 16
+"""Datagrams heard in one exchange; more than this is somebody's flood."""
+SUSPEND_NS_MIN: Final = 10_000_000
+"""Less than this between BOOTTIME and MONOTONIC is preemption between two system calls."""
+OWN_PRECISION_NS: Final = 100
+"""Reading CLOCK_MONOTONIC_RAW takes less."""
+_DATAGRAM_BYTES_MAX: Final = 1024
+_READINGS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply that counts, and what it says."""
+
+    reply: Reply
+    measurement: Measurement
+    half_width: HalfWidth
+    raw_ns: int
+    realtime_offset_ns: int
+
+
+def read_clocks() -> Reading:
+    """Read CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW; the tightest of three."""
+    readings = []
+    for _ in range(_READINGS):
+        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        wall_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
+        after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        readings.append(
+            Reading((before_ns + after_ns) // 2, wall_ns, bracket_ns=after_ns - before_ns)
+        )
+    return min(readings, key=lambda reading: reading.bracket_ns)
+
+
+def suspended_ns() -> int:
+    """Return how long this machine has been suspended since boot."""
+    monotonic_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - monotonic_ns
+
+
+class Kiss(NamedTuple):
+    """A kiss of death whose cookie was ours: the server asks for less, or for nothing more."""
+
+    code: str
+
+
+class Exchange:
+    """One exchange; sends in its constructor. Watch `fd` and call :meth:`receive`.
+
+    Args:
+        address: whom to ask.
+        max_drift_ppb: how far our oscillator may be off during the exchange.
+
+    Raises:
+        OSError: no route, no permission, no socket.
+    """
+
+    def __init__(self, address: Address, max_drift_ppb: int) -> None:
+        self._max_drift_ppb = max_drift_ppb
+        self._cookie = secrets.randbits(64) or 1
+        self._heard = 0
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self._socket.connect((address.host, address.port))
+            self._suspended_ns = suspended_ns()
+            request = ntp.build_request(self._cookie)
+            self._sent_raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+            self._socket.send(request)
+        except OSError:
+            self._socket.close()
+            raise
+
+    @property
+    def fd(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether more came than one exchange may cost."""
+        return self._heard >= DATAGRAMS_MAX
+
+    def receive(self) -> Answer | Rejection | Kiss | None:
+        """Read one datagram; None when there is none.
+
+        A datagram that is SHORT or whose ORIGIN is wrong is not from the server that was asked:
+        keep listening. Every other outcome ends the exchange.
+
+        Raises:
+            OSError: nobody listens there (an ICMP error).
+        """
+        try:
+            data = self._socket.recv(_DATAGRAM_BYTES_MAX)
+        except BlockingIOError:
+            return None
+        raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        self._heard += 1
+        reply = ntp.parse(data)
+        if reply is None:
+            return Rejection.SHORT
+        rejection = ntp.check(reply, self._cookie)
+        if rejection is Rejection.KISS:
+            return Kiss(ntp.kiss_code(reply))
+        return rejection or self._measure(reply, raw_ns)
+
+    def close(self) -> None:
+        """Close the socket: a second reply to the same request finds nobody."""
+        self._socket.close()
+
+    def _measure(self, reply: Reply, raw_ns: int) -> Answer | Rejection:
+        if suspended_ns() - self._suspended_ns > SUSPEND_NS_MIN:
+            return Rejection.SUSPENDED
+        clocks = read_clocks()
+        measured = ntp.measure(reply, self._sent_raw_ns, raw_ns, clocks.wall_ns, OWN_PRECISION_NS)
+        if isinstance(measured, Rejection):
+            return measured
+        half_width = HalfWidth.of(
+            reply,
+            raw_ns - self._sent_raw_ns,
+            measured.delay_ns,
+            own_precision_ns=OWN_PRECISION_NS,
+            bracket_ns=clocks.bracket_ns,
+            max_drift_ppb=self._max_drift_ppb,
+        )
+        wall_ns = clocks.wall_ns - (clocks.raw_ns - raw_ns)
+        return Answer(reply, measured, half_width, raw_ns, measured.utc_ns - wall_ns)

@@ -1,0 +1,33 @@
+"""Whom a server is, and whom it follows, in the 4 bytes of NTP's reference ids. Pure.
+
+A server that follows another names it by its IPv4 address, or by the first bytes of the MD5 of its
+IPv6 address (RFC 5905, 7.3). Two of our sources that follow the same one are one witness.
+"""
+
+import hashlib
+import ipaddress
+from typing import Final
+
+from protocols.ntp import Reply
+
+__all__ = ["identity_of", "upstream_of"]
+
+_LOCAL_CLOCKS: Final = 127
+"""127.127.t.u names a driver on the server itself: every undisciplined server looks alike."""
+
+
+def identity_of(host: str) -> str:
+    """Return the reference id that clients of a server carry; "" on the loopback."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.is_loopback:
+        return ""
+    if address.version == 4:  # noqa: PLR2004 - IPv4
+        return address.packed.hex()
+    return hashlib.md5(address.packed, usedforsecurity=False).digest()[:4].hex()
+
+
+def upstream_of(reply: Reply) -> str:
+    """Return what a server follows; "" where that is a clock of its own."""
+    if reply.stratum == 1 or reply.reference_id[0] in (0, _LOCAL_CLOCKS):
+        return ""
+    return reply.reference_id.hex()
