@@ -1,0 +1,55 @@
+"""The command line's shape. Commands are named, and imported only when one of them runs."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from cyclopts import App
+
+__all__ = ["installed_version", "make_app"]
+
+HELP: Final = """One clock and one book for every agent on the machine.
+
+Start the tree with `supervisor start` (or `make start`), then try `hourbook now`.
+Exit codes: 0 ok, 1 found wrong, 2 usage, 3 needs an operator, 6 not reachable, 7 timed out.
+"""
+
+_COMMANDS: Final = {
+    "now": "hourbook.cli.clock_commands:now",
+    "monitor": "hourbook.cli.clock_commands:monitor",
+    "snapshot": "hourbook.cli.clock_commands:snapshot",
+    "benchmark": "hourbook.cli.benchmark:benchmark",
+    "log": "hourbook.cli.book_commands:log",
+    "tail": "hourbook.cli.book_commands:tail",
+    "verify": "hourbook.cli.book_commands:verify",
+    "head": "hourbook.cli.book_commands:head",
+    "status": "hourbook.cli.status_command:status",
+    "doctor": "hourbook.cli.doctor_command:doctor",
+    "mcp": "hourbook.cli.mcp_command:mcp",
+    "completion": "hourbook.cli.completion:completion",
+}
+"""Where each command is; its docstring is its help."""
+
+
+def make_app() -> App:
+    """Build the application; nothing but cyclopts is imported."""
+    app = App(
+        name="hourbook",
+        help=HELP,
+        version=installed_version,
+        help_format="markdown",
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        default_parameter=None,
+    )
+    for name, path in _COMMANDS.items():
+        app.command(path, name=name)
+    return app
+
+
+def installed_version() -> str:
+    """Return the version of this program; a source tree that is not installed has none."""
+    try:
+        return version("hourbook")
+    except PackageNotFoundError:
+        return "unknown"

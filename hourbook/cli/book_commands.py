@@ -1,0 +1,168 @@
+"""`log`, `tail`, `verify`, `head`: the book, for people and for scripts.
+
+Reading opens the database read-only and needs no running tree; only `log` and `tail -f` speak to
+it.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from hourbook.cli import exit_codes
+from hourbook.cli.book_text import entry_line, entry_lines, head_lines, parse_details, verdict_lines
+from hourbook.cli.options import HomeOption, JsonOption, WriterOption
+from hourbook.cli.out import emit, emit_json, is_terminal
+from hourbook.home import Home, find_home
+from protocols.entry import Entry
+
+__all__ = ["head", "log", "tail", "verify"]
+
+STDIN: Final = "-"
+
+
+def log(
+    action: str,
+    entity: str,
+    details: str | None = None,
+    /,
+    *,
+    tag: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    details_json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    writer: WriterOption = "cli",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Append an entry; return once it is on disk, and print it with its hash and parent.
+
+    Example: `hourbook log deployed api.example "FastAPI on 8080" --tag production`
+
+    Parameters
+    ----------
+    action:
+        What was done.
+    entity:
+        To what.
+    details:
+        Anything else, as text; `-` reads it from standard input (up to 16 MiB).
+    tag:
+        For finding it again; may be given several times.
+    details_json:
+        DETAILS is JSON and is kept as a value: `'{"port": 8080}'`.
+    """
+    text = (
+        sys.stdin.buffer.read().decode("utf-8", "surrogateescape") if details == STDIN else details
+    )
+    value = parse_details(text, is_json=details_json)
+    from hourbook.book_face import connect  # noqa: PLC0415 - the other commands need no sockets
+
+    with connect(writer, find_home(home)) as book:
+        entry = book.log(action, entity, value, tags=tag)
+    _print_entry(entry, json=json, lines=entry_lines)
+    return exit_codes.OK
+
+
+def tail(
+    *,
+    count: Annotated[
+        int, Parameter(name=["--count", "-n"], validator=Number(gte=0, lte=1_000_000))
+    ] = 10,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], negative="", show_default=False)
+    ] = False,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Print the newest entries, oldest first, one a line.
+
+    Example: `hourbook tail -n 100 --json | jq .entity`
+
+    Parameters
+    ----------
+    count:
+        How many.
+    follow:
+        Then print each new entry as it is committed, until Ctrl-C. Nothing is missed.
+    """
+    for entry in _entries(count, find_home(home), follow=follow):
+        _print_entry(entry, json=json, lines=lambda e: [entry_line(e)])
+    return exit_codes.OK
+
+
+def verify(
+    *,
+    all_signatures: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Check every hash and link, and the signatures that cover them. Exits 1 when one is wrong.
+
+    Parameters
+    ----------
+    all_signatures:
+        Check the signature of every commit, not only of every 1000th and of the head.
+    """
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
+
+    with BookReader(find_home(home)) as book:
+        progress = _show_progress if is_terminal() and not json else None
+        verdict = book.verify(all_signatures=all_signatures, progress=progress)
+    if json:
+        emit_json(msgspec.structs.asdict(verdict))
+    else:
+        for line in verdict_lines(verdict):
+            emit(line)
+    return exit_codes.OK if verdict.ok else exit_codes.FOUND_WRONG
+
+
+def head(*, json: JsonOption = False, home: HomeOption = None) -> int:
+    """Print the newest signed commit: kept elsewhere, it proves that nothing was cut off later.
+
+    Example: `hourbook head --json | ssh safe.example tee -a heads.jsonl`
+    """
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
+    from hourbook.book.render import commit_json  # noqa: PLC0415 - the same
+
+    with BookReader(find_home(home)) as book:
+        commit = book.head()
+    empty = {"seq": 0, "hash": None, "commit": 0, "signature": None, "key": None}
+    document = empty if commit is None else commit_json(commit)
+    if json:
+        emit_json(document)
+    else:
+        for line in head_lines(document):
+            emit(line)
+    return exit_codes.OK
+
+
+def _entries(count: int, home: Home, *, follow: bool) -> Iterator[Entry]:
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
+
+    if not follow:
+        with BookReader(home) as reader:
+            yield from reader.tail(count)
+        return
+    from hourbook.book_face import connect  # noqa: PLC0415 - plain reading needs no sockets
+
+    with connect("cli", home) as book:
+        newest = book.tail(max(1, count))
+        yield from newest[len(newest) - count :] if count else ()
+        yield from book.follow(since=newest[-1].seq if newest else 0)
+
+
+def _print_entry(entry: Entry, *, json: bool, lines: Callable[[Entry], list[str]]) -> None:
+    from hourbook.book.render import entry_json  # noqa: PLC0415 - completion needs no database
+
+    if json:
+        emit_json(entry_json(entry))
+    else:
+        for line in lines(entry):
+            emit(line)
+
+
+def _show_progress(done: int, total: int) -> None:
+    sys.stderr.write(f"\rchecked {done} of {total} entries" + ("\n" if done >= total else ""))
+    sys.stderr.flush()

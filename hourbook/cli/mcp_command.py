@@ -1,0 +1,27 @@
+"""`hourbook mcp`: the tools over stdin and stdout, for a client that starts us itself."""
+
+import logging
+import sys
+
+from hourbook.cli.exit_codes import OK
+from hourbook.cli.options import HomeOption, WriterOption
+from hourbook.home import find_home
+
+__all__ = ["mcp"]
+
+
+def mcp(*, writer: WriterOption = "mcp", home: HomeOption = None) -> int:
+    """Serve the Model Context Protocol over stdin and stdout.
+
+    Example: `claude mcp add hourbook -- hourbook mcp`
+    """
+    # First, so that the library does not set up its own; stdout belongs to the protocol.
+    logging.basicConfig(stream=sys.stderr, level="WARNING", format="%(levelname)s: %(message)s")
+    from hourbook.mcp_tools import HourbookTools, build_server  # noqa: PLC0415 - takes 0.6 s
+
+    tools = HourbookTools(find_home(home), writer)
+    try:
+        build_server(tools).run("stdio")
+    finally:
+        tools.close()
+    return OK

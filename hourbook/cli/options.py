@@ -1,0 +1,26 @@
+"""Options that many commands share."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+__all__ = ["HomeOption", "JsonOption", "WriterOption"]
+
+HomeOption = Annotated[
+    str | None,
+    Parameter(
+        name="--home",
+        help="The Hourbook to use; else $HOURBOOK_HOME, else ~/.local/share/hourbook.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    Parameter(
+        name="--json", negative="", show_default=False, help="Print JSON, one document a line."
+    ),
+]
+WriterOption = Annotated[
+    str,
+    Parameter(name="--as", show_default=True, help="Name of the instance that writes."),
+]

@@ -1,0 +1,62 @@
+"""From argv to an exit code: the one place where a failure becomes a line on stderr.
+
+No user ever sees a traceback, unless HOURBOOK_TRACEBACK is set and asks for it.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from hourbook.cli import exit_codes
+from hourbook.cli.app import make_app
+from hourbook.cli.words import visible
+from protocols import errors
+
+__all__ = ["run"]
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return what the process should exit with."""
+    _never_fail_to_print()
+    try:
+        code = make_app()(_home_after_command(list(sys.argv[1:] if argv is None else argv)))
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _complain(f"{error} Try `hourbook --help`.", exit_codes.USAGE)
+    except errors.HourbookError as error:
+        return _complain(str(error), exit_codes.exit_code_of(error))
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.BROKEN_PIPE
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    except Exception as error:
+        if os.environ.get("HOURBOOK_TRACEBACK"):
+            raise
+        text = f"{type(error).__name__}: {error}; HOURBOOK_TRACEBACK=1 shows where"
+        return _complain(f"internal error: {text}", exit_codes.INTERNAL)
+    return code if isinstance(code, int) else exit_codes.OK
+
+
+def _home_after_command(argv: list[str]) -> list[str]:
+    """Accept ``hourbook --home DIR now`` as ``hourbook now --home DIR``."""
+    count = 0
+    while count < len(argv) and argv[count].partition("=")[0] == "--home":
+        count += 1 if "=" in argv[count] else 2
+    leading, rest = argv[:count], argv[count:]
+    return [*rest[:1], *leading, *rest[1:]] if rest else leading
+
+
+def _never_fail_to_print() -> None:
+    """Print what a locale cannot encode as an escape, instead of failing on an emoji."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(f"hourbook: {visible(text)}\n")
+    return code

@@ -1,0 +1,112 @@
+"""`hourbook status`: the tree as its supervisor sees it, and beside it clock, book and segment.
+
+What can be read without a running tree is shown without one; then the exit code says so.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from hourbook.book.reader import BookReader
+from hourbook.book.render import commit_json
+from hourbook.cli.clock_text import now_lines
+from hourbook.cli.exit_codes import OK, exit_code_of
+from hourbook.cli.options import HomeOption, JsonOption
+from hourbook.cli.out import emit, emit_json
+from hourbook.cli.words import age_text, size_text, visible
+from hourbook.clock_face import Clock
+from hourbook.clock_json import now_json
+from hourbook.home import Home, find_home
+from hourbook.tree_status import fetch_status
+from protocols import control, errors
+
+__all__ = ["status"]
+
+
+def status(*, json: JsonOption = False, home: HomeOption = None) -> int:
+    """Print how the tree, the clock and the book are.
+
+    Exits 6 when the tree is not running. `supervisor status` has more columns.
+    """
+    found = find_home(home)
+    problems: list[errors.HourbookError] = []
+
+    def ask(question: Callable[[Home], Any]) -> Any:  # noqa: ANN401 - whatever was asked for
+        try:
+            return question(found)
+        except errors.HourbookError as error:
+            problems.append(error)
+            return None
+
+    tree = ask(lambda h: fetch_status(h, src="hourbook"))
+    reading = ask(lambda h: Clock(h).snapshot())
+    document = {
+        **_tree_json(tree),
+        "clock": None if reading is None else now_json(reading),
+        "book": ask(_book_json),
+        "segment": _segment_json(found),
+        "problems": [str(problem) for problem in problems],
+    }
+    if json:
+        emit_json(document)
+    else:
+        clock_lines = [] if reading is None else now_lines(reading)
+        for line in _lines(tree, clock_lines, document):
+            emit(line)
+    return OK if tree is not None else exit_code_of(problems[0])
+
+
+def _tree_json(tree: control.Status | None) -> dict[str, Any]:
+    if tree is None:
+        return {"supervisor": None, "actors": []}
+    document: dict[str, Any] = msgspec.to_builtins(tree)
+    return {"supervisor": document["supervisor"], "actors": document["actors"]}
+
+
+def _book_json(home: Home) -> dict[str, Any]:
+    with BookReader(home) as book:
+        commit = book.head()
+    size = home.book_db.stat().st_size
+    if commit is None:
+        return {"path": str(home.book_db), "size_bytes": size, "seq": 0, "hash": None, "commit": 0}
+    head = commit_json(commit)
+    return {
+        "path": str(home.book_db),
+        "size_bytes": size,
+        **{name: head[name] for name in ("seq", "hash", "commit")},
+    }
+
+
+def _segment_json(home: Home) -> dict[str, Any] | None:
+    try:
+        size = home.segment.stat().st_size
+    except OSError:
+        return None
+    return {"path": str(home.segment), "size_bytes": size}
+
+
+def _lines(
+    tree: control.Status | None, clock_lines: list[str], document: dict[str, Any]
+) -> list[str]:
+    lines = []
+    if tree is not None:
+        own = tree.supervisor
+        lines.append(f"tree      {own.state}, version {own.version}, up {age_text(own.uptime_s)}")
+        lines += [f"          {_actor_line(row)}" for row in tree.actors]
+    if clock_lines:
+        lines.append(f"clock     {clock_lines[0]}")
+        lines += [f"          {line}" for line in clock_lines[1:]]
+    if (book := document["book"]) is not None:
+        size = size_text(book["size_bytes"])
+        lines.append(f"book      {book['seq']} entries in {book['commit']} commits, {size}")
+        lines.append(f"          {book['hash'] or 'empty'}")
+    if (segment := document["segment"]) is not None:
+        lines.append(f"segment   {segment['path']}, {size_text(segment['size_bytes'])}")
+    lines += [f"problem   {visible(problem)}" for problem in document["problems"]]
+    return lines
+
+
+def _actor_line(row: control.ActorRow) -> str:
+    where = " ".join(row.endpoints.values()) or row.reason or row.cause
+    return f"{row.name:<15} {row.state:<9} {visible(where, 70)}".rstrip()

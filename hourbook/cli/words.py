@@ -1,0 +1,71 @@
+"""Figures and texts as a person reads them in a terminal. Pure."""
+
+import re
+from typing import Final
+
+__all__ = ["age_text", "bound_text", "duration_text", "interval_text", "size_text", "visible"]
+
+_UNITS: Final = (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
+_SIZES: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
+_DAY_S: Final = 86_400
+# Controls, lone surrogates, and the marks that reverse the direction of what follows.
+_UNSAFE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(text: str, length_max: int = 0) -> str:
+    r"""Return `text` on one line, with everything that could move a cursor as an escape.
+
+    Args:
+        text: anything, also lone surrogates.
+        length_max: cut to so many characters, with an ellipsis (0: never).
+    """
+    shown = _UNSAFE.sub(_escape, text)
+    return f"{shown[: length_max - 1]}…" if 0 < length_max < len(shown) else shown
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def duration_text(duration_ns: int) -> str:
+    """Return a duration in the unit that gives three digits or so: ``1.23 ms``, ``-45 ns``."""
+    size = abs(duration_ns)
+    for unit, unit_ns in _UNITS:
+        if size >= unit_ns:
+            return f"{duration_ns / unit_ns:.4g} {unit}" if unit != "ns" else f"{duration_ns} ns"
+    return "0 ns"
+
+
+def bound_text(bound_ns: int | None) -> str:
+    """Return ``±1.2 ms``, or what to say when nothing is promised."""
+    return "unbounded" if bound_ns is None or bound_ns < 0 else f"±{duration_text(bound_ns)}"
+
+
+def interval_text(time_ns: int, earliest_ns: int | None, latest_ns: int | None) -> str:
+    """Return the interval about the estimate: ``-1.2 ms .. +1.3 ms``."""
+    if earliest_ns is None or latest_ns is None:
+        return "unbounded: nothing can be promised"
+    before, after = duration_text(time_ns - earliest_ns), duration_text(latest_ns - time_ns)
+    return f"-{before} .. +{after}"
+
+
+def age_text(seconds: float) -> str:
+    """Return an age for a column: ``3.2s``, ``4m10s``, ``2h05m``, ``3d04h``."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 3600:  # noqa: PLR2004 - an hour
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < _DAY_S:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // _DAY_S}d{whole % _DAY_S // 3600:02}h"
+
+
+def size_text(size: int) -> str:
+    """Return a size in bytes as ``31.5 MiB``."""
+    for unit, unit_size in _SIZES:
+        if size >= unit_size:
+            return f"{size / unit_size:.1f} {unit}" if unit_size > 1 else f"{size} B"
+    return "0 B"

@@ -1,0 +1,96 @@
+"""Figures and texts as a person reads them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hourbook.cli import exit_codes
+from hourbook.cli.words import (
+    age_text,
+    bound_text,
+    duration_text,
+    interval_text,
+    size_text,
+    visible,
+)
+from protocols import errors
+
+
+@pytest.mark.parametrize(
+    ("duration_ns", "expected"),
+    [
+        (0, "0 ns"),
+        (999, "999 ns"),
+        (-45, "-45 ns"),
+        (1_500, "1.5 us"),
+        (1_234_567, "1.235 ms"),
+        (10_000_000_000, "10 s"),
+    ],
+)
+def test_duration_text_takes_the_unit_that_fits(duration_ns: int, expected: str) -> None:
+    """Four digits at most, and a unit that is read at a glance."""
+    assert duration_text(duration_ns) == expected
+
+
+def test_interval_text_gives_both_sides_or_says_that_there_is_none() -> None:
+    """An interval is rarely symmetric about the estimate."""
+    assert interval_text(1000, 500, 3000) == "-500 ns .. +2 us"
+    assert interval_text(1000, None, None) == "unbounded: nothing can be promised"
+    assert bound_text(-1) == bound_text(None) == "unbounded"
+    assert bound_text(1_000_000) == "±1 ms"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.04, "0.0s"), (59.9, "59.9s"), (250, "4m10s"), (7_500, "2h05m"), (273_600, "3d04h")],
+)
+def test_age_text_fits_a_column(seconds: float, expected: str) -> None:
+    """Ages are short, and sort by their unit."""
+    assert age_text(seconds) == expected
+
+
+def test_size_text_takes_binary_units() -> None:
+    """Sizes read as in `top`."""
+    assert [size_text(size) for size in (0, 512, 33_030_144)] == ["0 B", "512 B", "31.5 MiB"]
+
+
+def test_visible_shows_what_could_drive_a_terminal() -> None:
+    """Escapes, newlines, NUL, reversed text and lone surrogates become text; emoji stay."""
+    shown = visible("\x1b[2Jred\nnew\0nul \u202eevil \udcff ok 🎉 é")
+
+    assert shown == r"\x1b[2Jred\nnew\x00nul \u202eevil \udcff ok 🎉 é"
+
+
+def test_visible_cuts_with_an_ellipsis() -> None:
+    """A long text ends where the column does."""
+    assert visible("abcdef", length_max=4) == "abc…"
+    assert visible("abcd", length_max=4) == "abcd"
+
+
+@given(st.text(st.characters(codec=None)))
+def test_visible_is_always_one_printable_line(text: str) -> None:
+    """Whatever an entry holds, it prints as one line in UTF-8."""
+    shown = visible(text)
+
+    assert len(shown.splitlines()) <= 1
+    assert "\x1b" not in shown
+    shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.BadRequest("x"), exit_codes.USAGE),
+        (errors.HomeUnusable("x"), exit_codes.OPERATOR),
+        (errors.DiskFull("x"), exit_codes.OPERATOR),
+        (errors.ClockUnavailable("x"), exit_codes.UNREACHABLE),
+        (errors.SupervisorUnreachable("x"), exit_codes.UNREACHABLE),
+        (errors.WaitTimeout("x"), exit_codes.TIMED_OUT),
+        (errors.OutcomeUnknown("x"), exit_codes.TIMED_OUT),
+        (errors.InternalError("x"), exit_codes.INTERNAL),
+        (errors.HourbookError("x"), exit_codes.INTERNAL),
+    ],
+)
+def test_exit_code_tells_who_must_act(error: errors.HourbookError, code: int) -> None:
+    """A script can tell a typo from a full disk from a tree that is down."""
+    assert exit_codes.exit_code_of(error) == code
