@@ -20,6 +20,12 @@ __all__ = [
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Schedule = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^$|^every [1-9][0-9]{0,5} ?[smhd]$|^([0-9a-zA-Z*,/-]+ ){4}[0-9a-zA-Z*,/-]+$"
+    ),
+]
 Listen = Annotated[
     str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}\Z", description="HOST:PORT")
 ]
@@ -102,11 +108,29 @@ class ShmPublisherConfig(_Config, frozen=True):
 
 
 class JournalWriterConfig(_Config, frozen=True):
-    """How the book is written. Extended by its owner."""
+    """How the book is written."""
+
+    size_max_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Largest size of the database (MiB, >= 0; 0 is no limit): beyond it appends hear DiskFull."""
+    wal_truncate_mib: Annotated[int, msgspec.Meta(ge=1)] = 256
+    """Size of the log at which it is cut back to nothing (MiB, >= 1)."""
 
 
 class CompactorConfig(_Config, frozen=True):
-    """What runs by the calendar. Extended by its owner."""
+    """What runs by the calendar.
+
+    A schedule is a cron line (minute hour day month weekday, local time), ``every N s|m|h|d``, or
+    "" for never.
+    """
+
+    verify: Schedule = "30 3 * * *"
+    """When the whole book is verified."""
+    backup: Schedule = "0 3 * * *"
+    """When the book is copied to ``<home>/backup``."""
+    checkpoint: Schedule = "every 1 h"
+    """When the log is moved into the database, however busy the writer is."""
+    backups_kept: Annotated[int, msgspec.Meta(ge=1)] = 7
+    """Copies kept in ``<home>/backup``, the newest ones (count, >= 1)."""
 
 
 class McpServerConfig(_Config, frozen=True):

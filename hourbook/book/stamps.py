@@ -1,0 +1,62 @@
+"""What time an entry gets: Hourbook's clock, with its bound, from the shared segment.
+
+Until the clock has been published, or where it can promise nothing, the kernel's time is used and
+the bound says so. The book never waits for the clock: order is seq, and always was.
+"""
+
+from typing import Final
+
+from hourbook.book.journal import Stamp
+from hourbook.clock_face import Clock
+from hourbook.home import Home
+from hourbook.timebase import Timebase
+from protocols import errors
+from protocols.entry import BOUND_UNBOUNDED_NS
+
+__all__ = ["StampSource"]
+
+REOPEN_NS: Final = 1_000_000_000
+
+
+class StampSource:
+    """Reads the clock of one home; for one thread."""
+
+    def __init__(self, home: Home, timebase: Timebase) -> None:
+        self._home = home
+        self._timebase = timebase
+        self._clock: Clock | None = None
+        self._retry_mono_ns = 0
+
+    def read(self) -> Stamp:
+        """Return UTC and its bound (nanoseconds), at this instant."""
+        clock = self._clock or self._open()
+        if clock is not None:
+            try:
+                reading = clock.now()
+            except errors.ClockUnavailable:
+                self._clock = None
+            else:
+                return stamp_of(reading.time_ns, reading.earliest_ns, reading.latest_ns)
+        return Stamp(self._timebase.wall_ns(), BOUND_UNBOUNDED_NS)
+
+    def time_ns(self) -> int:
+        """Return UTC alone."""
+        return self.read().time_ns
+
+    def _open(self) -> Clock | None:
+        now_ns = self._timebase.mono_ns()
+        if now_ns < self._retry_mono_ns:
+            return None
+        self._retry_mono_ns = now_ns + REOPEN_NS
+        try:
+            self._clock = Clock(self._home)
+        except errors.HourbookError:
+            return None
+        return self._clock
+
+
+def stamp_of(time_ns: int, earliest_ns: int | None, latest_ns: int | None) -> Stamp:
+    """Return a reading as a time and the larger distance to an end of its interval."""
+    if earliest_ns is None or latest_ns is None:
+        return Stamp(time_ns, BOUND_UNBOUNDED_NS)
+    return Stamp(time_ns, max(latest_ns - time_ns, time_ns - earliest_ns, 0))

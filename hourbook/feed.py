@@ -1,0 +1,134 @@
+"""Following the book: what is new comes from the shared ring, what is older from the database.
+
+A follower holds a position in the ring and sleeps in the kernel until there is more: it polls
+nothing, and its writer does not know it. Who falls behind by more than the ring holds is *lapped*,
+reads on in the database, and returns to the ring when it has caught up. Entries come in the order
+of seq, without gaps; the ring is published after the commit: what it has is in the database too.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, Self
+
+import msgspec
+
+from hourbook.book.reader import PAGE_ENTRIES, BookReader
+from hourbook.home import Home
+from protocols import errors
+from protocols.entry import Entry
+from shm import segment
+from shm.reader import Lapped, RingReader
+
+__all__ = ["Follower"]
+
+READ_RECORDS_MAX: Final = 256
+WAIT_S: Final = 1.0
+"""Longest sleep; only a closed follower looks around then."""
+
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+class Follower(Iterator[Entry]):
+    """An endless iterator over entries; for one thread."""
+
+    def __init__(self, home: Home, since: int | None = None) -> None:
+        """Begin after seq `since`, or now.
+
+        Args:
+            home: whose book.
+            since: the last seq that the caller has seen (>= 0); None: only what comes from now on.
+
+        Raises:
+            ActorUnreachable: there is no ring to follow: the tree has not run since the boot.
+            BookMissing: there is no book yet.
+        """
+        if since is not None and since < 0:
+            raise errors.BadRequest(f"since must be >= 0, got {since}", field="since")
+        self._segment_path = home.segment
+        try:
+            self._ring = RingReader(segment.open_reader(home.segment))
+        except errors.ClockUnavailable as error:
+            raise errors.ActorUnreachable(
+                f"Expected a feed to follow, got none, at {home.segment}",
+                field=str(home.segment),
+                hint="run `supervisor start`",
+            ) from error
+        self._reader = BookReader(home)
+        self._position, self._position_seq = self._ring.head()
+        self._last = self._position_seq if since is None else since
+        self._ready: deque[Entry] = deque()
+        self._closed = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Entry:
+        while not self._ready:
+            if self._closed:
+                raise StopIteration
+            self._fill(WAIT_S)
+        return self._ready.popleft()
+
+    def poll(self, timeout_s: float) -> Entry | None:
+        """Return the next entry, or None when there is none within `timeout_s` (seconds, >= 0)."""
+        for wait_s in (0.0, timeout_s, 0.0):
+            while not self._ready and self._fill(wait_s):
+                pass
+            if self._ready:
+                return self._ready.popleft()
+        return None
+
+    def close(self) -> None:
+        """End the iteration, also for a thread that sleeps in it (within a second)."""
+        self._closed = True
+        self._reader.close()
+
+    def _fill(self, wait_s: float) -> bool:
+        """Gather what is there, else sleep up to `wait_s`; return whether anything moved."""
+        if self._last < self._position_seq:
+            self._read_database()
+            return True
+        try:
+            records, position = self._ring.read(self._position, READ_RECORDS_MAX)
+        except Lapped:
+            self._position, self._position_seq = self._ring.head()
+            return True
+        if not records:
+            if wait_s > 0 and not self._ring.wait(self._position_seq, wait_s):
+                self._look_for_successor()
+            return False
+        for seq, payload in records:
+            if seq <= self._last:
+                continue
+            if payload is None or seq != self._last + 1:
+                break  # too large for the ring, or begun behind it: the database has it
+            self._ready.append(_decode(payload))
+            self._last = seq
+        self._position, self._position_seq = position, records[-1][0]
+        return True
+
+    def _look_for_successor(self) -> None:
+        """Move to a new segment, where an upgraded tree has replaced ours; else go on waiting."""
+        if not self._ring.segment.is_closed:
+            return
+        try:
+            ring = RingReader(segment.open_reader(self._segment_path))
+        except errors.HourbookError:
+            return
+        if ring.segment.segment_id != self._ring.segment.segment_id:
+            self._ring = ring
+            self._position, self._position_seq = ring.head()
+
+    def _read_database(self) -> None:
+        """Read the next page up to where our position in the ring begins."""
+        limit = min(PAGE_ENTRIES, self._position_seq - self._last)
+        page = self._reader.page(self._last, limit)
+        if not page or page[0].seq != self._last + 1:
+            raise errors.BookCorrupt(
+                f"Expected seq {self._last + 1}, which the feed announced, got"
+                f" {page[0].seq if page else 'nothing'}, from the database",
+                field="seq",
+                value=str(self._last + 1),
+            )
+        self._ready.extend(page)
+        self._last = page[-1].seq

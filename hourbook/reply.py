@@ -1,0 +1,96 @@
+"""The answer to one request, now or later: what a pipelined client hands out."""
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from protocols import errors, wire
+
+__all__ = ["Pump", "Reply"]
+
+
+class Pump(Protocol):
+    """What a reply needs of its client."""
+
+    state_lock: threading.Lock
+
+    def pump_until(self, reply: "Reply", timeout_s: float | None) -> None:
+        """Receive until `reply` is settled or time is up."""
+
+
+class Reply:
+    """The answer to one request, now or later. Threads may share it.
+
+    Attributes:
+        envelope: the ``ok`` reply, once it is there.
+        error: why there is none, once that is known.
+    """
+
+    __slots__ = (
+        "_callbacks",
+        "_client",
+        "attempt",
+        "deadline_ns",
+        "envelope",
+        "error",
+        "frame",
+        "request",
+        "resend_ns",
+        "wake",
+        "was_sent",
+    )
+
+    def __init__(
+        self, client: Pump, request: wire.Envelope, frame: bytes, deadline_ns: int
+    ) -> None:
+        self._client = client
+        self.wake: threading.Event | None = None
+        self._callbacks: list[Callable[[Reply], None]] | None = None
+        self.request = request
+        self.frame = frame
+        self.attempt = 1
+        self.was_sent = False
+        self.resend_ns = 0
+        self.deadline_ns = deadline_ns
+        self.envelope: wire.Envelope | None = None
+        self.error: errors.HourbookError | None = None
+
+    def done(self) -> bool:
+        """Return whether the outcome is known."""
+        return self.envelope is not None or self.error is not None
+
+    def wait(self, timeout_s: float | None = None) -> wire.Envelope:
+        """Return the ``ok`` reply.
+
+        Args:
+            timeout_s: how long to wait here (seconds); None until the request's own time-out.
+
+        Raises:
+            WaitTimeout: not yet known after `timeout_s`.
+            HourbookError: the actor refused, or OutcomeUnknown.
+        """
+        if not self.done():
+            self._client.pump_until(self, timeout_s)
+        if self.error is not None:
+            raise self.error
+        if self.envelope is None:
+            raise errors.WaitTimeout(f"Expected an answer within {timeout_s} s, got none yet")
+        return self.envelope
+
+    def add_done_callback(self, callback: Callable[["Reply"], None]) -> None:
+        """Call back with this reply once its outcome is known, from the thread that learns it."""
+        with self._client.state_lock:
+            if not self.done():
+                self._callbacks = [*(self._callbacks or ()), callback]
+                return
+        callback(self)
+
+    def settle(self, envelope: wire.Envelope | None, error: errors.HourbookError | None) -> None:
+        """Make the outcome known. For the client alone."""
+        with self._client.state_lock:
+            self.envelope, self.error = envelope, error
+            callbacks, self._callbacks = self._callbacks, None
+            if self.wake is not None:
+                self.wake.set()
+        for callback in callbacks or ():
+            callback(self)
