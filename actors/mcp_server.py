@@ -67,9 +67,8 @@ class McpServer(AsyncActor[McpServerConfig]):
         """Bind first, since that can fail; import the rest while clients already queue."""
         token = read_token(self.config)
         listener = bind_listener(self.config.listen)
-        from hourbook.mcp_tools import HourbookTools, build_server  # noqa: PLC0415 - see serve
-
         from actors.mcp_http import MCP_PATH, build_app  # noqa: PLC0415 - see serve
+        from hourbook.mcp_tools import HourbookTools, build_server  # noqa: PLC0415 - see serve
 
         self._tools = HourbookTools(self.home, writer=self.context.name)
         self._app = build_app(
