@@ -17,7 +17,9 @@ MAILBOX_QUEUE_MAX: Final = 10_000
 _OWNER_ONLY: Final = 0o177
 
 
-def bind_mailbox(socket: zmq.Socket[Any], home: Home, name: str) -> None:
+def bind_mailbox(
+    socket: zmq.Socket[Any], home: Home, name: str, *, queue_max: int = MAILBOX_QUEUE_MAX
+) -> None:
     """Set up a ROUTER as the mailbox `name`, 0600 from the first instant.
 
     Raises:
@@ -32,8 +34,8 @@ def bind_mailbox(socket: zmq.Socket[Any], home: Home, name: str) -> None:
     socket.set(zmq.ROUTER_HANDOVER, 1)
     socket.set(zmq.ROUTER_MANDATORY, 1)
     socket.set(zmq.MAXMSGSIZE, wire.FRAME_BYTES_MAX_WIRE)
-    socket.set(zmq.RCVHWM, MAILBOX_QUEUE_MAX)
-    socket.set(zmq.SNDHWM, MAILBOX_QUEUE_MAX)
+    socket.set(zmq.RCVHWM, queue_max)
+    socket.set(zmq.SNDHWM, queue_max)
     socket.set(zmq.LINGER, 500)
     previous = os.umask(_OWNER_ONLY)
     try:

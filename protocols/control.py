@@ -173,5 +173,5 @@ class Events(msgspec.Struct, frozen=True):
     events: list[Event]
 
 
-ACTOR_KINDS: Final = {"hello": Hello, "init": InitResult, "beat": Beat}
+ACTOR_KINDS: Final[dict[str, type[Hello] | type[InitResult] | type[Beat]]] = {"hello": Hello, "init": InitResult, "beat": Beat}
 COMMAND_KINDS: Final = ("status", "start", "stop", "restart", "add", "remove", "reload", "events")

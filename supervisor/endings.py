@@ -31,12 +31,13 @@ class Rules(Turns):
     def _ended(self, member: Member, *, is_normal: bool) -> None:
         """A member that nobody asked to stop is down: decide what follows."""
         if isinstance(member, Actor) and not member.has_answered:
+            said = "\n".join(part for part in (member.reason, member.traceback) if part)
             if member.is_trial:
-                self._note(member.name, "start_failed", cause=member.cause, detail=member.reason)
+                self._note(member.name, "start_failed", cause=member.cause, detail=said)
                 self._drop(member)
                 return
             if self.is_first_start:
-                self._note(member.name, "start_failed", cause=member.cause, detail=member.reason)
+                self._note(member.name, "start_failed", cause=member.cause, detail=said)
                 self._end_tree(EXIT_FIRST_START)
                 return
         restart = member.spec.restart

@@ -61,6 +61,7 @@ class Actor(Member):
         rss_restart_ns: when it was last restarted for its memory.
         delay_ns: the back-off that it is in, or was in last.
         reason: why it is degraded, or what its init said.
+        traceback: of its init's error, or the last lines that it printed before it was ready.
         cause: why the last incarnation ended.
     """
 
@@ -77,6 +78,7 @@ class Actor(Member):
     rss_restart_ns: int | None = None
     delay_ns: int = 0
     reason: str = ""
+    traceback: str = ""
     cause: str = ""
     restarts: int = 0
     restart_times_ns: deque[int] = field(

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 
 from protocols import errors
 from supervisor.actions import Action
+from supervisor.endings import EXIT_OK, Rules
 from supervisor.machine import LIVE, RUNNING, Event, State
 from supervisor.members import Actor, After, Member, Node
 from supervisor.restart import Delays
-from supervisor.endings import EXIT_OK, Rules
 from supervisor.spec import ChildSpec, TreeSpec
 from supervisor.turns import ROOT
 
@@ -21,6 +21,14 @@ __all__ = ["Requests"]
 
 class Requests(Rules):
     """Start, stop, restart, add, remove, reshape."""
+
+    def actors_below(self, name: str = ROOT) -> Iterator[Actor]:
+        """Yield the actors under a node, or the actor itself, in start order.
+
+        Raises:
+            UnknownName: there is none of that name.
+        """
+        yield from self._actors_below(self._find(name))
 
     def stop_all(self, now_ns: int) -> list[Action]:
         """Stop everything in reverse order, then finish with 0."""

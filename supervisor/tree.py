@@ -12,9 +12,9 @@ from typing import Final, Literal
 from protocols.control import InitResult
 from supervisor.actions import Action
 from supervisor.causes import Exit, cause_of, is_normal
+from supervisor.endings import EXIT_FIRST_START, EXIT_GAVE_UP, EXIT_OK
 from supervisor.machine import RUNNING, Event, State
 from supervisor.requests import Requests
-from supervisor.endings import EXIT_FIRST_START, EXIT_GAVE_UP, EXIT_OK
 from supervisor.turns import ROOT
 
 __all__ = ["EXIT_FIRST_START", "EXIT_GAVE_UP", "EXIT_OK", "ROOT", "Tree"]
@@ -73,6 +73,7 @@ class Tree(Requests):
         if actor is None or actor.state is not State.STARTING:
             return []
         actor.reason = result.reason
+        actor.traceback = result.traceback
         actor.why = _INIT_WHY.get(result.status, "")
         if result.status != "error":
             actor.has_answered = True
@@ -102,15 +103,17 @@ class Tree(Requests):
         self._apply(actor, Event.TIMER)
         return self._advance()
 
-    def gone(self, name: str, end: Exit, now_ns: int) -> list[Action]:
-        """A process is dead and its group empty."""
+    def gone(self, name: str, end: Exit, now_ns: int, last_words: str = "") -> list[Action]:
+        """A process is dead and its group empty; `last_words` are the end of what it printed."""
         self._now_ns = now_ns
         actor = self.actors[name]
         has_started = actor.state is not State.STARTING
         why = actor.why
+        if not has_started and not why:
+            actor.traceback = last_words
         actor.cause = cause_of(end, why=why, killed=actor.is_killed)
         self._apply(actor, Event.GONE)
-        self._note(name, "exit", cause=actor.cause, detail=actor.reason)
+        self._note(name, "exited", cause=actor.cause, detail=actor.reason)
         if actor.doomed:
             self._come_down(actor)
         elif why == "ignored":

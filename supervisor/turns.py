@@ -246,7 +246,7 @@ class Turns(ABC):
     def _be_born(self, actor: Actor) -> None:
         actor.incarnation += 1
         self._incarnations[actor.name] = actor.incarnation
-        actor.why = actor.reason = ""
+        actor.why = actor.reason = actor.traceback = ""
         actor.is_killed = False
         actor.ready_ns = 0
         self._note(actor.name, "starting")

@@ -1,0 +1,41 @@
+"""The supervisor of a test, as a process of its own: ``python -m tests.run_tree HOME [SECONDS]``.
+
+Imports nothing at module level, as every entry script must: spawn imports it in each child.
+"""
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the tree in HOME/tree.json; append every event to HOME/events.jsonl."""
+    import sys
+    from pathlib import Path
+
+    import msgspec
+
+    from hourbook.home import find_home
+    from protocols import errors
+    from supervisor import engine
+    from supervisor.spec import TreeSpec
+
+    home = find_home(sys.argv[1])
+    spec = Path(sys.argv[1], "tree.json")
+
+    def load() -> TreeSpec:
+        return msgspec.json.decode(spec.read_bytes(), type=TreeSpec)
+
+    with Path(sys.argv[1], "events.jsonl").open("ab", buffering=0) as log:
+        try:
+            return engine.run(
+                load(),
+                home,
+                on_event=lambda event: log.write(msgspec.json.encode(event) + b"\n"),
+                load_config=load,
+            )
+        except errors.AlreadyRunning as error:
+            print(error, file=sys.stderr)
+            return 4
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
