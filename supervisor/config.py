@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.home import Home
-from protocols import errors
+from protocols import errors, wire
 from supervisor import spec
 from supervisor.mistakes import Problem, find_problems, show_value, unknown_key
 from supervisor.overrides import Override, apply_overrides, parse_override
@@ -29,6 +29,7 @@ __all__ = ["Loaded", "load", "load_again", "parse_spec"]
 DEFAULT_TREE: Final = "default.toml"
 FILE_BYTES_MAX: Final = 1 << 20
 _TABLES: Final = ("supervisor", "node", "actor")
+_PATH_SIZE_MAX: Final = 200
 _NAME: Final = frozenset({"name"})
 _PLACES: Final = ("", "class", "node", "order")
 """Keys whose mistakes the checks of the whole tree would repeat in other words."""
@@ -78,7 +79,12 @@ def load(home: Home, path: Path | None = None, overrides: Sequence[str] = ()) ->
     found += _check_whole(tree, found)
     if found or loose:
         sources = _Sources(wanted, label if text is not None or not overrides else "--set")
-        lines = [f"{sources.of(p.path)}: {p.path}: {p.text}" for p in found]
+        # Names come from the file too, and may hold anything, line breaks as well.
+        paths = [wire.printable(problem.path, _PATH_SIZE_MAX) for problem in found]
+        lines = [
+            f"{sources.of(problem.path)}: {path}: {problem.text}"
+            for path, problem in zip(paths, found, strict=True)
+        ]
         raise errors.ConfigError("\n".join(loose + lines))
     settings = msgspec.convert(table.get("supervisor", {}), Settings)
     return Loaded(tree, settings, None if text is None else file, path, tuple(overrides))
@@ -198,6 +204,8 @@ def _check_tables(table: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _check_whole(tree: spec.TreeSpec, found: Sequence[Problem]) -> list[Problem]:
     """Check what only the whole tree shows, silent on what a mistake found before explains."""
+    if any(problem.path in _TABLES for problem in found):
+        return []  # a table that is none leaves nothing to check
     unsure = set()
     for problem in found:
         _, name, key = [*problem.path.replace("[", ".").split("."), "", ""][:3]
