@@ -58,9 +58,10 @@ RATE_ONE: Final = 1 << 48
 
 Origin = Literal["ntp", "kernel", "asserted"]
 
+_INT64_MAX: Final = (1 << 63) - 1
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
-_Raw = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
-_Ns = Annotated[int, msgspec.Meta(ge=-(1 << 63), lt=1 << 63)]
+_Raw = Annotated[int, msgspec.Meta(ge=0, le=_INT64_MAX)]
+_Ns = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=_INT64_MAX)]
 
 
 class ClockSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
