@@ -1,11 +1,13 @@
-"""The C core of the segment. Its users are shm.reader, shm.writer and hourbook.clock_face."""
+# The C core of the segment. Its users are shm.reader, shm.writer and hourbook.clock_face.
 
-from collections.abc import Buffer, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, final
+
+from typing_extensions import Buffer
 
 from shm.layout import Status
 
-class Lapped(LookupError): ...
+class Lapped(LookupError): ...  # noqa: N818 - an event of every follower, not a fault
 
 @final
 class Reading:
@@ -92,7 +94,7 @@ class TimePageWriter:
     @property
     def condition(self) -> str: ...
     def page(self) -> bytes | None: ...
-    def publish(self, proposal: bytes, is_step: bool, /) -> bytes: ...  # noqa: FBT001 - fastcall
+    def publish(self, proposal: bytes, is_step: bool, /) -> bytes: ...
 
 @final
 class GenerationReader:

@@ -124,7 +124,7 @@ TIME_PAGE: Final = (
     Word(40, "slew_end_raw_ns", "q", "ns RAW"),
     Word(48, "state", "Q", "epoch << 32 | flags << 8 | status"),
     Word(56, "void_after_raw_ns", "q", "ns RAW"),
-    # second: the interval and the estimate's spread
+    # second cache line: the interval and the estimate's spread
     Word(64, "earliest_off_ns", "q", "ns"),
     Word(72, "latest_off_ns", "q", "ns"),
     Word(80, "growth_ppb", "q", "ppb"),
@@ -133,7 +133,7 @@ TIME_PAGE: Final = (
     Word(104, "q68_ns", "q", "ns"),
     Word(112, "q95_ns", "q", "ns"),
     Word(120, "published_raw_ns", "q", "ns RAW"),
-    # third: ages and disruptions
+    # third cache line, ages and disruptions
     Word(128, "last_sample_raw_ns", "q", "ns RAW"),
     Word(136, "poll_ns", "q", "ns"),
     Word(144, "boottime_minus_monotonic_ns", "q", "ns"),
@@ -142,7 +142,7 @@ TIME_PAGE: Final = (
     Word(168, "steps", "Q", ""),
     Word(176, "disruptions", "Q", ""),
     Word(184, "source", "8s", "ASCII"),
-    # fourth: where it comes from
+    # fourth cache line: where it comes from
     Word(192, "sources", "Q", "total << 32 | selected"),
     Word(200, "confidence_ppm", "Q", "ppm"),
     Word(208, "samples", "Q", ""),

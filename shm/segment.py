@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -202,7 +203,7 @@ def _open(path: Path, mode: int) -> Iterator[int]:
 
 def _set_state(path: Path, state: int) -> None:
     with _open(path, os.O_RDWR) as descriptor:
-        os.pwrite(descriptor, state.to_bytes(8, _byte_order()), _STATE_OFFSET)
+        os.pwrite(descriptor, state.to_bytes(8, sys.byteorder), _STATE_OFFSET)
 
 
 def _build(path: Path, boot_id: bytes) -> None:
@@ -231,7 +232,7 @@ def _set_state_of_predecessor(path: Path) -> None:
     """Mark a segment that is about to be replaced, so that its readers look for the new one."""
     with _open(path, os.O_RDWR) as descriptor:
         _read_header(path, descriptor)
-        os.pwrite(descriptor, layout.CLOSED.to_bytes(8, _byte_order()), _STATE_OFFSET)
+        os.pwrite(descriptor, layout.CLOSED.to_bytes(8, sys.byteorder), _STATE_OFFSET)
 
 
 def _header_bytes(boot_id: bytes) -> bytes:
@@ -251,7 +252,3 @@ def _header_bytes(boot_id: bytes) -> bytes:
         for region in (layout.TIME, layout.GENERATIONS, layout.RING)
     )
     return header.ljust(_REGION_TABLE_OFFSET, b"\0") + regions
-
-
-def _byte_order() -> str:
-    return "little" if struct.pack("=H", 1) == b"\x01\x00" else "big"
