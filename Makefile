@@ -46,7 +46,8 @@ $(VENV)/.ready:
 
 $(VENV)/.installed: $(VENV)/.ready $(SOURCES)
 	@echo "installing hourbook into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable .
+	@# -qq: setuptools warns at length about every editable installation; errors still show
+	@$(BIN)/python -m pip install -qq --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed
