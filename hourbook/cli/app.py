@@ -40,8 +40,9 @@ def make_app() -> App:
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
-        default_parameter=None,
+        suppress_keyboard_interrupt=False,
     )
+    app.register_install_completion_command(help="Install completion for this shell.")
     for name, path in _COMMANDS.items():
         app.command(path, name=name)
     return app

@@ -24,7 +24,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         code = make_app()(_home_after_command(list(sys.argv[1:] if argv is None else argv)))
         sys.stdout.flush()
     except CycloptsError as error:
-        return _complain(f"{error} Try `hourbook --help`.", exit_codes.USAGE)
+        return _complain(f"{' '.join(str(error).split())} (try --help)", exit_codes.USAGE)
     except errors.HourbookError as error:
         return _complain(str(error), exit_codes.exit_code_of(error))
     except BrokenPipeError:

@@ -20,6 +20,7 @@ from hourbook.clock_json import now_json
 from hourbook.home import Home, find_home
 from hourbook.tree_status import fetch_status
 from protocols import control, errors
+from shm import layout, segment
 
 __all__ = ["status"]
 
@@ -83,7 +84,16 @@ def _segment_json(home: Home) -> dict[str, Any] | None:
         size = home.segment.stat().st_size
     except OSError:
         return None
-    return {"path": str(home.segment), "size_bytes": size}
+    try:
+        state = "closed" if segment.open_reader(home.segment).is_closed else "live"
+    except errors.HourbookError:
+        state = "unusable"  # why is among the problems: the clock could not be read either
+    return {
+        "path": str(home.segment),
+        "size_bytes": size,
+        "version": layout.VERSION,
+        "state": state,
+    }
 
 
 def _lines(
@@ -101,8 +111,9 @@ def _lines(
         size = size_text(book["size_bytes"])
         lines.append(f"book      {book['seq']} entries in {book['commit']} commits, {size}")
         lines.append(f"          {book['hash'] or 'empty'}")
-    if (segment := document["segment"]) is not None:
-        lines.append(f"segment   {segment['path']}, {size_text(segment['size_bytes'])}")
+    if (shared := document["segment"]) is not None:
+        size = size_text(shared["size_bytes"])
+        lines.append(f"segment   {shared['state']}, {shared['path']}, {size}")
     lines += [f"problem   {visible(problem)}" for problem in document["problems"]]
     return lines
 
