@@ -17,7 +17,7 @@ import zmq
 from hourbook.home import Home
 from protocols import control, errors, wire
 
-__all__ = ["TIMEOUT_S", "Client", "Interrupted"]
+__all__ = ["TIMEOUT_S", "Client"]
 
 TIMEOUT_S: Final = 5.0
 """An idle supervisor answers in a millisecond; a loaded machine may need longer."""
@@ -25,22 +25,14 @@ _TICK_S: Final = 1.0
 _Reply = TypeVar("_Reply")
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """The descriptor that a client was told to heed became readable."""
-
-
 class Client:
     """A connection to the supervisor of one home.
-
-    Args:
-        home: whose supervisor.
-        interrupt_fd: when it can be read, every wait ends with :class:`Interrupted`.
 
     Raises:
         SupervisorUnreachable: nothing listens there, or it belongs to another user.
     """
 
-    def __init__(self, home: Home, interrupt_fd: int | None = None) -> None:
+    def __init__(self, home: Home) -> None:
         self._home = home
         self._path = home.mailbox(control.SUPERVISOR_NAME)
         self._ids = itertools.count(1)
@@ -50,11 +42,6 @@ class Client:
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.MAXMSGSIZE, wire.FRAME_BYTES_MAX_WIRE)
         self._socket.connect(home.mailbox_uri(control.SUPERVISOR_NAME))
-        self._interrupt_fd = interrupt_fd
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        if interrupt_fd is not None:
-            self._poller.register(interrupt_fd, zmq.POLLIN)
 
     def __enter__(self) -> Self:
         return self
@@ -108,10 +95,7 @@ class Client:
                     f"Expected an answer to {kind} within {timeout_s:g} s, got none,"
                     f" from the supervisor at {self._path}"
                 )
-            ready = dict(self._poller.poll(round(min(left_s, _TICK_S) * 1000) or 1))
-            if self._interrupt_fd in ready:
-                raise Interrupted
-            if ready:
+            if self._socket.poll(round(min(left_s, _TICK_S) * 1000) or 1):
                 reply = wire.decode_envelope(self._socket.recv())
                 if reply.corr != request_id:
                     continue  # of a request that was given up

@@ -64,7 +64,7 @@ def load(home: Home, path: Path | None = None, overrides: Sequence[str] = ()) ->
     Raises:
         ConfigError: with every mistake, one a line.
     """
-    file = path if path is not None else home.config_file
+    file = path.absolute() if path is not None else home.config_file
     label = file.name
     text = _read(file, must_exist=path is not None)
     table = _merge(_parse(_default_text(), DEFAULT_TREE), _parse(text or "", label))
@@ -87,7 +87,8 @@ def load(home: Home, path: Path | None = None, overrides: Sequence[str] = ()) ->
         ]
         raise errors.ConfigError("\n".join(loose + lines))
     settings = msgspec.convert(table.get("supervisor", {}), Settings)
-    return Loaded(tree, settings, None if text is None else file, path, tuple(overrides))
+    asked = None if path is None else file  # absolute: a reload may happen in another directory
+    return Loaded(tree, settings, None if text is None else file, asked, tuple(overrides))
 
 
 def load_again(home: Home, loaded: Loaded) -> Loaded:

@@ -4,23 +4,19 @@ Events and statuses go in, lines for a person come out; when they are drawn, and
 is there to draw on, is :mod:`supervisor.reporter`'s business.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from protocols.control import ActorRow, Event, Status
+from protocols.control import Event, Status
 from supervisor import render
 
 __all__ = ["Report"]
 
 _MS_NS: Final = 1_000_000
-_SHOWN: Final = {
-    "ready": "READY",
-    "degraded": "DEGRADED",
-    "disabled": "DISABLED",
-    "exited": "EXITED",
-    "backoff": "BACKOFF",
-    "gave_up": "GAVE_UP",
-}
+_SHOWN: Final = frozenset(
+    {"ready", "degraded", "disabled", "exited", "backoff", "gave_up", "start_failed"}
+)
+_UP: Final = frozenset({"ready", "degraded"})
 _COLOURS: Final = {"READY": "32", "DEGRADED": "33", "DISABLED": "2"}
 _COLOUR_BAD: Final = "31"
 
@@ -29,32 +25,35 @@ class Report:
     """The lines of one run.
 
     Args:
+        actors: names of the actors of the tree.
         has_colour: mark states with ANSI colours.
     """
 
-    def __init__(self, *, has_colour: bool) -> None:
+    def __init__(self, actors: Collection[str], *, has_colour: bool) -> None:
+        self._actors = set(actors)
         self._has_colour = has_colour
         self._began_mono_ns: dict[str, int] = {}
         self._first_mono_ns: int | None = None
+        self._last_mono_ns = 0
         self._is_up = False
+        self._is_stopping = False
+        self._stopping_mono_ns: int | None = None
 
-    def feed(self, events: Iterable[Event], status: Status) -> list[str]:
+    def feed(self, events: Iterable[Event], status: Status | None) -> list[str]:
         """Take in what happened and how things are since; return the lines to print."""
-        rows = {row.name: row for row in status.actors}
+        endpoints: dict[str, dict[str, str]] = {}
+        if status is not None:
+            self._actors.update(row.name for row in status.actors)
+            endpoints = {row.name: row.endpoints for row in status.actors}
         lines = []
         for event in events:
             if self._first_mono_ns is None:
                 self._first_mono_ns = event.mono_ns
-            if event.name in rows:
-                line = self._line(event, rows[event.name])
-                if line:
-                    lines.append(line)
-            last_mono_ns = event.mono_ns
-        if not self._is_up and status.actors and render.is_settled(status):
-            self._is_up = True
-            first = self._first_mono_ns or 0
-            took_s = (last_mono_ns - first) / 1e9 if lines else 0.0
-            lines.append(f"up in {took_s:.2f} s: {render.count_states(status.actors)}")
+            self._last_mono_ns = event.mono_ns
+            if event.name in self._actors:
+                lines += self._lines(event, endpoints.get(event.name, {}))
+        if status is not None:
+            lines += self._turning_points(status)
         return lines
 
     def waiting_line(self, status: Status) -> str:
@@ -62,21 +61,40 @@ class Report:
         waiting = render.find_waiting(status)
         return f"stopping: waiting for {', '.join(waiting)}" if waiting else ""
 
-    def _line(self, event: Event, row: ActorRow) -> str:
+    def end(self) -> list[str]:
+        """Return the last line, when nothing runs any more."""
+        if self._stopping_mono_ns is None:
+            return ["stopped"] if self._first_mono_ns is not None else []
+        return [f"stopped in {(self._last_mono_ns - self._stopping_mono_ns) / 1e9:.2f} s"]
+
+    def _lines(self, event: Event, endpoints: dict[str, str]) -> list[str]:
+        if event.event == "stopping" and self._stopping_mono_ns is None:
+            self._stopping_mono_ns = event.mono_ns
+        elif event.event == "ready":
+            self._stopping_mono_ns = None  # it was one actor's, the tree goes on
         if event.event == "starting":
             self._began_mono_ns[event.name] = event.mono_ns
-            return ""
-        state = _SHOWN.get(event.event)
-        if state is None:
-            return ""
-        parts = [f"  {event.name:<16}", self._paint(state)]
-        if state in ("READY", "DEGRADED") and event.name in self._began_mono_ns:
+        if event.event not in _SHOWN or (self._is_stopping and event.cause == "requested"):
+            return []
+        parts = [f"  {event.name:<16}", self._paint(event.event.upper())]
+        if event.event in _UP and event.name in self._began_mono_ns:
             took_ns = event.mono_ns - self._began_mono_ns.pop(event.name)
             parts.append(f"{took_ns // _MS_NS:5} ms")
-        if state == "READY":
-            parts += row.endpoints.values()
-        parts += [text for text in (event.cause, event.detail) if text]
-        return "  ".join(part if "\x1b" in part else render.one_line(part) for part in parts)
+        if event.event in _UP:
+            parts += map(render.one_line, endpoints.values())
+        first, *others = event.detail.splitlines() or [""]
+        parts += [render.one_line(text) for text in (event.cause, first) if text]
+        return ["  ".join(parts), *(f"      {render.one_line(line)}" for line in others)]
+
+    def _turning_points(self, status: Status) -> Iterable[str]:
+        if status.supervisor.state == "STOPPING":
+            if not self._is_stopping:
+                self._is_stopping = True
+                yield "stopping, last started first"
+        elif not self._is_up and status.supervisor.state != "STARTING":
+            self._is_up = True
+            took_s = (self._last_mono_ns - (self._first_mono_ns or 0)) / 1e9
+            yield f"up in {took_s:.2f} s: {render.count_states(status.actors)}"
 
     def _paint(self, state: str) -> str:
         text = f"{state:<9}"

@@ -1,41 +1,56 @@
 """Draw the report of a foreground run while the tree's loop turns in the main thread. An edge.
 
-A thread that asks over the control socket like any other client: a terminal that stands still
+The loop hands over each event and goes on at once; a thread draws. A terminal that stands still
 (Ctrl-S, a full pipe) stops this thread alone, never the loop that watches the actors.
 """
 
 import os
+import queue
 import shutil
 import sys
 import threading
-import time
+from collections.abc import Collection
 from typing import Final, Self, TextIO
 
 from hourbook.home import Home
 from protocols import errors
-from protocols.control import Status
-from supervisor.client import Client, Interrupted
+from protocols.control import Event, Status
+from supervisor.client import Client
 from supervisor.render import summary_line
 from supervisor.report import Report
 
 __all__ = ["Reporter"]
 
-_CONNECT_EVERY_S: Final = 0.02
-_JOIN_S: Final = 2.0
+_REFRESH_S: Final = 1.0
+_JOIN_S: Final = 1.0
 _CLEAR_LINE: Final = "\r\x1b[2K"
 
 
 class Reporter:
-    """Reports while its ``with`` block runs."""
+    """Reports while its ``with`` block runs.
 
-    def __init__(self, home: Home, out: TextIO | None = None) -> None:
+    Args:
+        home: of the tree that is run.
+        actors: names of its actors.
+        banner: printed first, as soon as anything happens.
+        out: where to draw; the status line is drawn on a terminal only.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        actors: Collection[str],
+        *,
+        banner: str = "",
+        out: TextIO | None = None,
+    ) -> None:
         self._home = home
+        self._banner = banner
         self._out = sys.stdout if out is None else out
         self._is_terminal = self._out.isatty() and os.environ.get("TERM") != "dumb"
         has_colour = self._is_terminal and "NO_COLOR" not in os.environ
-        self._report = Report(has_colour=has_colour)
-        self._interrupt_fd, self._interrupt = os.pipe()
-        self._ended = threading.Event()
+        self._report = Report(actors, has_colour=has_colour)
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._line = ""
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
@@ -44,53 +59,54 @@ class Reporter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        os.close(self._interrupt)  # its other end can be read from now on
+        self._events.put(None)
         # A terminal that stands still must not keep a stopped supervisor alive.
         self._thread.join(_JOIN_S)
-        if not self._thread.is_alive():
-            os.close(self._interrupt_fd)
+
+    def note(self, event: Event) -> None:
+        """Take in one event; called from the loop."""
+        self._events.put(event)
 
     def _run(self) -> None:
         try:
-            client = self._connect()
-            if client is None:
-                return
-            with client:
-                self._follow(client)
-        except (Interrupted, errors.WorldError):
-            pass  # the tree has ended, or is about to
+            while (events := self._wait()) is not None:
+                if self._banner and events:
+                    self._print(self._banner)
+                    self._banner = ""
+                status = self._ask()
+                for line in self._report.feed(events, status):
+                    self._print(line)
+                if not events and status is not None:
+                    self._refresh(status)
+            self._draw("")
+            for line in self._report.end():
+                self._print(line)
         except (OSError, ValueError):
             pass  # nobody reads what we print
-        finally:
-            self._draw("")
 
-    def _connect(self) -> Client | None:
-        """Connect as soon as the control socket is there."""
-        while not self._ended.wait(_CONNECT_EVERY_S):
-            try:
-                return Client(self._home, self._interrupt_fd)
-            except errors.SupervisorUnreachable:
-                continue
-        return None
+    def _wait(self) -> list[Event] | None:
+        """Return what happened, [] after a quiet second, None at the end."""
+        try:
+            first = self._events.get(timeout=_REFRESH_S)
+        except queue.Empty:
+            return []
+        events: list[Event] = []
+        while first is not None:
+            events.append(first)
+            if self._events.empty():
+                return events
+            first = self._events.get()
+        self._events.put(None)  # to be met again, when what came before it is drawn
+        return events or None
 
-    def _follow(self, client: Client) -> None:
-        seen = 0
-        drawn_s = 0.0
-        while not self._ended.is_set():
-            events = client.events(seen)
-            seen = events[-1].seq if events else seen
-            is_due = time.monotonic() - drawn_s >= 1
-            if not events and not is_due:
-                continue
-            status = client.status()
-            for line in self._report.feed(events, status):
-                self._print(line)
-            if is_due:
-                drawn_s = time.monotonic()
-                self._show(status)
+    def _ask(self) -> Status | None:
+        try:
+            with Client(self._home) as client:
+                return client.status(_REFRESH_S)
+        except errors.WorldError:
+            return None  # not open yet, or closed already
 
-    def _show(self, status: Status) -> None:
+    def _refresh(self, status: Status) -> None:
         if waiting := self._report.waiting_line(status):
             self._print(waiting)
         elif self._is_terminal:

@@ -1,19 +1,21 @@
-"""`supervisor start`: in the foreground with a report, or in the background. An edge."""
+"""`supervisor start` in the foreground: read the config, run the tree, report. Wiring."""
 
 import logging
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 from hourbook.home import Home, prepare_home
 from hourbook.timebase import SystemTimebase
-from supervisor.config import Loaded, load
+from supervisor import engine
+from supervisor.config import Loaded, load, load_again
 from supervisor.logs import LogFile, LogHandler
 from supervisor.reporter import Reporter
 
 __all__ = ["start_foreground"]
 
-_MIB = 1 << 20
+_MIB: Final = 1 << 20
 
 
 def start_foreground(home: Home, config: Path | None, overrides: Sequence[str]) -> int:
@@ -24,20 +26,23 @@ def start_foreground(home: Home, config: Path | None, overrides: Sequence[str]) 
         HomeUnusable: the home cannot be written.
         AlreadyRunning: another supervisor holds it.
     """
-    from supervisor.engine import Engine  # noqa: PLC0415 - `starting --detach` needs none of it
-
     loaded = load(home, config, overrides)
     prepare_home(home)
     handler = _log_to_file(home, loaded)
+    reporter = Reporter(home, loaded.tree.actors, banner=_banner(home, loaded))
     try:
-        engine = Engine(home, loaded)
-        _say(_banner(home, loaded))
-        with Reporter(home):
-            code = engine.run()
+        with reporter:
+            return engine.run(
+                loaded.tree,
+                home,
+                settings=loaded.settings,
+                config_path=str(loaded.path or ""),
+                load_config=lambda: load_again(home, loaded).tree,
+                on_event=reporter.note,
+            )
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
-    return code
 
 
 def _log_to_file(home: Home, loaded: Loaded) -> LogHandler:
@@ -59,7 +64,3 @@ def _log_to_file(home: Home, loaded: Loaded) -> LogHandler:
 def _banner(home: Home, loaded: Loaded) -> str:
     config = loaded.path or "defaults"
     return f"hourbook {metadata.version('hourbook')}  home {home.path}  config {config}"
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the command's own output
