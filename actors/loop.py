@@ -29,6 +29,8 @@ __all__ = ["Loop", "reload_error"]
 _MS_NS: Final = 1_000_000
 _S_NS: Final = 1_000_000_000
 _POLL_MS_MAX: Final = 60_000
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 _log = logging.getLogger(__name__)
 
@@ -207,7 +209,9 @@ class Loop(LinkReporter):
 
     def _send(self, peer: bytes, frame: bytes) -> None:
         try:
-            self._router.send_multipart((peer, frame), zmq.NOBLOCK)
+            # send_multipart would do the same, and spend 5 us on the arithmetic of its flags.
+            self._router.send(peer, _NOBLOCK_MORE)
+            self._router.send(frame, _NOBLOCK)
         except zmq.ZMQError:  # the peer is gone, or reads nothing: its problem, counted
             self.count("replies_dropped_total")
 

@@ -48,7 +48,7 @@ class BookReader:
     def head(self) -> Commit | None:
         """Return the last signed commit; None while the book is empty."""
         rows = self._fetch(
-            f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY commit_no DESC LIMIT 1"  # noqa: S608 - constants
+            f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
         )
         return commit_from_row(rows[0]) if rows else None
 

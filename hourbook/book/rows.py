@@ -1,5 +1,6 @@
 """Rows of the two tables as protocol structs and back: the only place that knows their columns."""
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ __all__ = [
     "commit_from_row",
     "commit_row",
     "entry_from_row",
+    "find_commit",
 ]
 
 ENTRY_COLUMNS: Final = (
@@ -46,6 +48,26 @@ def commit_from_row(row: Sequence[Any]) -> Commit:
     """Return the commit of a row in the order of COMMIT_COLUMNS."""
     values: list[Any] = [*row[:5], _decode_parents(row[5]), *row[6:]]
     return Commit(*values)
+
+
+def find_commit(connection: sqlite3.Connection, commit_no: int) -> Commit | None:
+    """Return a commit by its number, by bisection: numbers rise with last_seq, their key."""
+    low = 0
+    high = connection.execute("SELECT coalesce(max(last_seq), 0) FROM signed_commit").fetchone()[0]
+    while low <= high:
+        middle = (low + high) // 2
+        row = connection.execute(
+            f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE last_seq >= ?"  # noqa: S608 - constants
+            " ORDER BY last_seq LIMIT 1",
+            (middle,),
+        ).fetchone()
+        if row is None or row[0] > commit_no:
+            high = middle - 1
+        elif row[0] < commit_no:
+            low = row[2] + 1
+        else:
+            return commit_from_row(row)
+    return None
 
 
 def commit_row(commit: Commit) -> tuple[Any, ...]:

@@ -23,11 +23,12 @@ CREATE TABLE entry (
 
 CREATE UNIQUE INDEX entry_nonce ON entry (writer, nonce);
 
--- "commit" is a word of SQL.
+-- "commit" is a word of SQL. Both numbers rise together, so one key finds a commit by either
+-- (rows.find_commit), and a commit writes one page less.
 CREATE TABLE signed_commit (
-    commit_no   INTEGER PRIMARY KEY,
+    last_seq    INTEGER PRIMARY KEY,
+    commit_no   INTEGER NOT NULL,
     first_seq   INTEGER NOT NULL,
-    last_seq    INTEGER NOT NULL,
     head_hash   BLOB    NOT NULL,
     prev_commit BLOB    NOT NULL,
     parents     BLOB    NOT NULL,       -- MessagePack array of bin
@@ -35,5 +36,3 @@ CREATE TABLE signed_commit (
     key         BLOB    NOT NULL,       -- Ed25519 public key
     signature   BLOB    NOT NULL
 ) STRICT;
-
-CREATE UNIQUE INDEX signed_commit_last_seq ON signed_commit (last_seq);

@@ -7,7 +7,12 @@ the bound says so. The book never waits for the clock: order is seq, and always 
 from typing import Final
 
 from hourbook.book.journal import Stamp
-from hourbook.clock_face import Clock
+from hourbook.clock_face import (
+    UNBOUNDED_EARLIEST_NS,
+    UNBOUNDED_LATEST_NS,
+    Clock,
+    Reading,
+)
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols import errors
@@ -31,17 +36,13 @@ class StampSource:
         """Return UTC and its bound (nanoseconds), at this instant."""
         clock = self._clock or self._open()
         if clock is not None:
-            try:
-                reading = clock.now()
-            except errors.ClockUnavailable:
-                self._clock = None
-            else:
-                return stamp_of(reading.time_ns, reading.earliest_ns, reading.latest_ns)
+            return stamp_of(clock.now())
         return Stamp(self._timebase.wall_ns(), BOUND_UNBOUNDED_NS)
 
     def time_ns(self) -> int:
         """Return UTC alone."""
-        return self.read().time_ns
+        clock = self._clock or self._open()
+        return self._timebase.wall_ns() if clock is None else clock.time_ns()
 
     def _open(self) -> Clock | None:
         now_ns = self._timebase.mono_ns()
@@ -55,8 +56,9 @@ class StampSource:
         return self._clock
 
 
-def stamp_of(time_ns: int, earliest_ns: int | None, latest_ns: int | None) -> Stamp:
+def stamp_of(reading: Reading) -> Stamp:
     """Return a reading as a time and the larger distance to an end of its interval."""
-    if earliest_ns is None or latest_ns is None:
+    time_ns, earliest_ns, latest_ns = reading.time_ns, reading.earliest_ns, reading.latest_ns
+    if earliest_ns == UNBOUNDED_EARLIEST_NS or latest_ns == UNBOUNDED_LATEST_NS:
         return Stamp(time_ns, BOUND_UNBOUNDED_NS)
     return Stamp(time_ns, max(latest_ns - time_ns, time_ns - earliest_ns, 0))

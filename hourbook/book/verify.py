@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.book.keys import is_signed_by
-from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row
+from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, find_commit
 from protocols import entry
 
 __all__ = ["SIGNATURE_STRIDE", "Progress", "Verdict", "verify_book"]
@@ -36,8 +36,8 @@ _sha256 = hashlib.sha256
 _Raw = msgspec.Raw
 _SELECT_ENTRIES: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
 _SELECT_COMMITS: Final = (
-    f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE commit_no > ?"  # noqa: S608 - constants
-    " ORDER BY commit_no LIMIT ?"
+    f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE last_seq > ?"  # noqa: S608 - constants
+    " ORDER BY last_seq LIMIT ?"
 )
 _DUPLICATE_NONCE: Final = (
     "SELECT min(seq), max(seq) FROM entry GROUP BY writer, nonce HAVING count(*) > 1 LIMIT 1"
@@ -127,7 +127,7 @@ class _Run:
     def check(self, progress: Progress | None) -> None:
         """Walk from the first commit to the one that is last now; raise _Bad at the first fault."""
         last = self._connection.execute(
-            f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY commit_no DESC LIMIT 1"  # noqa: S608 - constants
+            f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
         ).fetchone()
         if last is None:
             self._check_nothing_beyond()
@@ -136,7 +136,7 @@ class _Run:
         if self._from_commit > 1:
             self._take_as_given(self._from_commit - 1)
         self._rows = self._entry_rows(head.last_seq, progress)
-        for commit in self._commit_rows(self._from_commit - 1, head.commit_no):
+        for commit in self._commit_rows(self.seq, head.last_seq):
             self._check_commit(commit, is_head=commit.commit_no == head.commit_no)
             self._check_entries(commit)
             self.commits += 1
@@ -148,24 +148,24 @@ class _Run:
             raise _Bad(duplicate[1], f"its nonce was already written at seq {duplicate[0]}")
 
     def _take_as_given(self, commit_no: int) -> None:
-        for commit in self._commit_rows(commit_no - 1, commit_no):
-            self._commit = commit
-            self._commit_id = entry.commit_id(entry.commit_header(commit), commit.signature)
-            self.seq = self.seq_before = commit.last_seq
-            self._hash = commit.head_hash
-            return
-        raise _Bad(1, f"there is no commit {commit_no}")
+        commit = find_commit(self._connection, commit_no)
+        if commit is None:
+            raise _Bad(1, f"there is no commit {commit_no}")
+        self._commit = commit
+        self._commit_id = entry.commit_id(entry.commit_header(commit), commit.signature)
+        self.seq = self.seq_before = commit.last_seq
+        self._hash = commit.head_hash
 
-    def _commit_rows(self, after_no: int, last_no: int) -> Iterator[entry.Commit]:
-        while after_no < last_no:
-            limit = min(PAGE_COMMITS, last_no - after_no)
-            rows = self._connection.execute(_SELECT_COMMITS, (after_no, limit)).fetchall()
+    def _commit_rows(self, after_seq: int, last_seq: int) -> Iterator[entry.Commit]:
+        """Yield the commits that end after `after_seq`, up to the one that ends at `last_seq`."""
+        while after_seq < last_seq:
+            rows = self._connection.execute(_SELECT_COMMITS, (after_seq, PAGE_COMMITS)).fetchall()
             if not rows:
                 return
             for row in rows:
-                if row[0] > last_no:
+                after_seq = row[2]
+                if after_seq > last_seq:
                     return
-                after_no = row[0]
                 yield commit_from_row(row)
 
     def _entry_rows(self, last_seq: int, progress: Progress | None) -> Iterator[tuple[Any, ...]]:

@@ -206,10 +206,12 @@ class BookWriter:
     def _check_end(self) -> None:
         """Verify the last entries, so that nothing is ever appended to what is not the book."""
         row = self._connection.execute(
-            "SELECT coalesce(min(commit_no), 1) FROM signed_commit WHERE last_seq > ?",
+            "SELECT commit_no FROM signed_commit WHERE last_seq > ? ORDER BY last_seq LIMIT 1",
             (self.head.seq - START_CHECK_ENTRIES,),
         ).fetchone()
-        verdict = verify_book(self._connection, from_commit=row[0], trusted_key=self._key.public)
+        verdict = verify_book(
+            self._connection, from_commit=row[0] if row else 1, trusted_key=self._key.public
+        )
         if not verdict.ok:
             raise errors.BookCorrupt(
                 f"Expected a book that verifies, got a bad seq {verdict.first_bad_seq}:"
@@ -254,7 +256,7 @@ class BookWriter:
 
 def _load_head(connection: sqlite3.Connection) -> journal.Head:
     row = connection.execute(
-        f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY commit_no DESC LIMIT 1"  # noqa: S608 - constants
+        f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
     ).fetchone()
     if row is None:
         return journal.EMPTY_HEAD
@@ -265,7 +267,7 @@ def _load_head(connection: sqlite3.Connection) -> journal.Head:
 
 def _load_key(connection: sqlite3.Connection, keys_dir: Path) -> SiteKey:
     row = connection.execute(
-        "SELECT key FROM signed_commit ORDER BY commit_no DESC LIMIT 1"
+        "SELECT key FROM signed_commit ORDER BY last_seq DESC LIMIT 1"
     ).fetchone()
     key = SiteKey.load(keys_dir)
     if row is None:
