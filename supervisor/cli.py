@@ -315,15 +315,16 @@ def _command(home: Home, kind: str, command: control.Command) -> int:
             on_wait=lambda: tell_waiting(home),
         )
     _print(done.message or "done")
-    changes = {
-        "added": done.added,
-        "removed": done.removed,
-        "reloaded": done.reloaded,
-        "restarted": done.restarted,
-    }
-    for word, names in changes.items():
-        if names:
-            _print(f"{word}: {', '.join(names)}")
+    if kind == "reload":
+        changes = (
+            ("added", done.added),
+            ("removed", done.removed),
+            ("reloaded", done.reloaded),
+            ("restarted", done.restarted),
+        )
+        for word, names in changes:
+            if names:
+                _print(f"{word}: {', '.join(names)}")
     return exit_codes.OK
 
 

@@ -4,7 +4,7 @@ Everything that came from outside (reasons, causes, log lines) passes through :f
 that no actor can move the cursor of the terminal that shows it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ __all__ = [
 COLUMNS: Final = (
     "NAME", "STATE", "PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU", "CAUSE",
 )  # fmt: skip
+_CLOCK_STATUS: Final = {0: "unknown", 1: "synchronized", 2: "free-running", 3: "disrupted"}
 RIGHT: Final = frozenset({"PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU"})
 UNSETTLED: Final = frozenset({"PENDING", "STARTING", "BACKOFF", "STOPPING"})
 
@@ -81,15 +82,29 @@ def endpoints_text(row: ActorRow) -> str:
 
 
 def summary_line(status: Status) -> str:
-    """Return the tree in one line: the clock and the book as their actors report them."""
+    """Return the tree in one line: its actors, and clock and book where they are reported."""
     merged: dict[str, float] = {}
     for snapshot in status.snapshots.values():
         merged |= snapshot
-    words = [count_states(status.actors)]
-    words += [text for key, form in _SUMMARY if (text := _summarize(merged, key, form))]
     restarts = sum(row.restarts for row in status.actors)
-    words.append(f"{restarts} restart{'' if restarts == 1 else 's'}")
-    return "  ".join(words)
+    words = [
+        _clock_words(merged),
+        f"book {merged['book_head_seq']:.0f} entries" if "book_head_seq" in merged else "",
+        count_states(status.actors),
+        f"{restarts} restart{'' if restarts == 1 else 's'}",
+    ]
+    return "  ".join(word for word in words if word)
+
+
+def _clock_words(figures: Mapping[str, float]) -> str:
+    if "clock_status" not in figures:
+        return ""
+    words = ["clock", _CLOCK_STATUS.get(int(figures["clock_status"]), "?")]
+    if "clock_offset_seconds" in figures:
+        words.append(f"offset {_seconds(figures['clock_offset_seconds'])}")
+    if "clock_half_width_seconds" in figures:
+        words.append(f"+-{_seconds(figures['clock_half_width_seconds'])}")
+    return " ".join(words)
 
 
 def count_states(actors: Sequence[ActorRow]) -> str:
@@ -175,11 +190,13 @@ def mebibytes(size: int) -> str:
     return f"{size / (1 << 20):.0f}M"
 
 
-_SUMMARY: Final[tuple[tuple[str, str], ...]] = ()
-
-
-def _summarize(snapshot: dict[str, float], key: str, form: str) -> str:
-    return form.format(snapshot[key]) if key in snapshot else ""
+def _seconds(seconds: float) -> str:
+    """Return a small time with three digits: ``-12.3us``, ``4.56ms``, ``1.20s``."""
+    size = abs(seconds)
+    for unit, factor in (("ns", 1e9), ("us", 1e6), ("ms", 1e3)):
+        if size * factor < 1000:  # noqa: PLR2004 - the next unit begins
+            return f"{seconds * factor:.3g}{unit}"
+    return f"{seconds:.3g}s"
 
 
 def _spec(spec: msgspec.Struct) -> dict[str, Any]:

@@ -36,7 +36,6 @@ class Report:
         self._first_mono_ns: int | None = None
         self._last_mono_ns = 0
         self._is_up = False
-        self._is_stopping = False
         self._stopping_mono_ns: int | None = None
 
     def feed(self, events: Iterable[Event], status: Status | None) -> list[str]:
@@ -46,13 +45,19 @@ class Report:
             self._actors.update(row.name for row in status.actors)
             endpoints = {row.name: row.endpoints for row in status.actors}
         lines = []
+        first_stop_ns = None
         for event in events:
             if self._first_mono_ns is None:
                 self._first_mono_ns = event.mono_ns
             self._last_mono_ns = event.mono_ns
+            if event.event == "stopping" and first_stop_ns is None:
+                first_stop_ns = event.mono_ns
             if event.name in self._actors:
                 lines += self._lines(event, endpoints.get(event.name, {}))
         if status is not None:
+            if status.supervisor.state == "STOPPING" and self._stopping_mono_ns is None:
+                self._stopping_mono_ns = first_stop_ns or self._last_mono_ns
+                lines.append("stopping, last started first")
             lines += self._turning_points(status)
         return lines
 
@@ -67,11 +72,11 @@ class Report:
             return ["stopped"] if self._first_mono_ns is not None else []
         return [f"stopped in {(self._last_mono_ns - self._stopping_mono_ns) / 1e9:.2f} s"]
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stopping_mono_ns is not None
+
     def _lines(self, event: Event, endpoints: dict[str, str]) -> list[str]:
-        if event.event == "stopping" and self._stopping_mono_ns is None:
-            self._stopping_mono_ns = event.mono_ns
-        elif event.event == "ready":
-            self._stopping_mono_ns = None  # it was one actor's, the tree goes on
         if event.event == "starting":
             self._began_mono_ns[event.name] = event.mono_ns
         if event.event not in _SHOWN or (self._is_stopping and event.cause == "requested"):
@@ -87,11 +92,7 @@ class Report:
         return ["  ".join(parts), *(f"      {render.one_line(line)}" for line in others)]
 
     def _turning_points(self, status: Status) -> Iterable[str]:
-        if status.supervisor.state == "STOPPING":
-            if not self._is_stopping:
-                self._is_stopping = True
-                yield "stopping, last started first"
-        elif not self._is_up and status.supervisor.state != "STARTING":
+        if not self._is_up and status.supervisor.state in ("READY", "DEGRADED"):
             self._is_up = True
             took_s = (self._last_mono_ns - (self._first_mono_ns or 0)) / 1e9
             yield f"up in {took_s:.2f} s: {render.count_states(status.actors)}"
