@@ -105,6 +105,12 @@ class ShmPublisherConfig(_Config, frozen=True):
 
     freq_hz: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 100.0
     """Publications a second (Hz, 1..1000)."""
+    slew_ppm_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
+    """Fastest slew of the output towards the estimate (ppm, 1..100000)."""
+    step_threshold_s: Annotated[float, msgspec.Meta(ge=0.001, le=3600)] = 0.128
+    """An output further from the estimate jumps to it; a new epoch begins (seconds)."""
+    vmclock_path: str = "/dev/vmclock0"
+    """Where a hypervisor tells of migrations (path); "" looks nowhere."""
 
 
 class JournalWriterConfig(_Config, frozen=True):

@@ -98,20 +98,20 @@ class Clock:
 
     def before(self, time_ns: int) -> bool:
         """Say whether it is certainly earlier than `time_ns` (UTC) now."""
-        return self.now().latest_ns < time_ns
+        return _is_earlier(self.now().latest_ns, time_ns)
 
     def after(self, time_ns: int) -> bool:
         """Say whether it is certainly later than `time_ns` (UTC) now."""
-        return self.now().earliest_ns > time_ns
+        return _is_earlier(time_ns, self.now().earliest_ns)
 
     @staticmethod
     def compare(first: Reading | int, second: Reading | int) -> Order:
         """Say how `first` lies to `second`; an int is an exact time (UTC, ns)."""
         first_earliest_ns, first_latest_ns = _ends(first)
         second_earliest_ns, second_latest_ns = _ends(second)
-        if first_latest_ns < second_earliest_ns:
+        if _is_earlier(first_latest_ns, second_earliest_ns):
             return Order.BEFORE
-        if first_earliest_ns > second_latest_ns:
+        if _is_earlier(second_latest_ns, first_earliest_ns):
             return Order.AFTER
         return Order.CONCURRENT
 
@@ -233,6 +233,12 @@ def _ends(instant: Reading | int) -> tuple[int, int]:
     if isinstance(instant, Reading):
         return instant.earliest_ns, instant.latest_ns
     return instant, instant
+
+
+def _is_earlier(end_ns: int, beginning_ns: int) -> bool:
+    """Say whether one interval ends before another begins; an end without a bound never does."""
+    is_bounded = end_ns != UNBOUNDED_LATEST_NS and beginning_ns != UNBOUNDED_EARLIEST_NS
+    return is_bounded and end_ns < beginning_ns
 
 
 def _refuse_unbounded(reading: Reading, what: str) -> None:
