@@ -159,6 +159,7 @@ class LogSink:
         self._line_bytes_max = line_bytes_max
         self._partial = b""
         self._cut_bytes = 0  # of the line that is still open
+        self._skipped = 0  # of this turn
         os.set_blocking(fd, False)
         set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
         if set_size is not None:
@@ -186,6 +187,9 @@ class LogSink:
             self._split(data, lines)
         if lines:
             self._file.write(self._actor, self._incarnation, self._stream, lines)
+        if self._skipped:  # counted after what came before them, so that the log says it in place
+            self._file.drop(self._skipped)
+            self._skipped = 0
         return is_open
 
     def close(self) -> None:
@@ -210,7 +214,7 @@ class LogSink:
                 self._finish_line(piece, lines)
             else:
                 self._partial, self._cut_bytes = b"", 0
-                self._file.drop(1)
+                self._skipped += 1
         self._keep(rest)
 
     def _finish_line(self, piece: bytes, lines: list[str]) -> None:
