@@ -75,7 +75,7 @@ class Server:
         poll_s: present poll.
         burst_left: requests of the burst still to come.
         calm: answers in a row since the poll last changed.
-        lost: time-outs in a row.
+        lost: requests in a row without a measurement, since the burst was over.
         reach: the last eight requests, newest in the lowest bit, as in NTP.
         asked_mono_ns: when the last request left; 0 before the first.
         denied: addresses that have sent us away.
@@ -165,7 +165,7 @@ def answered(server: Server, pace: Pace, now_mono_ns: int, jitter: float) -> Ser
 
 def failed(server: Server, trouble: str, pace: Pace, now_mono_ns: int, jitter: float) -> Server:
     """Return the server after a time-out or a reply that does not count."""
-    lost = server.lost + 1
+    lost = server.lost + (not server.burst_left)
     server = replace(server, lost=lost, calm=0, trouble=trouble)
     wait_s = min(server.poll_s << min(lost, 16), pace.poll_s_max)
     server = _next_poll(server, pace, now_mono_ns, wait_s, jitter)

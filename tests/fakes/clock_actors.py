@@ -76,7 +76,7 @@ class TestMailbox:
     def messages(self, kind: str, timeout_s: float) -> list[dict[str, Any]]:
         """Return the bodies of one kind that come within the time, decoded by plain msgpack."""
         found = []
-        if self._router.poll(timeout_s * 1000):
+        if self._router.poll(round(timeout_s * 1000)):
             while self._router.poll(0):
                 message = msgpack.unpackb(self._router.recv_multipart()[-1])
                 if message["kind"] == kind:
@@ -102,7 +102,7 @@ class TestMailbox:
         self._context.destroy(linger=0)
 
     def _next(self, kind: str, timeout_s: float) -> Any:
-        while self._router.poll(timeout_s * 1000):
+        while self._router.poll(round(timeout_s * 1000)):
             envelope = wire.decode_envelope(self._router.recv_multipart()[-1])
             if envelope.kind == kind:
                 return msgspec.msgpack.decode(envelope.body)

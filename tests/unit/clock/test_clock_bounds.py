@@ -1,5 +1,7 @@
 """Intervals: how they age, when they meet, and what they say of the rate."""
 
+import itertools
+
 import pytest
 
 from hourbook.clock import rate
@@ -79,7 +81,7 @@ def test_anchors_are_kept_ten_minutes_apart_with_the_newest_last() -> None:
     for seconds in range(0, 3000, 64):
         anchors = rate.keep(anchors, anchor(seconds))
 
-    gaps = [b.raw_ns - a.raw_ns for a, b in zip(anchors, anchors[1:], strict=False)]
+    gaps = [b.raw_ns - a.raw_ns for a, b in itertools.pairwise(anchors)]
     assert anchors[-1].raw_ns == 2944 * S_NS
     assert all(gap >= RATE_BASELINE_MIN_NS for gap in gaps[:-1])
     assert len(anchors) == 6

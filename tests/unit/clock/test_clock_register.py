@@ -5,11 +5,12 @@ from fakes.clock_samples import S_NS, sample
 from hourbook.clock import register
 from hourbook.clock.bounds import Drift, Interval
 from hourbook.clock.register import Source
+from protocols.clock_messages import ClockSample
 
 DRIFT = Drift(0, 500_000)
 
 
-def source_of(*samples: register.ClockSample) -> Source:
+def source_of(*samples: ClockSample) -> Source:
     """Return a source that has absorbed the samples."""
     source = None
     for one in samples:

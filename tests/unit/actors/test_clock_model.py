@@ -1,0 +1,174 @@
+"""The model's actor: what it tells whom, what it keeps, and what it refuses."""
+
+from typing import Any
+
+import pytest
+from fakes.clock_samples import S_NS
+from fakes.reactor import TestReactor
+
+from actors import clock_model
+from actors.base import ActorContext, Request
+from actors.clock_model import ClockModel
+from actors.config import ClockModelConfig
+from hourbook.home import Home
+from hourbook.timebase import SystemTimebase
+from protocols import wire
+from protocols.clock_messages import ClockEstimate, ClockSample, Resample
+
+
+class Bench:
+    """A model and the reactor that turns it."""
+
+    def __init__(self, home: Home, **config: Any) -> None:
+        self.reactor = TestReactor()
+        self.timebase = SystemTimebase()
+        context = ActorContext("clock_model", 1, str(home.path), str(home.run_dir))
+        self.model = ClockModel(
+            ClockModelConfig(**config), context, home, self.timebase, self.reactor
+        )
+        self.model.init()
+
+    def hear(self, offset_ns: int, *, ahead_ns: int = 0, source: str = "a") -> None:
+        """Let a sample of now arrive: UTC is the wall clock plus `offset_ns`, within 1 ms."""
+        raw_ns, wall_ns = self.timebase.raw_ns(), self.timebase.wall_ns()
+        sample = ClockSample(
+            source=source,
+            raw_ns=raw_ns + ahead_ns,
+            utc_ns=wall_ns + offset_ns,
+            half_width_ns=1_000_000,
+            delay_ns=1_000_000,
+            poll_s=16,
+            origin="ntp",
+        )
+        envelope = wire.Envelope(kind="clock.sample", id=1)
+        handler = self.model.handlers()["clock.sample"]
+        handler.function(Request(b"", envelope, sample, 100, lambda *_: None))
+
+    @property
+    def estimates(self) -> list[ClockEstimate]:
+        """What was told to the publisher."""
+        return [b for b in self.reactor.bodies("clock.estimate") if isinstance(b, ClockEstimate)]
+
+    @property
+    def resamples(self) -> list[str]:
+        """Why the sampler was asked to ask again."""
+        return [b.cause for b in self.reactor.bodies("clock.resample") if isinstance(b, Resample)]
+
+
+def test_beginning_tells_an_estimate_and_asks_for_samples(home: Home) -> None:
+    """The publisher has something to publish at once, and the sampler knows that we begin."""
+    bench = Bench(home)
+
+    assert [(p, k) for p, k, _ in bench.reactor.told] == [
+        ("ntp_sampler", "clock.resample"), ("shm_publisher", "clock.estimate")
+    ]  # fmt: skip
+    assert (bench.estimates[0].source, bench.estimates[0].is_step) == ("none", True)
+
+
+def test_each_sample_is_told_and_a_step_once(home: Home) -> None:
+    """Ten seconds of correction begin an epoch in one estimate only."""
+    bench = Bench(home)
+
+    bench.hear(10 * S_NS)
+    bench.hear(10 * S_NS)
+
+    assert [(e.status, e.is_step) for e in bench.estimates[1:]] == [(1, True), (1, False)]
+    assert bench.estimates[-1].steps == 1
+
+
+def test_estimate_is_told_each_second(home: Home) -> None:
+    """A publisher that comes later hears the newest within a second."""
+    bench = Bench(home)
+
+    bench.reactor.run_until(lambda: len(bench.estimates) >= 2, 5, "the next second")
+
+    assert bench.estimates[1].as_of_raw_ns > bench.estimates[0].as_of_raw_ns
+    assert not bench.estimates[1].is_step
+
+
+def test_snapshot_counts_and_measures(home: Home) -> None:
+    """The numbers that ride in the beat."""
+    bench = Bench(home)
+    bench.hear(0)
+    bench.hear(0, ahead_ns=10**12)
+
+    snapshot = bench.model.snapshot()
+
+    assert snapshot["clock_samples_total"] == 1.0
+    assert snapshot['clock_samples_rejected_total{reason="from_the_future"}'] == 1.0
+    assert snapshot["clock_status"] == 1.0
+    assert snapshot["clock_sources"] == snapshot["clock_sources_selected"] == 1.0
+    assert 0.001 <= snapshot["clock_half_width_seconds"] < 0.01
+    assert abs(snapshot["clock_offset_seconds"]) < 0.01
+
+
+def test_contradiction_disrupts_and_asks_again(home: Home) -> None:
+    """A source that jumps by an hour: DISRUPTED is told, and the sampler is hurried."""
+    bench = Bench(home)
+    bench.hear(0)
+
+    bench.hear(3600 * S_NS)
+
+    assert bench.estimates[-1].status == 3
+    assert bench.resamples[1:] == ["the new interval contradicts the old one"]
+
+
+def test_suspend_disrupts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The raw clock stood still for an hour: nothing measured before is worth anything."""
+    bench = Bench(home)
+    bench.hear(0)
+
+    monkeypatch.setattr(clock_model, "suspended_ns", lambda: 3600 * S_NS)
+    bench.reactor.run_until(lambda: bench.estimates[-1].status == 3, 5, "the disruption")
+
+    assert bench.resamples[1:] == ["the machine was suspended"]
+    assert not bench.estimates[-1].bounded
+
+
+def test_restart_goes_on_from_the_file(home: Home) -> None:
+    """A model killed after its first sample is bounded again before its successor hears any."""
+    Bench(home).hear(10 * S_NS)
+
+    (first, *_) = Bench(home).estimates
+
+    assert (first.status, first.bounded, first.is_step, first.source) == (2, True, False, "ntp")
+    wall_ns = SystemTimebase().wall_ns()
+    assert abs(first.utc_ns - 10 * S_NS - wall_ns) < S_NS
+
+
+def test_garbage_in_the_drift_file_is_reported(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning with the path; the model begins with nothing, and replaces the file."""
+    home.drift_file.write_bytes(b"\x00 not json")
+
+    bench = Bench(home)
+    bench.hear(0)
+
+    assert f"at {home.drift_file}" in caplog.text
+    assert bench.estimates[0].status == 0
+    assert b'"version": 1' in home.drift_file.read_bytes()
+
+
+def test_drift_file_that_cannot_be_written_degrades(home: Home) -> None:
+    """The clock goes on, says so, and recovers with the next save."""
+    blocked = home.path / "drift.new"
+    blocked.mkdir()
+    bench = Bench(home)
+    bench.hear(0)
+    assert bench.reactor.degraded.startswith("cannot save the drift file")
+
+    blocked.rmdir()
+    bench.model.stop()
+
+    assert bench.reactor.degraded == ""
+    assert bench.model.snapshot()["clock_saves_failed_total"] == 1.0
+    assert home.drift_file.exists()
+
+
+def test_reload_of_other_limits_asks_for_a_restart(home: Home) -> None:
+    """The same configuration is in force already; another one needs a new beginning."""
+    bench = Bench(home)
+
+    assert bench.model.reload({})
+    assert not bench.model.reload({"max_drift_ppb": 20_000})

@@ -1,0 +1,251 @@
+"""The sampler against servers that misbehave, on real sockets, in the test's own process."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fakes.ntp_server import Script, reply_to, scripted_server
+from fakes.reactor import TestReactor
+
+from actors import ntp_sampler
+from actors.base import ActorContext, Ready
+from actors.config import NtpSamplerConfig
+from actors.ntp_sampler import NtpSampler
+from hourbook.clock.kernel import STA_UNSYNC, KernelClock
+from hourbook.home import Home
+from hourbook.timebase import SystemTimebase
+from protocols.clock_messages import (
+    FLAG_ASSERTED,
+    FLAG_KERNEL_UNPROVEN,
+    UNBOUNDED_NS,
+    ClockSample,
+)
+
+QUICK = {
+    "local_daemon": False, "poll_min_s": 1, "poll_max_s": 1, "burst_interval_s": 0.05,
+    "timeout_s": 0.2, "kernel_after_s": 60,
+}  # fmt: skip
+
+
+class Bench:
+    """A sampler and the reactor that turns it."""
+
+    def __init__(self, home: Home, **config: Any) -> None:
+        self.reactor = TestReactor()
+        context = ActorContext("ntp_sampler", 1, str(home.path), str(home.run_dir))
+        settings = NtpSamplerConfig(**{**QUICK, **config})
+        self.sampler = NtpSampler(settings, context, home, SystemTimebase(), self.reactor)
+        self.outcome = self.sampler.init()
+
+    @property
+    def samples(self) -> list[ClockSample]:
+        """What was told to the model."""
+        return [b for b in self.reactor.bodies("clock.sample") if isinstance(b, ClockSample)]
+
+    def count(self, key: str) -> float:
+        """Return one number of the snapshot."""
+        return self.sampler.snapshot().get(key, 0.0)
+
+    def run_until(self, predicate: Callable[[], object], what: str) -> None:
+        """Turn until something holds."""
+        self.reactor.run_until(predicate, 10, what)
+
+
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def make(home: Home) -> Iterator[Make]:
+    """Return a maker of benches; every sampler is stopped afterwards and holds no descriptor."""
+    made: list[Bench] = []
+
+    def build(**config: Any) -> Bench:
+        made.append(Bench(home, **config))
+        return made[-1]
+
+    yield build
+    for bench in made:
+        bench.sampler.stop()
+        assert bench.reactor.watched == {}
+
+
+def always(**fields: Any) -> Script:
+    """Answer every request with these fields."""
+    return lambda request, _: [reply_to(request, **fields)]
+
+
+def test_ready_without_any_network(make: Make) -> None:
+    """A name that does not resolve is no reason to wait, nor to fail."""
+    bench = make(servers=("name.invalid",))
+
+    assert bench.outcome == Ready()
+    bench.run_until(lambda: bench.count('ntp_rejected_total{reason="name"}'), "a failed look-up")
+
+
+def test_honest_server_yields_samples_in_a_burst(make: Make) -> None:
+    """Four quick samples with all that the bound needs."""
+    with scripted_server(always(root_delay_s=0.25)) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: len(bench.samples) >= 4, "a burst")
+
+    sample = bench.samples[0]
+    assert (sample.source, sample.origin, sample.stratum) == (server.name, "ntp", 2)
+    assert sample.upstream == "c0000201"
+    assert sample.half_width_ns > 125_000_000 + 1_000_000
+    assert abs(sample.realtime_offset_ns) <= sample.half_width_ns
+    assert bench.reactor.told[0][0] == "clock_model"
+
+
+def test_large_offset_is_measured_not_judged(make: Make) -> None:
+    """An hour of difference is a sample like any other: which clock is wrong is for the model."""
+    with scripted_server(always(offset_ns=3_600 * 10**9)) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: bench.samples, "a sample")
+
+    assert abs(bench.samples[0].realtime_offset_ns - 3_600 * 10**9) < 10**8
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (lambda _request, _n: [b"\xff" * 48], "origin"),
+        (lambda _request, _n: [b"tiny"], "short"),
+        (always(origin=0x1234), "origin"),
+        (always(stratum=16), "stratum"),
+        (always(leap=3), "leap"),
+        (always(mode=5), "mode"),
+        (always(version=3), "version"),
+        (always(receive=0), "timestamps"),
+        (always(root_dispersion_s=2.0), "root_distance"),
+        (always(receive=1 << 32, transmit=900 << 32), "negative_delay"),
+        (lambda _request, _n: [], "timeout"),
+        (lambda _request, _n: [b"x" * 60] * 20, "flooded"),
+    ],
+    ids=[
+        "garbage", "short", "wrong-cookie", "stratum-16", "leap-3", "broadcast", "version-3",
+        "no-receive-stamp", "far-from-root", "held-too-long", "silence", "flood",
+    ],
+)  # fmt: skip
+def test_useless_reply_is_no_sample(make: Make, script: Script, reason: str) -> None:
+    """Each is counted under its reason, and nothing reaches the model."""
+    with scripted_server(script) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: bench.count(f'ntp_rejected_total{{reason="{reason}"}}'), reason)
+
+    assert bench.samples == []
+
+
+def test_replayed_reply_is_foreign(make: Make) -> None:
+    """The first reply, sent again to every later request, yields one sample in all."""
+    first: list[bytes] = []
+
+    def script(request: bytes, _: int) -> list[bytes]:
+        first.append(reply_to(request))
+        return [first[0]]
+
+    with scripted_server(script) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: bench.count('ntp_rejected_total{reason="origin"}') >= 2, "replays")
+
+    assert len(bench.samples) == 1
+
+
+def test_duplicate_reply_counts_once(make: Make) -> None:
+    """A reply that arrives three times is one sample."""
+    with scripted_server(lambda request, _: [reply_to(request)] * 3) as server:
+        bench = make(servers=(server.name,), burst_count=1)
+        bench.run_until(lambda: len(server.requests) >= 2, "the next request")
+
+    assert len(bench.samples) <= len(server.requests)
+    assert len({s.raw_ns for s in bench.samples}) == len(bench.samples)
+
+
+def test_rate_kiss_silences_us_and_denial_gives_up(make: Make) -> None:
+    """After either kiss the server hears nothing more for now."""
+    kiss = {"stratum": 0, "leap": 3}
+    with (
+        scripted_server(always(**kiss, reference_id=b"RATE")) as rate,
+        scripted_server(always(**kiss, reference_id=b"DENY")) as deny,
+        scripted_server(always()) as honest,
+    ):
+        bench = make(servers=(rate.name, deny.name, honest.name))
+        bench.run_until(lambda: len(honest.requests) >= 5, "the honest one to be asked on")
+
+        assert (len(rate.requests), len(deny.requests)) == (1, 1)
+    assert bench.count('ntp_rejected_total{reason="kiss"}') == 2
+    assert {s.source for s in bench.samples} == {honest.name}
+
+
+def test_forged_kiss_is_ignored(make: Make) -> None:
+    """A kiss of death without our cookie cannot drive us from a server."""
+
+    def script(request: bytes, _: int) -> list[bytes]:
+        return [reply_to(request, origin=5, stratum=0, reference_id=b"DENY"), reply_to(request)]
+
+    with scripted_server(script) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: len(bench.samples) >= 2, "samples in spite of it")
+
+
+def test_kernel_speaks_while_no_server_has_answered(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unsynchronised: no bound; and once a server answers, the kernel is not heard again."""
+    monkeypatch.setattr(ntp_sampler, "KERNEL_POLL_S", 0.05)
+    monkeypatch.setattr(ntp_sampler, "read_kernel_clock", lambda: KernelClock(status=STA_UNSYNC))
+    may_answer: list[bool] = []
+
+    def script(request: bytes, _: int) -> list[bytes]:
+        return [reply_to(request)] if may_answer else []
+
+    with scripted_server(script) as server:
+        bench = make(servers=(server.name,), kernel_after_s=0.0)
+        bench.run_until(lambda: len(bench.samples) >= 2, "kernel samples")
+        assert {s.origin for s in bench.samples} == {"kernel"}
+        assert bench.samples[0].half_width_ns == UNBOUNDED_NS
+        assert bench.samples[0].flags == FLAG_KERNEL_UNPROVEN
+
+        may_answer.append(True)
+        bench.run_until(lambda: bench.samples[-1].origin == "ntp", "an NTP sample")
+        count = sum(s.origin == "kernel" for s in bench.samples)
+        bench.run_until(lambda: len(bench.samples) >= count + 2, "the next NTP sample")
+
+    assert sum(s.origin == "kernel" for s in bench.samples) == count
+
+
+def test_bounded_kernel_carries_its_error_and_the_floor(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the kernel admits plus 100 ms."""
+    clock = KernelClock(state=0, status=0, maxerror_ns=5_000_000)
+    monkeypatch.setattr(ntp_sampler, "read_kernel_clock", lambda: clock)
+    bench = make(servers=(), kernel_after_s=0.0)
+
+    bench.run_until(lambda: bench.samples, "a kernel sample")
+
+    assert 105_000_000 <= bench.samples[0].half_width_ns < 106_000_000
+
+
+def test_asserted_error_replaces_the_kernels(make: Make) -> None:
+    """The operator's word goes out as `asserted`."""
+    bench = make(servers=(), kernel_after_s=0.0, assume_realtime_error_s=0.5)
+
+    bench.run_until(lambda: bench.samples, "an asserted sample")
+
+    assert (bench.samples[0].origin, bench.samples[0].flags) == ("asserted", FLAG_ASSERTED)
+    assert 500_000_000 <= bench.samples[0].half_width_ns < 501_000_000
+
+
+def test_reload_takes_new_servers_and_drops_old_ones(make: Make) -> None:
+    """What stays keeps its state; what goes is asked no more."""
+    with scripted_server(always()) as old, scripted_server(always()) as new:
+        bench = make(servers=(old.name,))
+        bench.run_until(lambda: bench.samples, "a sample of the old one")
+
+        assert bench.sampler.reload({**QUICK, "servers": [new.name]})
+        bench.run_until(lambda: bench.samples[-1].source == new.name, "a sample of the new one")
+        heard = len(old.requests)
+        bench.run_until(lambda: len(new.requests) >= 5, "more of the new one")
+
+        assert len(old.requests) <= heard + 1
+    assert f'ntp_reach{{source="{old.name}"}}' not in bench.sampler.snapshot()
