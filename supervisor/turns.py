@@ -26,6 +26,8 @@ __all__ = ["ROOT", "Turns"]
 
 ROOT: Final = "root"
 _S_NS: Final = 1_000_000_000
+_OPEN: Final = (State.PENDING, State.STARTING, State.STOPPING, State.BACKOFF)
+"""States in which it is not yet known how a start in turn ends."""
 _NOTED: Final = (
     State.DISABLED,
     State.READY,
@@ -193,7 +195,7 @@ class Turns(ABC):
                 self._start(child)
             if isinstance(child, Node):
                 self._start_queued(child)
-            if child.in_turn and child.state in (State.PENDING, State.STARTING, State.BACKOFF):
+            if child.in_turn and child.state in _OPEN:
                 waits = True
                 is_settled = False
         if node.state is State.STARTING and is_settled:
@@ -249,8 +251,8 @@ class Turns(ABC):
         actor.why = actor.reason = actor.traceback = ""
         actor.is_killed = False
         actor.ready_ns = 0
-        self._note(actor.name, "starting")
         self._actions.append(Spawn(actor.name, actor.incarnation))
+        self._note(actor.name, "starting")
 
     def _climb(self, actor: Actor, *, is_due: bool) -> None:
         """Take the rungs whose time has come and set the timer for the next."""

@@ -1,7 +1,9 @@
-"""The supervisor of a test, as a process of its own: ``python -m tests.run_tree HOME [SECONDS]``.
+"""The supervisor of a test, as a process of its own: ``python run_tree.py HOME``.
 
 Imports nothing at module level, as every entry script must: spawn imports it in each child.
 """
+
+# ruff: noqa: PLC0415 - see above
 
 __all__ = ["main"]
 

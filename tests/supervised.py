@@ -13,16 +13,16 @@ from typing import Any, Self
 
 import msgspec
 import zmq
+from waiting import wait_until
 
 from hourbook.home import find_home
 from protocols import control, wire
 from supervisor.client import Client
 from supervisor.spec import Backoff, ChildSpec, NodeSpec, TreeSpec
-from tests.waiting import wait_until
 
-__all__ = ["NO_BACKOFF", "Supervised", "actor", "node", "tree"]
+__all__ = ["NO_BACKOFF", "Supervised", "actor", "descendants_of", "is_alive", "node", "tree"]
 
-ROOT_DIR = Path(__file__).resolve().parent.parent
+TESTS_DIR = Path(__file__).resolve().parent
 NO_BACKOFF = Backoff(base_s=0)
 UP = ("READY", "DEGRADED", "DISABLED", "EXITED")
 
@@ -30,7 +30,7 @@ UP = ("READY", "DEGRADED", "DISABLED", "EXITED")
 def actor(name: str, config: dict[str, Any] | None = None, **fields: Any) -> ChildSpec:
     """Return the spec of a stock actor without back-off."""
     fields.setdefault("backoff", NO_BACKOFF)
-    fields.setdefault("class_path", "tests.actors.stock:Stock")
+    fields.setdefault("class_path", "stock_actors:Stock")
     return ChildSpec(name=name, config=config or {}, **fields)
 
 
@@ -64,8 +64,7 @@ class Supervised:
     def launch(self) -> subprocess.Popen[str]:
         """Start a supervisor on this home."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.run_tree", str(self.home.path)],
-            cwd=ROOT_DIR,
+            [sys.executable, str(TESTS_DIR / "run_tree.py"), str(self.home.path)],
             env=self.env,
             stderr=subprocess.PIPE,
             text=True,
@@ -192,6 +191,14 @@ class Supervised:
     def wait(self, timeout_s: float = 15) -> int:
         """Return the exit code of the supervisor."""
         return self.process.wait(timeout_s)
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def descendants_of(pid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Small actors whose behaviour is chosen by configuration and by messages, for tests of the tree."""
+"""Small actors that behave as their configuration and their messages say, for tests of trees."""
 
 import contextlib
 import ctypes
@@ -99,9 +99,7 @@ class Stock(Actor[StockConfig]):
     def reload(self, config: dict[str, Any]) -> bool:
         """Take in a new label; anything else needs a restart."""
         new = msgspec.convert(config, StockConfig)
-        if msgspec.structs.replace(new, label="") != msgspec.structs.replace(
-            self.config, label=""
-        ):
+        if msgspec.structs.replace(new, label="") != msgspec.structs.replace(self.config, label=""):
             return False
         self.config = new
         return True
