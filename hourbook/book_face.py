@@ -24,6 +24,7 @@ from protocols.entry import Commit, Entry
 
 __all__ = ["Book", "EntryFuture", "Received", "connect"]
 
+_decode_appended = msgspec.msgpack.Decoder(Appended).decode
 JOURNAL_WRITER: Final = "journal_writer"
 _RANDOM_BITS: Final = 20
 _U64: Final = (1 << 64) - 1
@@ -296,7 +297,7 @@ class Book:
 
     def _entries(self, request: Append, envelope: wire.Envelope) -> list[Entry]:
         """Join what we sent with what the writer added."""
-        acks = wire.decode_body(envelope, Appended).entries
+        acks = _decode_appended(envelope.body).entries
         self._hlc = max(self._hlc, acks[-1].hlc)
         first = int.from_bytes(request.nonce, "big")
         return [

@@ -11,8 +11,8 @@ No answer in time means OutcomeUnknown, never a false "failed"; ActorUnreachable
 that nothing was sent, which is known because only living connections are given messages.
 
 The socket is only touched under `_socket_lock`. Waiting happens outside it, on the socket's file
-descriptor, which signals edges: whoever touches the socket must look for messages before letting
-go of it.
+descriptor, which signals edges: who touches the socket while another thread waits must look for
+messages before letting go of it, and who is about to wait looks for them first.
 """
 
 import itertools
@@ -42,7 +42,7 @@ GRACE_MS: Final = 5
 
 _S_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
-POLLIN: Final = int(zmq.POLLIN)
+_DONTWAIT: Final = int(zmq.DONTWAIT)
 _RESEND_NS: Final = int(RESEND_S * _S_NS)
 _UNSENT_RETRY_NS: Final = _MS_NS
 """Between attempts to hand a request to a connection that is not there yet."""
@@ -71,6 +71,7 @@ class MailboxClient:
         self._has_leader = False
         self._followers: list[Reply] = []
         self._pumps = 0
+        self._pollers = 0
         self._due_ns = 0
         self._background: threading.Thread | None = None
         self._unattended = threading.Condition(self.state_lock)
@@ -122,7 +123,7 @@ class MailboxClient:
         with self._socket_lock:
             self._check_open()
             self._transmit(reply, now_ns)
-            arrived = self._receive()
+            arrived = self._receive() if self._pollers else None
         if arrived:
             self._dispatch(arrived)
         if not attended:
@@ -225,11 +226,13 @@ class MailboxClient:
         """Receive what is there, else wait for it; say whether we were woken up."""
         with self._socket_lock:
             arrived = self._receive()
+            self._pollers += not arrived
         was_woken = False
         if not arrived:
             ready = poll.poll(max(1, timeout_ns // _MS_NS))
-            was_woken = any(descriptor == self._wake_fd for descriptor, _ in ready)
+            was_woken = len(ready) > 1 or (len(ready) == 1 and ready[0][0] == self._wake_fd)
             with self._socket_lock:
+                self._pollers -= 1
                 arrived = self._receive()
         if arrived:
             self._dispatch(arrived, is_leader=poll is self._poll)
@@ -293,16 +296,18 @@ class MailboxClient:
         socket = self._socket
         if self._closed:
             return frames
-        while int(socket.getsockopt(zmq.EVENTS)) & POLLIN:
-            frames.append(socket.recv(zmq.DONTWAIT))
-        return frames
+        try:
+            while True:
+                frames.append(socket.recv(_DONTWAIT))
+        except zmq.Again:
+            return frames
 
     def _transmit(self, reply: Reply, now_ns: int) -> None:
         """Hand a request to its connection, where there is one; under the socket lock."""
         if self._closed:
             return
         try:
-            self._socket.send(reply.frame, zmq.DONTWAIT)
+            self._socket.send(reply.frame, _DONTWAIT)
             reply.was_sent = True
             reply.resend_ns = now_ns + _RESEND_NS
         except zmq.Again:
