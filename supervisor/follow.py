@@ -7,7 +7,7 @@ along does not notice the difference.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -65,7 +65,7 @@ def last_lines(path: Path, count: int) -> tuple[list[bytes], int]:
     return (lines[-count:] if count else []), position + end
 
 
-def follow_file(path: Path, position: int) -> Iterator[bytes | None]:
+def follow_file(path: Path, position: int) -> Generator[bytes | None, None, None]:
     """Yield each whole line after `position` as it comes, and None whenever there is nothing new.
 
     A rotation is noticed by the file's inode: the old file is read to its end first.
