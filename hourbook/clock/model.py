@@ -28,6 +28,8 @@ __all__ = ["SOURCES_MAX", "absorb", "disrupt", "estimate"]
 
 SOURCES_MAX: Final = 64
 """More than a configuration may name; a bound on what a stranger's messages can make us keep."""
+WALL_JUMP_NS: Final = 5_000_000
+"""More than slewing at 500 ppm can do between two looks."""
 _UTC_NS_RANGE: Final = range(1 << 62)
 _S_NS: Final = 1_000_000_000
 _STRENGTH: Final = {"none": 0, "kernel": 1, "asserted": 2, "ntp": 3}
@@ -194,10 +196,12 @@ def _moved(state: State, sample: ClockSample, source: Source) -> State:
         queued_ns=sample.delay_ns - quiet_ns,
         path_ns=quiet_ns + sample.root_delay_ns,
     )
-    if state.followed == sample.origin:
-        filter_ = kalman.observe(state.filter_, observation)
-    else:
+    if state.followed != sample.origin:
         filter_ = kalman.start(observation, *state.rate_prior)
+    elif sample.origin != "ntp" and _is_wall_jump(state.filter_, sample):
+        filter_ = kalman.restart(state.filter_, observation)
+    else:
+        filter_ = kalman.observe(state.filter_, observation)
     selected = [s.newest.poll_s for n, s in state.sources.items() if n in state.voted.selected]
     return replace(
         state,
@@ -207,6 +211,11 @@ def _moved(state: State, sample: ClockSample, source: Source) -> State:
         last_sample_raw_ns=max(sample.raw_ns, state.last_sample_raw_ns),
         counters=replace(state.counters, samples=state.counters.samples + 1),
     )
+
+
+def _is_wall_jump(line: kalman.Filter, sample: ClockSample) -> bool:
+    """Say whether the wall clock was set: it is the centre there, and its jump no spike."""
+    return abs(kalman.predict(line, sample.raw_ns).utc_ns - sample.utc_ns) > WALL_JUMP_NS
 
 
 def _marked_step(state: State, raw_ns: int, before_ns: int) -> State:

@@ -73,6 +73,6 @@ def _look_up(name: str) -> list[Address] | str:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError, OverflowError) as error:
-        return f"{host} does not resolve: {error}"
+        return f"does not resolve: {error}"
     hosts = dict.fromkeys(str(entry[4][0]) for entry in found)
     return [Address(h, port, ipaddress.ip_address(h.split("%")[0]).is_loopback) for h in hosts]

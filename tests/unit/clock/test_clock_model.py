@@ -172,6 +172,19 @@ def test_kernel_that_jumps_is_followed_anew() -> None:
     assert now.status is Status.FREE_RUNNING
 
 
+def test_wall_clock_that_is_set_leads_at_once() -> None:
+    """Without a bound the centre is the wall clock, also right after somebody set it."""
+    now = fed(
+        *(sample("kernel", at_s=t, origin="kernel", half_width_ms=None) for t in range(1, 40, 4)),
+        sample("kernel", at_s=41, origin="kernel", half_width_ms=None, offset_ms=60_000),
+    )
+
+    estimate = model.estimate(now, 41 * S_NS)
+
+    assert estimate.utc_ns == truth_ns(41 * S_NS) + 60 * S_NS
+    assert now.last_step_raw_ns == 41 * S_NS
+
+
 def test_ntp_takes_over_from_the_kernel_and_never_back() -> None:
     """The kernel's wrong interval is a violation and no disruption; later it is not heard."""
     kernel = sample("kernel", at_s=1, origin="kernel", half_width_ms=100, offset_ms=10_000)
