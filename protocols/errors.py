@@ -13,6 +13,7 @@ from typing import ClassVar
 __all__ = [
     "ActorUnreachable",
     "AddressUnusable",
+    "AlreadyPresent",
     "AlreadyRunning",
     "BadRequest",
     "BookClosed",
