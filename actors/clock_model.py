@@ -151,7 +151,8 @@ class ClockModel(Actor[ClockModelConfig]):
         standings = {v.source: v.standing for v in after.voted.verdicts}
         for verdict in after.voted.verdicts:
             if self._standings.get(verdict.source) != verdict.standing:
-                self.log.info("%s: %s %s", verdict.source, verdict.standing, verdict.reason)
+                words = f"{verdict.standing} {verdict.reason}".rstrip()
+                self.log.info("%s: %s", verdict.source, words)
         self._standings = standings
 
     # -- estimates -------------------------------------------------------------------------------
