@@ -41,6 +41,7 @@ def serving_chronyd(directory: Path, fake_time: str, user: str = "root") -> Iter
                 "LD_PRELOAD": str(libfaketime()),
                 "FAKETIME": fake_time,
                 "DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_DISABLE_SHM": "1",  # a killed process would leave it in /dev/shm
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             },
             stdout=log,
