@@ -9,6 +9,7 @@ from pathlib import Path
 
 __all__ = ["serving_chronyd"]
 
+_SHM = Path("/dev/shm")  # noqa: S108 - where libfaketime keeps its state
 _LIBFAKETIME = ("x86_64-linux-gnu", "aarch64-linux-gnu", "i386-linux-gnu", "arm-linux-gnueabihf")
 
 
@@ -41,7 +42,6 @@ def serving_chronyd(directory: Path, fake_time: str, user: str = "root") -> Iter
                 "LD_PRELOAD": str(libfaketime()),
                 "FAKETIME": fake_time,
                 "DONT_FAKE_MONOTONIC": "1",
-                "FAKETIME_DISABLE_SHM": "1",  # a killed process would leave it in /dev/shm
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             },
             stdout=log,
@@ -52,3 +52,6 @@ def serving_chronyd(directory: Path, fake_time: str, user: str = "root") -> Iter
         finally:
             process.kill()
             process.wait(10)
+            # What libfaketime leaves of a process that was killed.
+            for left in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):
+                (_SHM / left).unlink(missing_ok=True)
