@@ -47,7 +47,7 @@ def test_imports_point_one_way(path: Path) -> None:
 
 def test_supervisor_knows_no_actor_by_name() -> None:
     """The supervisor runs what its specs say; it imports only the actors' shared base."""
-    shared = {"actors.base", "actors.contract", "actors.config"}
+    shared = {f"actors.{part}" for part in ("base", "config", "contract", "sockets", "timers")}
 
     wrong = [
         f"{relative(path)}:{line} {module}"
@@ -89,7 +89,7 @@ def test_modules_say_what_they_are_for(path: Path) -> None:
              if isinstance(t, ast.Name)}  # fmt: skip
 
     assert ast.get_docstring(tree)
-    assert path.name == "__init__.py" or "__all__" in names
+    assert path.name in ("__init__.py", "__main__.py") or "__all__" in names
 
 
 def test_blind_except_stands_in_one_place() -> None:
@@ -100,6 +100,7 @@ def test_blind_except_stands_in_one_place() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+        and ast.unparse(node.body[-1]) != "raise"
     }
 
     assert found == {"actors/guard.py", "hourbook/cli/run.py"}
@@ -114,7 +115,8 @@ def test_nothing_prints_outside_the_commands() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
     }
 
-    assert all("cli" in name or name.endswith(("command.py", "render.py")) for name in found), found
+    commands = ("hourbook/cli/", "supervisor/cli.py", "supervisor/stopping.py")
+    assert [name for name in found if not name.startswith(commands)] == []
 
 
 def test_nothing_unpickles_or_evaluates() -> None:
