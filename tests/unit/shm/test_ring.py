@@ -1,0 +1,162 @@
+"""The feed ring: records in order, followers that are lapped know it, and no wake-up is lost."""
+
+import threading
+import time
+
+import pytest
+
+from hourbook.home import Home
+from shm import layout, segment
+from shm.reader import Lapped, RingReader
+from shm.writer import RingWriter
+
+
+@pytest.fixture
+def feed(home: Home) -> RingWriter:
+    """Return a writer that has announced an empty database."""
+    made = RingWriter(home.segment)
+    made.rewind(0)
+    return made
+
+
+def reader_of(feed: RingWriter) -> RingReader:
+    """Return a reader with a map of its own."""
+    return RingReader(segment.open_reader(feed.segment.path))
+
+
+def test_records_are_read_in_order(feed: RingWriter) -> None:
+    """What is published is read, whole, with its seq, however the reads are cut."""
+    payloads = [b"", b"1", b"12345678", b"123456789" * 100]
+    feed.publish(1, payloads)
+    reader = reader_of(feed)
+
+    first, position = reader.read(0, 3)
+    rest, end = reader.read(position, 100)
+
+    assert first + rest == list(enumerate(payloads, 1))
+    assert (end, 4) == reader.head()
+    assert reader.read(end, 10) == ([], end)
+
+
+def test_large_payload_and_none_become_stubs(feed: RingWriter) -> None:
+    """The follower is told to read the database."""
+    largest = b"x" * layout.RING_PAYLOAD_BYTES_MAX
+    feed.publish(1, [largest + b"y", None, largest])
+
+    records, _ = reader_of(feed).read(0, 10)
+
+    assert records == [(1, None), (2, None), (3, largest)]
+
+
+def test_lapped_follower_is_told(feed: RingWriter) -> None:
+    """A position that was overwritten raises; the tail is where reading can begin."""
+    reader = reader_of(feed)
+    for seq in range(1, 10):
+        feed.publish(seq, [bytes([seq]) * 1_000_000])
+
+    with pytest.raises(Lapped, match="Expected a position at or after"):
+        reader.read(0, 1)
+    records, _ = reader.read(reader.tail(), 100)
+
+    assert [seq for seq, _ in records] == [6, 7, 8, 9]
+    assert all(payload == bytes([seq]) * 1_000_000 for seq, payload in records)
+
+
+def test_batch_larger_than_the_ring_keeps_its_end(feed: RingWriter) -> None:
+    """A burst of any size is published in parts, and never over itself."""
+    feed.publish(1, [bytes([seq]) * 999_999 for seq in range(1, 21)])
+    reader = reader_of(feed)
+
+    records, end = reader.read(reader.tail(), 100)
+
+    assert [seq for seq, _ in records] == [17, 18, 19, 20]
+    assert (end, 20) == reader.head()
+
+
+@pytest.mark.parametrize("position", [4, 8, 1 << 40, (1 << 64) - 8])
+def test_position_that_is_none_is_lapped(feed: RingWriter, position: int) -> None:
+    """Whoever holds a position that means nothing must start afresh, and is never fed garbage."""
+    feed.publish(1, [b"\xff" * 64])
+
+    with pytest.raises(Lapped):
+        reader_of(feed).read(position, 10)
+
+
+def test_seq_must_follow(feed: RingWriter) -> None:
+    """A gap in the feed is our own mistake, and is refused."""
+    with pytest.raises(ValueError, match="Expected first_seq 1, got 2"):
+        feed.publish(2, [b"x"])
+    with pytest.raises(TypeError, match="bytes or None, got str"):
+        feed.publish(1, [b"x", "y"])  # type: ignore[list-item]
+
+    assert reader_of(feed).head() == (0, 0)
+
+
+def test_rewind_to_the_same_seq_changes_nothing(feed: RingWriter) -> None:
+    """A restarted writer whose database agrees disturbs no follower."""
+    feed.publish(1, [b"x", b"y"])
+    feed.close()
+    successor = RingWriter(feed.segment.path)
+
+    successor.rewind(2)
+    successor.publish(3, [b"z"])
+
+    assert reader_of(feed).read(0, 10)[0] == [(1, b"x"), (2, b"y"), (3, b"z")]
+    successor.close()
+
+
+@pytest.mark.parametrize("head_seq", [1, 5], ids=["back", "further"])
+def test_rewind_to_another_seq_laps_every_follower(feed: RingWriter, head_seq: int) -> None:
+    """Whoever was up to date, or waits, must look at the database."""
+    feed.publish(1, [b"x", b"y"])
+    reader = reader_of(feed)
+    position, seq = reader.head()
+
+    feed.rewind(head_seq)
+    woken = reader.wait(seq, 0)
+    feed.publish(head_seq + 1, [b"z"])
+
+    assert woken
+    with pytest.raises(Lapped):
+        reader.read(position, 10)
+    assert reader.read(reader.tail(), 10)[0] == [(head_seq + 1, b"z")]
+
+
+def test_wait_times_out_and_sees_what_is_there(feed: RingWriter) -> None:
+    """It sleeps as long as asked, and not at all where there is news."""
+    reader = reader_of(feed)
+    started_s = time.monotonic()
+
+    assert not reader.wait(0, 0.05)
+    assert 0.05 <= time.monotonic() - started_s < 5
+    feed.publish(1, [b"x"])
+
+    assert reader.wait(0, 60)
+    with pytest.raises(ValueError, match="timeout_s must be in"):
+        reader.wait(0, -1)
+
+
+def test_no_wake_up_is_lost(feed: RingWriter) -> None:
+    """Ping-pong 2000 times without a time-out: one lost wake-up would hang both sides."""
+    rounds = 2000
+    reader = reader_of(feed)
+    seen: list[int] = []
+    progressed = threading.Semaphore(0)
+
+    def follow() -> None:
+        position, seq = 0, 0
+        while seq < rounds:
+            assert reader.wait(seq, 30), f"a wake-up was lost after {seq}"
+            records, position = reader.read(position, 1000)
+            seen.extend(number for number, _ in records)
+            seq = seen[-1]
+            progressed.release()
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    for seq in range(1, rounds + 1):
+        feed.publish(seq, [b"x" * (seq % 50)])
+        assert progressed.acquire(timeout=30)
+    follower.join(30)
+
+    assert seen == list(range(1, rounds + 1))
