@@ -1,0 +1,85 @@
+"""docs/WIRE.md says what the code does: every kind, every key, every error code."""
+
+import re
+from pathlib import Path
+
+import msgpack
+import msgspec
+import pytest
+
+from protocols import book_messages, clock_messages, control, errors, wire
+
+TEXT = (Path(__file__).parents[3] / "docs" / "WIRE.md").read_text()
+KINDS = {
+    **control.ACTOR_KINDS,
+    "stop": control.Stop,
+    "reload": control.Reload,
+    clock_messages.SAMPLE_KIND: clock_messages.ClockSample,
+    clock_messages.ESTIMATE_KIND: clock_messages.ClockEstimate,
+    clock_messages.RESAMPLE_KIND: clock_messages.Resample,
+    "book.append": book_messages.Append,
+    "book.maintain": book_messages.Maintain,
+    "compactor.run": book_messages.Run,
+}
+
+
+def section(title: str) -> str:
+    """Return the text under a heading."""
+    match = re.search(rf"^##+ {re.escape(title)}.*?(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    assert match, title
+    return match[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_of_every_kind_is_in_the_document(kind: str) -> None:
+    """A kind's section names exactly the keys that its struct has, and which are required."""
+    fields = msgspec.structs.fields(KINDS[kind])
+    text = section(f"`{kind}`")
+
+    for field in fields:
+        row = re.search(rf"^\| `{field.encode_name}` \|.*$", text, re.MULTILINE)
+        assert row, field.encode_name
+        assert field.required == ("| required |" in row[0])
+
+
+def test_every_key_of_the_envelope_is_in_the_document() -> None:
+    """The envelope's table has the fields of the struct."""
+    keys = set(re.findall(r"^\| `(\w+)` \|", section("Envelope"), re.MULTILINE))
+
+    assert {f.encode_name for f in msgspec.structs.fields(wire.Envelope)} <= keys
+    assert {f.encode_name for f in msgspec.structs.fields(wire.ErrorBody)} <= keys
+
+
+def test_every_command_is_in_the_document() -> None:
+    """All commands of the control socket are listed."""
+    assert [c for c in control.COMMAND_KINDS if f"`{c}`" not in section("Commands")] == []
+
+
+def test_every_error_code_is_in_the_document() -> None:
+    """A client in another language can list the codes it may meet."""
+    listed = set(re.findall(r"^\| `(\w+)` \|", section("Error codes"), re.MULTILINE))
+    known = {
+        value.code
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.HourbookError)
+    }
+
+    assert listed == known - {"error"}
+
+
+def test_limits_of_the_document_are_those_of_the_code() -> None:
+    """The figures in the table are the constants."""
+    text = section("Limits")
+
+    assert f"{wire.FRAME_BYTES_MAX_WIRE >> 20} MiB" in text
+    assert f"{wire.FRAME_BYTES_MAX_DEFAULT >> 20} MiB, `journal_writer` 16 MiB" in text
+    assert f"{wire.DEPTH_MAX} levels" in text
+    assert f"{wire.VALUES_MAX:,}".replace(",", " ") in text
+
+
+def test_example_of_the_document_is_a_message() -> None:
+    """The frame in the example passes every check and is refused for its kind alone."""
+    frame = msgpack.packb({"kind": "nope", "id": 1})
+    wire.check_frame(frame)
+
+    assert str(msgspec.structs.asdict(wire.decode_envelope(frame))["kind"]) in TEXT
