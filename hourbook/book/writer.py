@@ -161,11 +161,14 @@ class BookWriter:
     def checkpoint(self, *, truncate: bool = False) -> int:
         """Move the log into the database; return the size of the log file (bytes).
 
-        A checkpoint that readers hold up, or that finds no room, is no failure: the log stays.
+        A checkpoint that readers hold up, or that finds no room, is no failure: the log stays. It
+        never waits for a reader, since an append would wait with it.
         """
         try:
+            self._connection.execute("PRAGMA busy_timeout=0")
             mode = "TRUNCATE" if truncate else "PASSIVE"
             self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            self._connection.execute(f"PRAGMA busy_timeout={schema.BUSY_TIMEOUT_MS}")
         except sqlite3.OperationalError as error:
             harmless = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
             if schema.error_code(error) not in harmless:

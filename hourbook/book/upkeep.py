@@ -1,0 +1,96 @@
+"""The work of the calendar on a book: verify it, copy it, drop old copies. An edge, reading only.
+
+Each function does one job from start to end and returns what a person wants to know of it; whoever
+calls decides on which thread, and what to do about a bad result.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hourbook.book.reader import BookReader
+from hourbook.home import Home
+from hourbook.rfc3339 import format_utc_ns
+from protocols import errors
+
+__all__ = ["BACKUP_GLOB", "JOBS", "JobResult", "backup_book", "verify_book_now"]
+
+BACKUP_GLOB: Final = "book-*.db"
+_NS: Final = 1e-9
+
+
+class JobResult(msgspec.Struct, frozen=True):
+    """How a job ended.
+
+    Attributes:
+        job: its name.
+        ok: it did what it is for, and found nothing wrong.
+        summary: one line for the log.
+        seconds: how long it took.
+        first_bad_seq: what a verification found, 0 where nothing.
+        problem: what is wrong there.
+    """
+
+    job: str
+    ok: bool
+    summary: str
+    seconds: float
+    first_bad_seq: int = 0
+    problem: str = ""
+
+
+def verify_book_now(home: Home, backups_kept: int) -> JobResult:
+    """Verify the whole book."""
+    del backups_kept
+    with BookReader(home) as reader:
+        verdict = reader.verify()
+    figures = f"{verdict.entries} entries, {verdict.commits} commits in {verdict.seconds:.1f} s"
+    if verdict.ok:
+        return JobResult("verify", ok=True, summary=f"verified {figures}", seconds=verdict.seconds)
+    bad_seq = verdict.first_bad_seq or 0
+    return JobResult(
+        "verify",
+        ok=False,
+        summary=f"bad seq {bad_seq}: {verdict.problem} (after {figures})",
+        seconds=verdict.seconds,
+        first_bad_seq=bad_seq,
+        problem=verdict.problem,
+    )
+
+
+def backup_book(home: Home, backups_kept: int) -> JobResult:
+    """Copy the book to ``<home>/backup/book-<UTC>.db`` and keep the newest `backups_kept` copies.
+
+    Raises:
+        DiskFull, HomeUnusable: there is no new copy; the old ones are kept.
+    """
+    started_ns = time.monotonic_ns()
+    name = format_utc_ns(time.time_ns(), 0).replace("-", "").replace(":", "")
+    target = home.backup_dir / f"book-{name}.db"
+    try:
+        home.backup_dir.mkdir(mode=0o700, exist_ok=True)
+        with BookReader(home) as reader:
+            reader.backup(target)
+        _drop_old(home.backup_dir, backups_kept)
+    except PermissionError as error:
+        raise errors.HomeUnusable(
+            f"Expected to write a backup, got: {error.strerror}, at {home.backup_dir}"
+        ) from None
+    seconds = (time.monotonic_ns() - started_ns) * _NS
+    summary = f"copied {target.stat().st_size} bytes to {target} in {seconds:.1f} s"
+    return JobResult("backup", ok=True, summary=summary, seconds=seconds)
+
+
+JOBS: Final[Mapping[str, Callable[[Home, int], JobResult]]] = {
+    "verify": verify_book_now,
+    "backup": backup_book,
+}
+
+
+def _drop_old(backup_dir: Path, kept: int) -> None:
+    # The name is the time, so the order of names is the order of copies.
+    for path in sorted(backup_dir.glob(BACKUP_GLOB))[:-kept]:
+        path.unlink(missing_ok=True)
