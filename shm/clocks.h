@@ -28,14 +28,14 @@ static inline int64_t clock_raw_ns(void) { return clock_ns(CLOCK_MONOTONIC_RAW);
 static inline bool has_suspended_since(int64_t page_difference_ns)
 {
     int64_t coarse_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
-    int64_t moved_ns = clock_ns(CLOCK_BOOTTIME) - coarse_ns - page_difference_ns;
+    wide_t moved_ns = (wide_t)clock_ns(CLOCK_BOOTTIME) - coarse_ns - page_difference_ns;
     if (moved_ns >= -SUSPEND_NS_MIN && moved_ns <= SUSPEND_NS_MIN)
         return false;
     int64_t before_ns = clock_ns(CLOCK_MONOTONIC);
     int64_t boot_ns = clock_ns(CLOCK_BOOTTIME);
     int64_t after_ns = clock_ns(CLOCK_MONOTONIC);
-    return boot_ns - after_ns - page_difference_ns > SUSPEND_NS_MIN ||
-           boot_ns - before_ns - page_difference_ns < -SUSPEND_NS_MIN;
+    return (wide_t)boot_ns - after_ns - page_difference_ns > SUSPEND_NS_MIN ||
+           (wide_t)boot_ns - before_ns - page_difference_ns < -SUSPEND_NS_MIN;
 }
 
 #endif

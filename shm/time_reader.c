@@ -100,7 +100,7 @@ static void reader_dealloc(TimeReader *self)
 static inline bool is_outdated(const TimeReader *self, enum page_kind kind, const uint64_t *page,
                                int64_t raw_ns)
 {
-    return kind == PAGE_NONE || raw_ns - (int64_t)page[PAGE_as_of_raw_ns] > FRESH_NS ||
+    return kind == PAGE_NONE || line_age(page, raw_ns) > FRESH_NS ||
            load_relaxed(self->header_state) != SEGMENT_LIVE;
 }
 
@@ -209,9 +209,9 @@ static PyObject *reader_uncertainty_ns(TimeReader *self, PyObject *args, PyObjec
     if (earliest_ns == UNBOUNDED_EARLIEST || latest_ns == UNBOUNDED_LATEST)
         Py_RETURN_NONE;
     int64_t time_ns = sample_time(&sample);
-    int64_t before_ns = time_ns - earliest_ns;
-    int64_t after_ns = latest_ns - time_ns;
-    return PyLong_FromLongLong(before_ns > after_ns ? before_ns : after_ns);
+    wide_t before_ns = (wide_t)time_ns - earliest_ns;
+    wide_t after_ns = (wide_t)latest_ns - time_ns;
+    return PyLong_FromLongLong(saturate(before_ns > after_ns ? before_ns : after_ns));
 }
 
 static PyObject *reader_snapshot(TimeReader *self, PyObject *unused)
