@@ -11,7 +11,7 @@ from protocols import errors
 from supervisor.actions import Action
 from supervisor.endings import EXIT_OK, Rules
 from supervisor.machine import LIVE, RUNNING, Event, State
-from supervisor.members import Actor, After, Member, Node
+from supervisor.members import Actor, After, Member
 from supervisor.restart import Delays
 from supervisor.spec import ChildSpec, TreeSpec
 from supervisor.turns import ROOT
@@ -148,8 +148,8 @@ class Requests(Rules):
         for name, node_spec in spec.nodes.items():
             if name in self.nodes:
                 self.nodes[name].reshape(node_spec)
-        for node in tuple(self.nodes.values()):
-            self._rebuild(node)
+        for name in spec.nodes.keys() & known:
+            self._rebuild(self.nodes[name])
         for child in map(self._member, (*spec.nodes, *spec.actors)):
             if child.name not in known and child.wanted and self.nodes[child.parent].is_up:
                 self._queue(child, in_turn=True)
@@ -202,9 +202,9 @@ class Requests(Rules):
     def _actors_below(self, member: Member) -> Iterator[Actor]:
         if isinstance(member, Actor):
             yield member
-        elif isinstance(member, Node):
-            for child in member.children:
-                yield from self._actors_below(self._member(child))
+            return
+        for child in self.nodes[member.name].children:
+            yield from self._actors_below(self._member(child))
 
     def _find(self, name: str) -> Member:
         member = self.actors.get(name) or self.nodes.get(name)

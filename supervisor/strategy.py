@@ -14,13 +14,11 @@ def is_restarted(restart: Restart, *, is_normal: bool) -> bool:
 
 def others_concerned(strategy: Strategy, order: Sequence[str], ended: str) -> tuple[str, ...]:
     """Return the siblings that restart together with `ended`, in start order."""
-    match strategy:
-        case "one_for_one":
-            return ()
-        case "one_for_all":
-            return tuple(name for name in order if name != ended)
-        case "rest_for_one":
-            return tuple(order[order.index(ended) + 1 :])
+    if strategy == "one_for_one":
+        return ()
+    if strategy == "one_for_all":
+        return tuple(name for name in order if name != ended)
+    return tuple(order[order.index(ended) + 1 :])
 
 
 def ends_node(auto_shutdown: AutoShutdown, *, significant_left: int) -> bool:
@@ -30,10 +28,6 @@ def ends_node(auto_shutdown: AutoShutdown, *, significant_left: int) -> bool:
         auto_shutdown: the rule of the node.
         significant_left: its other significant children that have not ended.
     """
-    match auto_shutdown:
-        case "never":
-            return False
-        case "any_significant":
-            return True
-        case "all_significant":
-            return significant_left == 0
+    if auto_shutdown == "all_significant":
+        return significant_left == 0
+    return auto_shutdown == "any_significant"

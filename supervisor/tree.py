@@ -7,7 +7,7 @@ engine reports what becomes of them as further events. What follows from an even
 starts and stops in :mod:`supervisor.turns`.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 from protocols.control import InitResult
 from supervisor.actions import Action
@@ -36,8 +36,8 @@ class Tree(Requests):
     # -- what it is ------------------------------------------------------------------------------
 
     @property
-    def state(self) -> Literal["STARTING", "READY", "DEGRADED", "STOPPING", "EXITED"]:
-        """One word for the whole tree."""
+    def state(self) -> str:
+        """One word for the whole tree: STARTING, READY, DEGRADED, STOPPING or EXITED."""
         root = self.nodes[ROOT]
         if root.doomed:
             return "STOPPING"
@@ -133,20 +133,4 @@ class Tree(Requests):
         actor.rss_restart_ns = now_ns
         actor.why = "rss"
         self._restart_gracefully(actor)
-        return self._advance()
-
-    def stop_all(self, now_ns: int) -> list[Action]:
-        """Stop everything in reverse order, then finish with 0."""
-        self._now_ns = now_ns
-        self._end_tree(EXIT_OK)
-        return self._advance()
-
-    def kill_all(self, now_ns: int) -> list[Action]:
-        """Stop everything at once and without asking."""
-        self._now_ns = now_ns
-        self._end_tree(EXIT_OK)
-        for actor in self.actors.values():
-            if actor.is_live:
-                actor.why = actor.why or "requested"
-                self._apply(actor, Event.KILL)
         return self._advance()

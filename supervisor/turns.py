@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from supervisor.actions import Action, Arm, Disarm, Drop, Note, Push, Spawn
-from supervisor.machine import KILL_AGAIN_S, Act, Event, Rung, State, ladder, step
+from supervisor.machine import KILL_AGAIN_S, LIVE, Act, Event, Rung, State, ladder, step
 from supervisor.members import Actor, After, Member, Node
 from supervisor.restart import Delays, Window
 from supervisor.spec import ChildSpec, NodeSpec, TreeSpec
@@ -67,7 +67,7 @@ class Turns(ABC):
             below = After.GIVE_UP if after is After.GIVE_UP else After.REST
             for child in map(self._member, tuple(member.children)):
                 self._doom(child, After.DROP if child.dynamic else below)
-        elif isinstance(member, Actor) and not member.is_live:
+        elif member.state not in LIVE:
             self._come_down(member)
 
     def _queue(self, member: Member, *, in_turn: bool) -> None:
@@ -119,7 +119,8 @@ class Turns(ABC):
         while self._is_dirty:
             self._is_dirty = False
             root = self.nodes[ROOT]
-            if not self._end_doomed(root) and root.doomed:
+            was_doomed = root.doomed  # not what it becomes below, with children still up
+            if not self._end_doomed(root) and was_doomed:
                 self._come_down(root)
             self._start_queued(root)
         actions, self._actions = self._actions, []
@@ -161,14 +162,17 @@ class Turns(ABC):
             self._drop(member)
         elif isinstance(member, Actor):
             self._rest(member, after)
-        elif isinstance(member, Node):
-            member.state = State.GAVE_UP if after is After.GIVE_UP else State.EXITED
-            if after is After.RUN:
-                self._queue(member, in_turn=member.in_turn)
-            else:
-                self._note(member.name, member.state.lower(), cause=member.cause)
-            if after is After.OWN_END or member.name == ROOT:
-                self._node_ended(member)
+        else:
+            self._close(self.nodes[member.name], after)
+
+    def _close(self, node: Node, after: After) -> None:
+        node.state = State.GAVE_UP if after is After.GIVE_UP else State.EXITED
+        if after is After.RUN:
+            self._queue(node, in_turn=node.in_turn)
+            return
+        self._note(node.name, node.state.lower(), cause=node.cause)
+        if after is After.OWN_END or node.name == ROOT:
+            self._node_ended(node)
 
     def _rest(self, actor: Actor, after: After) -> None:
         if after is After.RUN and actor.wanted:
@@ -208,8 +212,8 @@ class Turns(ABC):
     def _start(self, member: Member) -> None:
         if isinstance(member, Actor):
             self._apply(member, Event.SPAWN)
-        elif isinstance(member, Node):
-            self._open(member)
+        else:
+            self._open(self.nodes[member.name])
 
     def _open(self, node: Node) -> None:
         """Start a node anew: a clean window, its static children, in turn."""
