@@ -36,7 +36,8 @@ class Report:
         self._first_mono_ns: int | None = None
         self._last_mono_ns = 0
         self._is_up = False
-        self._stopping_mono_ns: int | None = None
+        self._stopping_mono_ns: int | None = None  # of the whole tree
+        self._stop_began_mono_ns: int | None = None  # of whatever is being stopped
 
     def feed(self, events: Iterable[Event], status: Status | None) -> list[str]:
         """Take in what happened and how things are since; return the lines to print."""
@@ -45,18 +46,19 @@ class Report:
             self._actors.update(row.name for row in status.actors)
             endpoints = {row.name: row.endpoints for row in status.actors}
         lines = []
-        first_stop_ns = None
         for event in events:
             if self._first_mono_ns is None:
                 self._first_mono_ns = event.mono_ns
             self._last_mono_ns = event.mono_ns
-            if event.event == "stopping" and first_stop_ns is None:
-                first_stop_ns = event.mono_ns
+            if event.event == "starting":
+                self._stop_began_mono_ns = None
+            elif event.event == "stopping" and self._stop_began_mono_ns is None:
+                self._stop_began_mono_ns = event.mono_ns
             if event.name in self._actors:
                 lines += self._lines(event, endpoints.get(event.name, {}))
         if status is not None:
             if status.supervisor.state == "STOPPING" and self._stopping_mono_ns is None:
-                self._stopping_mono_ns = first_stop_ns or self._last_mono_ns
+                self._stopping_mono_ns = self._stop_began_mono_ns or self._last_mono_ns
                 lines.append("stopping, last started first")
             lines += self._turning_points(status)
         return lines
@@ -68,9 +70,10 @@ class Report:
 
     def end(self) -> list[str]:
         """Return the last line, when nothing runs any more."""
-        if self._stopping_mono_ns is None:
+        began_ns = self._stopping_mono_ns or self._stop_began_mono_ns
+        if began_ns is None:
             return ["stopped"] if self._first_mono_ns is not None else []
-        return [f"stopped in {(self._last_mono_ns - self._stopping_mono_ns) / 1e9:.2f} s"]
+        return [f"stopped in {(self._last_mono_ns - began_ns) / 1e9:.2f} s"]
 
     @property
     def _is_stopping(self) -> bool:

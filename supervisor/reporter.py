@@ -22,7 +22,9 @@ from supervisor.report import Report
 __all__ = ["Reporter"]
 
 _REFRESH_S: Final = 1.0
-_JOIN_S: Final = 1.0
+_ASK_S: Final = 0.3
+"""A loop that closes does not answer; the last lines must not wait for it longer than that."""
+_JOIN_S: Final = 2.0
 _CLEAR_LINE: Final = "\r\x1b[2K"
 
 
@@ -102,7 +104,7 @@ class Reporter:
     def _ask(self) -> Status | None:
         try:
             with Client(self._home) as client:
-                return client.status(_REFRESH_S)
+                return client.status(_ASK_S)
         except errors.WorldError:
             return None  # not open yet, or closed already
 

@@ -190,6 +190,16 @@ def test_report_of_a_stop_names_whom_it_waits_for() -> None:
     assert report.end() == ["stopped in 2.00 s"]
 
 
+def test_report_of_a_stop_too_quick_to_be_asked_has_its_time() -> None:
+    """The last events may come when nobody answers a status any more."""
+    report = Report(["a"], has_colour=False)
+    report.feed([event("a", "stopping", 1), event("a", "starting", 2)], None)
+
+    report.feed([event("a", "stopping", 5), event("a", "exited", 5.5, "requested")], None)
+
+    assert report.end() == ["stopped in 0.50 s"]
+
+
 def test_report_colours_states_only_where_asked() -> None:
     """Colour is for terminals."""
     events = [event("a", "ready", 1)]
