@@ -154,7 +154,12 @@ def _check_actors(facts: Facts) -> Iterator[Finding]:
         )
         yield Finding(row.name, level, f"{row.state}: {why}", remedy)
     if not troubled:
-        yield Finding("actors", "ok", f"all {len(facts.status.actors)} are READY")
+        ready = sum(row.state == "READY" for row in facts.status.actors)
+        disabled = len(facts.status.actors) - ready
+        text = f"{ready} READY" + (
+            f", {disabled} disabled by the configuration" if disabled else ""
+        )
+        yield Finding("actors", "ok", text)
 
 
 def _check_segment(facts: Facts) -> Iterator[Finding]:
@@ -207,7 +212,8 @@ def _check_clock(facts: Facts) -> Iterator[Finding]:
                 "clock",
                 "wrong",
                 "UNKNOWN: it can promise nothing",
-                "give it NTP servers: [actor.ntp_sampler.config] servers = [...]",
+                "give it NTP servers it can reach, or assert what you know of this machine's clock:"
+                " [actor.ntp_sampler.config] servers, assume_realtime_error_s",
             )
 
 

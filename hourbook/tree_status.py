@@ -13,7 +13,7 @@ import zmq
 from hourbook.home import Home
 from protocols import control, errors, wire
 
-__all__ = ["fetch_status"]
+__all__ = ["check_running", "fetch_status"]
 
 STATUS_TIMEOUT_S: Final = 2.0
 """The supervisor answers within a millisecond; a loaded machine may need longer."""
@@ -33,8 +33,8 @@ def fetch_status(
     Raises:
         SupervisorUnreachable: nothing listens, it belongs to another user, or it stays silent.
     """
+    check_running(home)
     path = home.mailbox(control.SUPERVISOR_NAME)
-    _check_listening(home, path)
     body = msgspec.Raw(msgspec.msgpack.encode(control.Command()))
     request = wire.Envelope(kind="status", id=_REQUEST_ID, src=src, body=body)
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
@@ -54,8 +54,13 @@ def fetch_status(
     return wire.decode_body(reply, control.Status)
 
 
-def _check_listening(home: Home, path: str) -> None:
-    """Fail at once, and in words, where ZeroMQ would try to connect for ever."""
+def check_running(home: Home) -> None:
+    """Fail at once, and in words, where ZeroMQ would try to connect for ever.
+
+    Raises:
+        SupervisorUnreachable: nothing listens on the control socket, or we may not connect.
+    """
+    path = home.mailbox(control.SUPERVISOR_NAME)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(path)

@@ -6,7 +6,7 @@ it.
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
@@ -17,11 +17,11 @@ from hourbook.cli.book_text import entry_line, entry_lines, head_lines, parse_de
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, is_terminal
 from hourbook.home import Home, find_home
-from protocols.entry import Entry
+from hourbook.tree_status import check_running
+from protocols import errors
+from protocols.entry import ENTRY_BYTES_MAX, Entry
 
 __all__ = ["head", "log", "tail", "verify"]
-
-STDIN: Final = "-"
 
 
 def log(
@@ -31,6 +31,7 @@ def log(
     /,
     *,
     tag: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     details_json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     writer: WriterOption = "cli",
     json: JsonOption = False,
@@ -47,19 +48,23 @@ def log(
     entity:
         To what.
     details:
-        Anything else, as text; `-` reads it from standard input (up to 16 MiB).
+        Anything else, as text.
     tag:
         For finding it again; may be given several times.
+    stdin:
+        Read DETAILS from standard input instead (up to 16 MiB).
     details_json:
         DETAILS is JSON and is kept as a value: `'{"port": 8080}'`.
     """
-    text = (
-        sys.stdin.buffer.read().decode("utf-8", "surrogateescape") if details == STDIN else details
-    )
+    if stdin and details is not None:
+        raise errors.BadRequest("Expected DETAILS or --stdin, got both", field="details")
+    text = _read_stdin() if stdin else details
     value = parse_details(text, is_json=details_json)
     from hourbook.book_face import connect  # noqa: PLC0415 - the other commands need no sockets
 
-    with connect(writer, find_home(home)) as book:
+    found = find_home(home)
+    check_running(found)
+    with connect(writer, found) as book:
         entry = book.log(action, entity, value, tags=tag)
     _print_entry(entry, json=json, lines=entry_lines)
     return exit_codes.OK
@@ -151,6 +156,11 @@ def _entries(count: int, home: Home, *, follow: bool) -> Iterator[Entry]:
         newest = book.tail(max(1, count))
         yield from newest[len(newest) - count :] if count else ()
         yield from book.follow(since=newest[-1].seq if newest else 0)
+
+
+def _read_stdin() -> str:
+    """Return standard input; no more of it than shows that it is too long."""
+    return sys.stdin.buffer.read(ENTRY_BYTES_MAX + 1).decode("utf-8", "surrogateescape")
 
 
 def _print_entry(entry: Entry, *, json: bool, lines: Callable[[Entry], list[str]]) -> None:

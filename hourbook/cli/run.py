@@ -23,22 +23,32 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         code = make_app()(_home_after_command(list(sys.argv[1:] if argv is None else argv)))
         sys.stdout.flush()
-    except CycloptsError as error:
-        return _complain(f"{' '.join(str(error).split())} (try --help)", exit_codes.USAGE)
-    except errors.HourbookError as error:
-        return _complain(str(error), exit_codes.exit_code_of(error))
-    except BrokenPipeError:
-        # Python flushes stdout once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.BROKEN_PIPE
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
+    except (CycloptsError, errors.HourbookError, OSError, KeyboardInterrupt) as error:
+        return _end(error)
     except Exception as error:
         if os.environ.get("HOURBOOK_TRACEBACK"):
             raise
         text = f"{type(error).__name__}: {error}; HOURBOOK_TRACEBACK=1 shows where"
         return _complain(f"internal error: {text}", exit_codes.INTERNAL)
     return code if isinstance(code, int) else exit_codes.OK
+
+
+def _end(error: BaseException) -> int:
+    """Say what went wrong and return the exit code for it."""
+    match error:
+        case CycloptsError():
+            return _complain(f"{' '.join(str(error).split())} (try --help)", exit_codes.USAGE)
+        case errors.HourbookError():
+            return _complain(str(error), exit_codes.exit_code_of(error))
+        case BrokenPipeError():
+            _discard_stdout()
+            return exit_codes.BROKEN_PIPE
+        case OSError():
+            _discard_stdout()
+            where = f", at {error.filename}" if error.filename else ""
+            return _complain(f"{error.strerror or error}{where}", exit_codes.OPERATOR)
+        case _:
+            return exit_codes.INTERRUPTED
 
 
 def _home_after_command(argv: list[str]) -> list[str]:
@@ -55,6 +65,11 @@ def _never_fail_to_print() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_stdout() -> None:
+    """Let what Python still flushes at exit go nowhere: writing failed once already."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str, code: int) -> int:
