@@ -25,7 +25,9 @@
  * one that was put aside by the scheduler, or is dead, takes longer. */
 #define PATIENCE_NS 100000
 /* A writer that was itself put aside for longer than this takes a new as_of, so that no reader has
- * lost patience, and gone on along the old line, later than as_of. */
+ * lost patience, and gone on along the old line, later than as_of. (Put aside in the few instructions
+ * between that check and the even seq, nothing helps: readers who turned to the shadow then may be
+ * ahead by that time times the change of slope, some microseconds at the very worst.) */
 #define ANCHOR_NS_MAX (PATIENCE_NS / 2)
 
 enum page_kind {

@@ -17,11 +17,11 @@ Edits = Mapping[str, Sequence[tuple[str, str]]]
 
 
 def build(directory: Path, source: Path, edits: Edits | None = None) -> Path:
-    """Compile `source` against a copy of shm/*.h, edited as file -> (old, new); return the program."""
+    """Compile `source` against a copy of shm/*.h, each edited as file -> (old, new)."""
     headers = directory / "include"
-    shutil.copytree(ROOT / "shm", headers, ignore=lambda d, names: [
-        name for name in names if not name.endswith(".h")
-    ])  # fmt: skip
+    headers.mkdir()
+    for header in (ROOT / "shm").glob("*.h"):
+        shutil.copy(header, headers)
     for name, changes in (edits or {}).items():
         text = (headers / name).read_text()
         for old, new in changes:

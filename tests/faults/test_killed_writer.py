@@ -1,16 +1,16 @@
-"""A writer killed after any of its stores leaves something that readers and its successor can use."""
+"""A writer killed after any of its stores leaves what readers and its successor can use."""
 
 import signal
 from pathlib import Path
 
 import pytest
+from fakes import c_programs
+from fakes.time_pages import page_now, reader_of
 
 from hourbook.home import Home
 from shm import layout, segment
 from shm.reader import RingReader
 from shm.writer import RingWriter, TimeWriter
-from tests.fakes import c_programs
-from tests.fakes.time_pages import page_now, reader_of
 
 STORES = 2 * (1 + 31 + 1)
 """In one publication: odd, words, even; in the page, then in the shadow."""

@@ -4,25 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
-
-from tests.fakes import c_programs
+from fakes import c_programs
 
 TEAR = Path(__file__).with_name("tear.c")
 NO_ODD = {"time_page.h": [("    store_relaxed(&page[PAGE_seq], odd);\n", "")]}
 NO_SECOND_LOOK = {
     "time_page.h": [("    if (load_relaxed(&page[PAGE_seq]) != seq)\n        return false;\n", "")]
 }
+SECOND_LOOK = "    if (load_relaxed(&page[PAGE_seq]) != seq)\n        return false;\n"
+DAWDLING_CLOCK = """
+    static int turn; /* every other read dawdles before it looks at the clock */
+    for (volatile int i = 0; i < 500 * (turn & 1); i++) continue;
+    turn++;
+    *raw_ns = clock_raw_ns();
+"""
 CLOCK_OUTSIDE = {
     "time_page.h": [
         ("    *raw_ns = clock_raw_ns();\n", ""),
-        (
-            "    if (load_relaxed(&page[PAGE_seq]) != seq)\n        return false;\n",
-            "    if (load_relaxed(&page[PAGE_seq]) != seq)\n        return false;\n"
-            "    static int turn; /* every other read dawdles before it looks at the clock */\n"
-            "    for (volatile int i = 0; i < 500 * (turn & 1); i++) continue;\n"
-            "    turn++;\n"
-            "    *raw_ns = clock_raw_ns();\n",
-        ),
+        (SECOND_LOOK, SECOND_LOOK + DAWDLING_CLOCK),
     ]
 }
 
@@ -40,13 +39,13 @@ def test_a_million_reads_are_whole_and_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("edits", [NO_ODD, NO_SECOND_LOOK], ids=["no_odd", "no_second_look"])
 def test_wrong_order_is_caught(tmp_path: Path, edits: c_programs.Edits) -> None:
     """The test above has teeth: without the odd mark, or the second look, reads are torn."""
-    result = c_programs.run(c_programs.build(tmp_path, TEAR, edits), 1_000_000)
+    result = c_programs.run(c_programs.build(tmp_path, TEAR, edits), 50_000_000, "first")
 
     assert json.loads(result.stdout)["torn"] > 0
 
 
 def test_clock_read_outside_the_section_is_caught(tmp_path: Path) -> None:
     """RAW must be read inside: else the old line is followed past the new one's as_of."""
-    result = c_programs.run(c_programs.build(tmp_path, TEAR, CLOCK_OUTSIDE), 1_000_000)
+    result = c_programs.run(c_programs.build(tmp_path, TEAR, CLOCK_OUTSIDE), 50_000_000, "first")
 
     assert json.loads(result.stdout)["backward"] > 0

@@ -1,16 +1,24 @@
 """The C arithmetic of a time page equals the same formulas in Python's unbounded integers."""
 
+from typing import Any
+
+from fakes.time_pages import reader_of, segment_bytes, state, suspended_ns
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hourbook.clock import publication
 from shm.layout import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, Status, TimePage
-from tests.fakes.time_pages import reader_of, segment_bytes, state, suspended_ns
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 RAW = st.integers(0, 1 << 62)
 SEGMENT = segment_bytes(TimePage(seq=2))
 READER = reader_of(SEGMENT)
+
+
+def page_of(words: dict[str, Any]) -> TimePage:
+    """Return a page with some words set."""
+    return TimePage()._replace(**words)
+
 
 pages = st.fixed_dictionaries(
     {
@@ -29,7 +37,7 @@ pages = st.fixed_dictionaries(
         "sigma_rate_ppb": st.integers(0, 1 << 40),
         "boottime_minus_monotonic_ns": st.just(suspended_ns()),
     }
-).map(lambda words: TimePage(**words))
+).map(page_of)
 
 
 def saturated(value: int) -> int:

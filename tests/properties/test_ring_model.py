@@ -35,7 +35,7 @@ def payload_of(seq: int, size: int) -> bytes:
 def test_ring_is_the_end_of_the_model(
     batches: list[list[int]], position: int, publication: int
 ) -> None:
-    """From the tail on, records are exactly the last ones published; wrap-around changes nothing."""
+    """From the tail on, records are the last ones published; wrap-around changes nothing."""
     buffer = ring_at(position, publication)
     feed, reader = _core.RingWriter(buffer), _core.RingReader(buffer)
     model: list[tuple[int, bytes | None]] = []

@@ -1,4 +1,4 @@
-"""From estimates to pages: small errors are slewed, large ones stepped, and time never runs back."""
+"""From estimates to pages: small errors are slewed, large ones stepped, time never runs back."""
 
 import random
 
@@ -64,7 +64,10 @@ def test_first_page_steps_to_the_estimate() -> None:
     ],
 )
 def test_error_is_slewed_or_stepped(
-    error_ns: int, slew_ppb: int, slew_s: int, is_step: bool  # noqa: FBT001 - a column
+    error_ns: int,
+    slew_ppb: int,
+    slew_s: int,
+    is_step: bool,  # noqa: FBT001 - a column
 ) -> None:
     """Within a second, at most at 500 ppm, and a new epoch beyond the threshold."""
     current = anchored(propose(estimate(), None, T0, SETTINGS).page, None)
@@ -110,7 +113,9 @@ def test_unbounded_and_disrupted_estimates_have_no_interval() -> None:
 
 def test_output_never_runs_back_and_comes_home(rng: random.Random) -> None:
     """Under any estimates within the threshold: monotonic, and at the centre once they rest."""
-    current, now_ns, news, last = None, T0, estimate(), 0
+    now_ns, news = T0, estimate()
+    current = anchored(propose(news, None, now_ns, SETTINGS).page, None)
+    last = output_ns(current, now_ns)
     for _ in range(2000):
         now_ns += rng.randrange(1, 2 * S)
         if rng.random() < 0.3 and now_ns < T0 + 1000 * S:

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from fakes.time_pages import page_now, state
 
 import hourbook
 from hourbook.clock_face import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, Clock, Order, Status
@@ -14,7 +15,6 @@ from protocols import errors
 from shm import _core, segment
 from shm.layout import TimePage
 from shm.writer import TimeWriter
-from tests.fakes.time_pages import page_now, state
 
 S = 1_000_000_000
 

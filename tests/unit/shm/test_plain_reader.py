@@ -5,9 +5,10 @@ import time
 import zlib
 from typing import Any
 
+from fakes.time_pages import page_now, reader_of
+
 from hourbook.home import Home
 from shm import reader, segment, writer
-from tests.fakes.time_pages import page_now, reader_of
 
 
 def plain_page(data: Any) -> dict[str, int]:

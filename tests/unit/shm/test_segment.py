@@ -62,7 +62,7 @@ def test_reader_refuses_what_it_cannot_trust(
     segment.ensure(home.segment)
     poke(home.segment, offset, value)
 
-    with pytest.raises(error, match="Expected .* got .* at /"):
+    with pytest.raises(error, match=r"Expected .* got .* at /"):
         segment.open_reader(home.segment)
 
 
@@ -144,7 +144,9 @@ def test_readers_map_is_read_only(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "face", [writer.TimeWriter, writer.GenerationWriter, writer.RingWriter], ids=lambda f: f.__name__
+    "face",
+    [writer.TimeWriter, writer.GenerationWriter, writer.RingWriter],
+    ids=["time", "generations", "ring"],
 )
 def test_second_writer_of_a_region_is_refused(home: Home, face: type[writer.TimeWriter]) -> None:
     """Even in one process; and the region is free again when the first has closed."""
@@ -159,12 +161,13 @@ def test_second_writer_of_a_region_is_refused(home: Home, face: type[writer.Time
 
 def test_writers_of_different_regions_work_side_by_side(home: Home) -> None:
     """The locks cover a region each."""
-    faces = [writer.TimeWriter, writer.GenerationWriter, writer.RingWriter]
+    publisher = writer.TimeWriter(home.segment)
+    table = writer.GenerationWriter(home.segment)
+    feed = writer.RingWriter(home.segment)
 
-    held = [face(home.segment) for face in faces]
-
-    for each in held:
-        each.close()
+    assert publisher.segment.inode == table.segment.inode == feed.segment.inode
+    for held in (publisher, table, feed):
+        held.close()
 
 
 def test_lock_does_not_outlive_its_holder_in_a_forked_child(home: Home) -> None:
