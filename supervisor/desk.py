@@ -63,6 +63,7 @@ class Desk:
         self._control = control_socket
         self._log = log
         self._pending: list[Pending] = []
+        self._has_stopped = False
         self._commands: dict[str, Callable[[control.Command], Answer | Callable[[], Answer]]] = {
             "status": lambda _: engine.status(),
             "events": self._events,
@@ -100,9 +101,11 @@ class Desk:
 
     def close(self) -> None:
         """Answer whoever still waits: the tree has stopped."""
+        self._has_stopped = True
         self.settle()
+        gone = errors.SupervisorUnreachable("Expected an outcome, got the end of the whole tree")
         for pending in self._pending:
-            self._reply(pending.peer, pending.request_id, control.Done("stopped"))
+            self._reply(pending.peer, pending.request_id, gone)
         self._pending.clear()
 
     # -- commands --------------------------------------------------------------------------------
@@ -167,7 +170,7 @@ class Desk:
         actions = self._tree.stop(name, self._engine.now_ns(), is_now=command.now)
         self._engine.perform(actions)
         if name == ROOT:
-            return lambda: None  # answered when the loop ends
+            return lambda: control.Done("stopped") if self._has_stopped else None
 
         def answer() -> Answer:
             try:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import zmq
 
 from actors.timers import Timer, Timers
@@ -26,6 +27,7 @@ from supervisor.control import Control, Incoming
 from supervisor.crew import Crew, Gone
 from supervisor.desk import Answer, Desk
 from supervisor.events import EventLog
+from supervisor.herald import Herald
 from supervisor.machine import State
 from supervisor.process import prepare_spawning
 from supervisor.reload import Reload
@@ -35,7 +37,7 @@ from supervisor.settings import Settings
 from supervisor.signals import Signals
 from supervisor.spec import TreeSpec
 from supervisor.status import Counts, LastBeat, StatusBoard
-from supervisor.tree import ROOT, Tree
+from supervisor.tree import Tree
 
 __all__ = ["run"]
 
@@ -123,40 +125,41 @@ class _Engine:
         self._stale_messages = 0
         self._reload: Reload | None = None
         self._stop_signals = 0
+        self._is_burial_due = False
         self._exit_code: int | None = None
 
     # -- the loop --------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Start, turn until everything is down, and leave nothing behind."""
-        signals = Signals()
-        prepare_spawning()
-        self._control = Control(self._home)
-        self._desk = Desk(self, self._tree, self._control, self._events)
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._notifier.close)
+            signals = Signals()
+            stack.callback(signals.close)
+            prepare_spawning()
+            stack.callback(self._remove_sockets)
+            self._control = Control(self._home)
+            stack.callback(self._control.close)
+            stack.callback(self._crew.close)
+            self._desk = Desk(self, self._tree, self._control, self._events)
             self._watch(signals.fileno(), lambda: self._hear_signals(signals))
             self._poller.register(self._control.socket, zmq.POLLIN)
             self._callbacks[self._control.socket] = self._hear_control
-            self._keep_systemd_informed()
+            herald = Herald(self._notifier, self._timers, self.now_ns())
             self.perform(self._tree.begin(self.now_ns()))
             while self._exit_code is None:
                 self._turn()
+                herald.tell(self._tree.state, len(self._tree.actors))
             self._desk.close()
-        finally:
-            self._crew.close()
-            self._control.close()
-            self._remove_sockets()
-            self._notifier.close()
-            signals.close()
-        return self._exit_code
+            return self._exit_code
 
     def _turn(self) -> None:
         for source, _ in self._poller.poll(self._poll_ms()):
             callback = self._callbacks.get(source)
             if callback is not None:
                 callback()
-        self._bury()
         self._timers.fire(self.now_ns())
+        self._bury()
         self._desk.settle()
 
     def _poll_ms(self) -> int:
@@ -251,8 +254,6 @@ class _Engine:
             cause=note.cause,
             detail=note.detail,
         )
-        if note.name == ROOT and note.event == State.READY.lower():
-            self._notifier.ready(f"{self._tree.state}: {len(self._tree.actors)} actors")
 
     # -- what happened ---------------------------------------------------------------------------
 
@@ -262,8 +263,15 @@ class _Engine:
         for gone in self._crew.bury():
             self._on_gone(gone)
         self._crew.reap_strangers()
-        if self._crew.is_ending:
-            self.wake_at(self.now_ns() + _BURY_AGAIN_NS)
+        self._bury_again_soon()
+
+    def _bury_again_soon(self) -> None:
+        if self._crew.is_ending and not self._is_burial_due:
+            self._is_burial_due = True
+            self._timers.add(self.now_ns() + _BURY_AGAIN_NS, self._on_burial_due)
+
+    def _on_burial_due(self) -> None:
+        self._is_burial_due = False  # asked again in this very turn
 
     def _on_gone(self, gone: Gone) -> None:
         actor = self._tree.actors[gone.name]
@@ -324,14 +332,13 @@ class _Engine:
             match number:
                 case signal.SIGTERM | signal.SIGINT:
                     self._stop_signals += 1
-                    self._notifier.stopping()
                     stop = self._tree.stop_all if self._stop_signals == 1 else self._tree.kill_all
                     self.perform(stop(self.now_ns()))
                 case signal.SIGHUP:
                     with contextlib.suppress(errors.HourbookError):  # recorded as an event
                         self.reload()
                 case signal.SIGUSR1:
-                    _log.warning("status: %s", self.status())
+                    _log.warning("status: %s", msgspec.json.encode(self.status()).decode())
         self._crew.reap_strangers()
 
     # -- commands --------------------------------------------------------------------------------
@@ -371,11 +378,6 @@ class _Engine:
         return answer
 
     # -- surroundings ----------------------------------------------------------------------------
-
-    def _keep_systemd_informed(self) -> None:
-        if self._notifier.watchdog_s is not None:
-            period_ns = round(self._notifier.watchdog_s * 1e9 / 3)
-            self._timers.add(self.now_ns() + period_ns, self._notifier.alive, period_ns)
 
     def _remove_sockets(self) -> None:
         """Remove the mailboxes of actors that could not do so themselves."""

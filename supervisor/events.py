@@ -58,7 +58,9 @@ class EventLog:
     def since(self, seq: int) -> list[Event]:
         """Return the oldest events after `seq`, at most REPLY_EVENTS_MAX of them.
 
-        A gap between `seq` and the first says that some are no longer kept.
+        Exits are kept for longer than the rest. A gap in the numbers says that some are not kept.
         """
-        found = [event for event in self._events if event.seq > seq]
+        first_seq = self._events[0].seq if self._events else 0
+        old_exits = [event for event in self.exits if seq < event.seq < first_seq]
+        found = old_exits + [event for event in self._events if event.seq > seq]
         return found[:REPLY_EVENTS_MAX]

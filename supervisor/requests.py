@@ -135,16 +135,24 @@ class Requests(Rules):
     def reshape(self, spec: TreeSpec, restart: Collection[str], now_ns: int) -> list[Action]:
         """Take a changed tree into force, and restart the actors named in `restart`.
 
+        An actor that moves to another node ends in the old one and starts in the new one.
+
         Raises:
-            ConfigError: an actor or a node would move to another node.
+            ConfigError: a node would move.
         """
         self._refuse_moves(spec)
         self._now_ns = now_ns
         known = {*self.actors, *self.nodes}
         removed = (self.spec.actors.keys() | self.spec.nodes.keys()) - spec.actors.keys()
-        for name in (removed - spec.nodes.keys()) & known:
-            self._doom(self._member(name), After.DROP)
+        removed -= spec.nodes.keys()
+        removed |= {
+            n
+            for n, a in spec.actors.items()
+            if n in self.spec.actors and self.spec.actors[n].node != a.node
+        }
         self.spec = spec
+        for name in removed & known:
+            self._doom(self._member(name), After.DROP)
         for name, node_spec in spec.nodes.items():
             if name in self.nodes:
                 self.nodes[name].reshape(node_spec)
@@ -153,7 +161,7 @@ class Requests(Rules):
         for child in map(self._member, (*spec.nodes, *spec.actors)):
             if child.name not in known and child.wanted and self.nodes[child.parent].is_up:
                 self._queue(child, in_turn=True)
-            elif isinstance(child, Actor) and child.spec != spec.actors[child.name]:
+            elif isinstance(child, Actor) and child.name not in removed:
                 self._renew(child, spec.actors[child.name], is_restarted=child.name in restart)
         return self._advance()
 
@@ -223,17 +231,13 @@ class Requests(Rules):
             )
 
     def _refuse_moves(self, spec: TreeSpec) -> None:
-        for kind, old, new in (
-            ("node", self.spec.nodes, spec.nodes),
-            ("actor", self.spec.actors, spec.actors),
-        ):
-            for name in old.keys() & new.keys():
-                if old[name].node != new[name].node:
-                    raise errors.ConfigError(
-                        f"{kind}.{name}.node: {new[name].node}: cannot change while it runs",
-                        field=f"{kind}.{name}.node",
-                        hint="stop and start the supervisor",
-                    )
+        for name, node in spec.nodes.items():
+            if name in self.spec.nodes and self.spec.nodes[name].node != node.node:
+                raise errors.ConfigError(
+                    f"node.{name}.node: {node.node}: cannot change while it runs",
+                    field=f"node.{name}.node",
+                    hint="stop and start the supervisor",
+                )
 
 
 def _unknown(name: str, field: str) -> errors.UnknownName:

@@ -90,6 +90,12 @@ class Turns(ABC):
             return
         del self.actors[member.name]
         self._actions.append(Drop(member.name))
+        moved = self.spec.actors.get(member.name)
+        if moved is not None and moved.node != member.parent and moved.node in self.nodes:
+            node = self.nodes[moved.node]
+            self._rebuild(node)
+            if moved.enabled and node.is_up:
+                self._queue(self.actors[member.name], in_turn=True)
 
     def _apply(self, actor: Actor, event: Event) -> None:
         """Feed one event to an actor's machine and do what entering the new state asks for."""
@@ -278,7 +284,7 @@ class Turns(ABC):
 
     def _rebuild(self, node: Node) -> None:
         """Give a node the children of its spec again; those it has are kept as they are."""
-        listed = self.spec.children_of(node.name)
+        listed = [n for n in self.spec.children_of(node.name) if not self._is_elsewhere(n, node)]
         kept = [n for n in node.children if n not in listed]  # dynamic, or on their way out
         node.children = [*listed, *kept]
         for name in node.children:
@@ -286,6 +292,11 @@ class Turns(ABC):
                 self._rebuild(self._new_node(self.spec.nodes[name]))
             elif name in self.spec.actors and name not in self.actors:
                 self._new_actor(self.spec.actors[name])
+
+    def _is_elsewhere(self, name: str, node: Node) -> bool:
+        """Say whether a child that is to come under `node` still has to leave another one."""
+        member = self.actors.get(name) or self.nodes.get(name)
+        return member is not None and member.parent != node.name
 
     def _new_node(self, spec: NodeSpec) -> Node:
         node = Node(spec.name, spec.node, spec=spec, window=Window(spec.intensity, spec.period_s))

@@ -377,6 +377,19 @@ def test_spawn_is_the_method_and_orphans_of_actors_are_reaped(tmp_path: Path) ->
         assert descendants_of(s.process.pid)
 
 
+def test_portable_fallbacks_run_the_same_tree(tmp_path: Path) -> None:
+    """Without pidfd, PDEATHSIG and subreaper kills are seen, and nobody outlives its parent."""
+    env = {"HOURBOOK_PORTABLE": "1"}
+    with Supervised(tmp_path, tree(actor("a"), actor("b")), env=env) as s:
+        s.wait_ready()
+        assert s.crash("a").incarnation == 2
+        pids = s.descendants()
+
+        s.process.kill()
+
+        wait_until(lambda: not any(map(is_alive, pids)), 2, "all actors dead")
+
+
 def test_sigusr1_dumps_the_status(tmp_path: Path) -> None:
     """SIGUSR1 writes the status to the supervisor's log and changes nothing."""
     with Supervised(tmp_path, tree(actor("a"))) as s:
@@ -387,7 +400,7 @@ def test_sigusr1_dumps_the_status(tmp_path: Path) -> None:
         s.stop()
 
         assert s.process.stderr is not None
-        assert "status: Status(" in s.process.stderr.read()
+        assert 'status: {"supervisor":' in s.process.stderr.read()
 
 
 def test_no_python_child_survives_ctrl_c_of_a_terminal(tmp_path: Path) -> None:

@@ -550,14 +550,30 @@ def test_reshape_keeps_dynamic_children_and_those_on_their_way_out() -> None:
     assert world.states == {"b": "READY", "d": "READY", "e": "READY"}
 
 
-def test_reshape_refuses_to_move_what_runs() -> None:
+def test_reshape_refuses_to_move_a_node() -> None:
     """Nothing changes, and the message says how to do it."""
     world = TreeWorld(spec_of(node("n"), actor("a")))
 
-    with pytest.raises(errors.ConfigError, match=r"actor\.a\.node"):
-        world.tree.reshape(spec_of(node("n"), actor("a", node="n")), [], world.now_ns)
     with pytest.raises(errors.ConfigError, match=r"node\.n\.node"):
         world.tree.reshape(spec_of(node("n", node="m"), node("m"), actor("a")), [], world.now_ns)
+
+
+def test_reshape_moves_an_actor_when_it_is_down() -> None:
+    """It ends in its old node, keeps its count of incarnations, and starts in the new one."""
+    world = TreeWorld(spec_of(node("n"), actor("a"), actor("b")))
+    world.deaf.add("a")
+
+    world.do(world.tree.reshape(spec_of(node("n"), actor("a", node="n"), actor("b")), [], 1))
+    assert world.states == {"a": "STOPPING", "b": "READY"}
+    world.advance(5)
+
+    assert world.states == {"a": "READY", "b": "READY"}
+    assert world.tree.actors["a"].parent == "n"
+    assert world.tree.actors["a"].incarnation == 2
+    disabled = spec_of(node("n"), actor("a", enabled=False), actor("b"))
+    world.do(world.tree.reshape(disabled, [], world.now_ns))
+    world.advance(5)
+    assert world.states == {"a": "DISABLED", "b": "READY"}
 
 
 def test_restart_while_starting_of_a_changed_spec() -> None:
