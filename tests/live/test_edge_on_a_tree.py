@@ -1,13 +1,15 @@
-"""The MCP tools on a real tree, over stdio and over HTTP, by the mcp package's own client."""
+"""The edge of a real tree: MCP tools over stdio and HTTP by the mcp package's client, and metrics."""
 
 import asyncio
 import os
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.full_tree import ROOT_DIR, FullTree
 from tests.waiting import wait_until
@@ -112,3 +114,23 @@ def test_killed_mcp_server_is_back_within_two_seconds(tree: FullTree) -> None:
     print(f"kill -9 to READY: {took_ms:.0f} ms")
     assert took_ms < 6000  # a loaded machine; make bench holds it to 2000
     assert tail["entries"] == [logged]
+
+
+def test_every_number_of_the_tree_is_explained_in_both_formats(tree: FullTree) -> None:
+    """A scrape of the whole tree parses, and each family says what it means."""
+    url = tree.row("metrics").endpoints["metrics"]
+    openmetrics = urllib.request.Request(  # noqa: S310 - a loopback URL
+        url, headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the same
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    with urllib.request.urlopen(openmetrics, timeout=10) as answer:  # noqa: S310 - the same
+        assert answer.read().endswith(b"# EOF\n")
+
+    names = {family.name for family in families}
+    assert {"hourbook_clock_status", "hourbook_book_head_seq", "hourbook_actor_up"} <= names
+    unexplained = [f.name for f in families if f.documentation.startswith("Reported by")]
+    assert unexplained == []
+    assert {s.value for f in families if f.name == "hourbook_refused_keys" for s in f.samples} == {
+        0.0
+    }
