@@ -20,6 +20,7 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -73,6 +74,7 @@ class MailboxClient:
         self._pumps = 0
         self._pollers = 0
         self._due_ns = 0
+        self._unsent: deque[Reply] = deque()
         self._background: threading.Thread | None = None
         self._unattended = threading.Condition(self.state_lock)
         self._is_parked = False
@@ -303,18 +305,28 @@ class MailboxClient:
             return frames
 
     def _transmit(self, reply: Reply, now_ns: int) -> None:
-        """Hand a request to its connection, where there is one; under the socket lock."""
-        if self._closed:
-            return
+        """Send a new request, behind those that still wait for a connection; under the lock."""
+        if self._unsent or not self._try_send(reply, now_ns):
+            self._unsent.append(reply)
+            reply.resend_ns = now_ns + _UNSENT_RETRY_NS
+        self._due_ns = min(self._due_ns, reply.resend_ns)
+
+    def _try_send(self, reply: Reply, now_ns: int) -> bool:
+        """Hand a request to its connection; return whether there was one. Under the lock."""
         try:
             self._socket.send(reply.frame, _DONTWAIT)
-            reply.was_sent = True
-            reply.resend_ns = now_ns + _RESEND_NS
         except zmq.Again:
-            reply.resend_ns = now_ns + _UNSENT_RETRY_NS
-        self._due_ns = (
-            min(self._due_ns, reply.resend_ns) if len(self._flying) > 1 else reply.resend_ns
-        )
+            return False
+        reply.was_sent = True
+        reply.resend_ns = now_ns + _RESEND_NS
+        return True
+
+    def _flush_unsent(self, now_ns: int) -> None:
+        with self._socket_lock:
+            while self._unsent and not self._closed:
+                if not self._unsent[0].done() and not self._try_send(self._unsent[0], now_ns):
+                    return
+                self._unsent.popleft()
 
     def _dispatch(self, frames: list[bytes], *, is_leader: bool = False) -> None:
         for frame in frames:
@@ -330,18 +342,23 @@ class MailboxClient:
         """Send again what had no answer for 250 ms, and give up what is past its time-out."""
         if now_ns < self._due_ns:
             return
-        self._due_ns = now_ns + _RESEND_NS
+        self._flush_unsent(now_ns)
+        self._due_ns = now_ns + (_UNSENT_RETRY_NS if self._unsent else _RESEND_NS)
         for reply in list(self._flying.values()):
             if now_ns >= reply.deadline_ns:
                 self._expire(reply)
-            elif now_ns >= reply.resend_ns:
-                if reply.was_sent:
-                    reply.attempt += 1
-                    again = msgspec.structs.replace(reply.request, attempt=reply.attempt)
-                    reply.frame = wire.encode(again)
-                with self._socket_lock:
-                    self._transmit(reply, now_ns)
-            self._due_ns = min(self._due_ns, reply.resend_ns)
+            elif reply.was_sent:
+                if now_ns >= reply.resend_ns:
+                    self._send_again(reply, now_ns)
+                self._due_ns = min(self._due_ns, reply.resend_ns)
+
+    def _send_again(self, reply: Reply, now_ns: int) -> None:
+        reply.attempt += 1
+        reply.frame = wire.encode(msgspec.structs.replace(reply.request, attempt=reply.attempt))
+        reply.resend_ns = now_ns + _UNSENT_RETRY_NS
+        with self._socket_lock:
+            if not self._closed:
+                self._try_send(reply, now_ns)
 
     # -- ends ------------------------------------------------------------------------------------
 

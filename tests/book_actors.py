@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import multiprocess
+import zmq
 from waiting import wait_until
 
 from actors.base import Actor, ActorContext
@@ -25,6 +26,11 @@ class ActorProcess:
         self.actor, self.name, self.home, self.config = actor, name, home, config
         self.incarnation = 0
         self.process: Any = None
+        # Somebody to beat to; without it the actor would linger over its last words.
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._supervisor = self._context.socket(zmq.ROUTER)
+        with contextlib.suppress(zmq.ZMQError):  # the second actor of a test shares the first's
+            self._supervisor.bind(home.mailbox_uri("supervisor"))
         self.start()
 
     def start(self) -> None:
@@ -56,6 +62,7 @@ class ActorProcess:
         if self.process.is_alive():
             self.process.terminate()
         self.process.join(10)
+        self._context.destroy(linger=0)
         return int(self.process.exitcode)
 
 

@@ -14,6 +14,10 @@ from protocols import entry, errors
 JOURNAL_MD = Path(__file__).parents[3] / "docs" / "JOURNAL.md"
 
 
+NUMBERS = ("seq", "time_ns", "bound_ns", "hlc", "branch")
+TEXTS = ("writer", "session", "kind", "action", "entity")
+
+
 def independent_hash(fields: dict[str, object]) -> str:
     """Compute an entry's hash as docs/JOURNAL.md tells another language to."""
     salt, details = bytes.fromhex(str(fields["salt"])), bytes.fromhex(str(fields["details"]))
@@ -67,8 +71,7 @@ def test_vector_of_the_documentation_holds_for_us_and_for_msgpack(number: int) -
     ours = make_entry(
         **{
             name: vector[name]
-            for name in ("seq", "time_ns", "bound_ns", "hlc", "branch")
-            + ("writer", "session", "kind", "action", "entity")
+            for name in (*NUMBERS, *TEXTS)
         },
         tags=tuple(vector["tags"]),  # type: ignore[arg-type]
         nonce=bytes.fromhex(str(vector["nonce"])),

@@ -1,0 +1,258 @@
+"""How fast entries become durable, against a plain SQLite script that does the same job.
+
+The peer is what an agent's author would write: every process opens the database (WAL,
+``synchronous=FULL``), and commits one row for each entry. Both run on the same disk, one after the
+other, in the same run. Figures depend on the disk's fsync; ratios less so.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import multiprocess
+
+from actors.base import ActorContext
+from actors.journal_writer import JournalWriter
+from hourbook.book.journal import Stamp, row_payload
+from hourbook.book.writer import BookWriter
+from hourbook.book_face import Book, connect
+from hourbook.feed import Follower
+from hourbook.home import Home, find_home, prepare_home
+from protocols.book_messages import Append, NewEntry
+from protocols.entry import make_nonce
+from shm.writer import RingWriter
+
+__all__ = ["run"]
+
+Row = tuple[str, str, str, str, str]
+"""Name, ours, the peer's, ratio, target."""
+
+PROCESSES = 8
+ENTRY = ("deployed", "api.example", {"version": "1.2", "ok": True})
+_PLAIN_TABLE = (
+    "CREATE TABLE IF NOT EXISTS entry"
+    " (seq INTEGER PRIMARY KEY, time_ns INT, writer TEXT, action TEXT, entity TEXT, details TEXT)"
+)
+_PLAIN_INSERT = (
+    "INSERT INTO entry (time_ns, writer, action, entity, details) VALUES (?, ?, ?, ?, ?)"
+)
+_spawn = multiprocess.get_context("spawn")
+
+
+def run(*, quick: bool) -> list[Row]:
+    """Measure everything; return one row for each figure."""
+    scale = 1 if quick else 4
+    with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=_disk()) as directory:
+        with _running_writer(Path(directory)) as home:
+            single = _latencies(home, 500 * scale)
+            one = _rate(_write_one_by_one, home, 400 * scale)
+            eight = _rate(_write_eight_in_flight, home, 1500 * scale)
+            batches = _rate(_write_batches, home, 5000 * scale)
+        woken = _wake_latencies(Path(directory), 300 * scale)
+        plain_path = Path(directory) / "plain.db"
+        plain_single = _plain_latencies(plain_path, 500 * scale)
+        plain = _rate(_write_plain, plain_path, 200 * scale)
+    p50, p99 = _percentile(single, 50), _percentile(single, 99)
+    plain_p50, plain_p99 = _percentile(plain_single, 50), _percentile(plain_single, 99)
+    return [
+        _time_row("append durable, 1 writer, p50", p50, plain_p50, "<= 0.6 ms"),
+        _time_row("append durable, 1 writer, p99", p99, plain_p99, "<= 3 ms"),
+        _rate_row("8 processes, 1 in flight each", one, plain, ">= 7500/s, > 2x"),
+        _rate_row("8 processes, 8 in flight each", eight, plain, ">= 20000/s"),
+        _rate_row("8 processes, batches of 100", batches, plain, ">= 40000/s"),
+        _time_row("committed -> follower woken, p50", _percentile(woken, 50), None, "<= 0.1 ms"),
+        _time_row("committed -> follower woken, p99", _percentile(woken, 99), None, "<= 2 ms"),
+    ]
+
+
+# -- ours ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _running_writer(directory: Path) -> Iterator[Home]:
+    home = find_home(directory / "home")
+    prepare_home(home)
+    context = ActorContext("journal_writer", 1, str(home.path), str(home.run_dir))
+    writer = _spawn.Process(target=JournalWriter.main, args=(context,), daemon=True)
+    writer.start()
+    try:
+        with connect("warm-up", home) as book:
+            book.log(*ENTRY)
+        yield home
+    finally:
+        writer.terminate()
+        writer.join(10)
+        shutil.rmtree(home.run_dir, ignore_errors=True)
+
+
+def _latencies(home: Home, count: int) -> list[int]:
+    with connect("single", home) as book:
+        return _timed(lambda: book.log(*ENTRY), count)
+
+
+def _write_one_by_one(book: Book, count: int) -> None:
+    for _ in range(count):
+        book.log(*ENTRY)
+
+
+def _write_eight_in_flight(book: Book, count: int) -> None:
+    flying: deque[Any] = deque()
+    for _ in range(count):
+        if len(flying) == PROCESSES:
+            flying.popleft().result()
+        flying.append(book.log_nowait(*ENTRY))
+    while flying:
+        flying.popleft().result()
+
+
+def _write_batches(book: Book, count: int) -> None:
+    batch = [ENTRY] * 100
+    for _ in range(count // 100):
+        book.log_many(batch)
+
+
+def _wake_latencies(directory: Path, count: int) -> list[int]:
+    """Return the time from the end of each commit to the follower in another process (ns).
+
+    This process plays the writer, so that the instant before the publication is known.
+    """
+    home = find_home(directory / "woken")
+    prepare_home(home)
+    ring, book = RingWriter(home.segment), BookWriter.open(home.book_db, home.keys_dir)
+    ring.rewind(0)
+    parent, child = _spawn.Pipe()
+    follower = _spawn.Process(target=_follow, args=(str(home.path), count, child), daemon=True)
+    follower.start()
+    parent.recv()
+    published = []
+    for number in range(1, count + 1):
+        new = NewEntry(*ENTRY[:2])
+        append = Append("waker", make_nonce(1, number), [new])
+        rows = book.commit([append], Stamp(time.time_ns(), 0))
+        published.append(time.monotonic_ns())
+        ring.publish(rows[0][0], [row_payload(row) for row in rows])
+        time.sleep(0.002)  # an idle follower is the case that counts: it must be woken
+    seen: list[int] = parent.recv()
+    follower.join(10)
+    book.close()
+    shutil.rmtree(home.run_dir, ignore_errors=True)
+    return [end - start for start, end in zip(published, seen, strict=True)]
+
+
+def _follow(home_path: str, count: int, pipe: Any) -> None:  # noqa: ANN401 - untyped pipe
+    follower = Follower(find_home(home_path))
+    pipe.send("ready")
+    seen = []
+    for _ in range(count):
+        next(follower)
+        seen.append(time.monotonic_ns())
+    pipe.send(seen)
+
+
+# -- the peer -----------------------------------------------------------------------------------
+
+
+def _open_plain(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(_PLAIN_TABLE)
+    return connection
+
+
+def _insert_plain(connection: sqlite3.Connection) -> None:
+    action, entity, details = ENTRY
+    connection.execute(_PLAIN_INSERT, (time.time_ns(), "agent", action, entity, repr(details)))
+
+
+def _plain_latencies(path: Path, count: int) -> list[int]:
+    connection = _open_plain(path)
+    return _timed(lambda: _insert_plain(connection), count)
+
+
+def _write_plain(connection: sqlite3.Connection, count: int) -> None:
+    for _ in range(count):
+        _insert_plain(connection)
+
+
+# -- measuring ----------------------------------------------------------------------------------
+
+
+def _timed(job: Callable[[], object], count: int) -> list[int]:
+    durations = []
+    for _ in range(count):
+        started_ns = time.perf_counter_ns()
+        job()
+        durations.append(time.perf_counter_ns() - started_ns)
+    return durations
+
+
+def _rate(job: Callable[[Any, int], None], target: Home | Path, count: int) -> float:
+    """Run `job` in PROCESSES processes at once; return entries a second, all together."""
+    gate, pipes, workers = _spawn.Event(), [], []
+    for number in range(PROCESSES):
+        parent, child = _spawn.Pipe()
+        place = str(target.path) if isinstance(target, Home) else str(target)
+        arguments = (job, isinstance(target, Home), place, f"{job.__name__.strip('_')}-{number}")
+        worker = _spawn.Process(target=_work, args=(*arguments, count, gate, child), daemon=True)
+        worker.start()
+        workers.append(worker)
+        pipes.append(parent)
+    for pipe in pipes:
+        pipe.recv()
+    started_ns = time.perf_counter_ns()
+    gate.set()
+    for pipe in pipes:
+        pipe.recv()
+    seconds = (time.perf_counter_ns() - started_ns) / 1e9
+    for worker in workers:
+        worker.join(10)
+    return PROCESSES * count / seconds
+
+
+def _work(
+    job: Callable[[Any, int], None],
+    is_ours: bool,  # noqa: FBT001 - crosses a spawn
+    place: str,
+    name: str,
+    count: int,
+    gate: Any,  # noqa: ANN401 - untyped
+    pipe: Any,  # noqa: ANN401 - untyped
+) -> None:
+    name = name.replace("_", "-")
+    with contextlib.closing(
+        connect(name, place) if is_ours else _open_plain(Path(place))
+    ) as target:
+        if is_ours:
+            target.log(*ENTRY)
+        pipe.send("ready")
+        gate.wait()
+        job(target, count)
+        pipe.send("done")
+
+
+def _percentile(durations_ns: list[int], percent: int) -> float:
+    return sorted(durations_ns)[len(durations_ns) * percent // 100] / 1e6
+
+
+def _time_row(name: str, ours_ms: float, peer_ms: float | None, target: str) -> Row:
+    if peer_ms is None:
+        return (name, f"{ours_ms:.3f} ms", "-", "-", target)
+    return (name, f"{ours_ms:.3f} ms", f"{peer_ms:.3f} ms", f"{ours_ms / peer_ms:.2f}x", target)
+
+
+def _rate_row(name: str, ours: float, peer: float, target: str) -> Row:
+    return (name, f"{ours:.0f}/s", f"{peer:.0f}/s", f"{ours / peer:.2f}x", target)
+
+
+def _disk() -> Path | None:
+    """Return a directory on a disk: on tmpfs an fsync costs nothing, and proves nothing."""
+    here = Path(__file__).resolve().parent.parent
+    return here if os.access(here, os.W_OK) else None

@@ -1,0 +1,244 @@
+"""What was acknowledged is in the book: after kill -9, torn logs, bad pages and full disks."""
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from book_actors import running_writer
+from books import STAMP, append, open_writer, raw_connection, write_book
+from waiting import wait_until
+
+from hourbook.book.reader import BookReader
+from hourbook.book_face import connect
+from hourbook.home import Home, find_home, prepare_home
+from protocols import entry, errors
+
+KILLS = 50
+
+
+class Storm:
+    """Threads that append as fast as they can, and remember what they were told."""
+
+    def __init__(self, home: Home, threads: int) -> None:
+        self.acknowledged: list[tuple[str, int]] = []
+        self.failures: list[BaseException] = []
+        self.ended = threading.Event()
+        self._home = home
+        self._threads = [
+            threading.Thread(target=self._run, args=(f"agent-{number}",))
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, name: str) -> None:
+        try:
+            with connect(name, self._home, timeout_s=30) as book:
+                for number in itertools.count():
+                    if self.ended.is_set():
+                        return
+                    entries = book.log_many([("storm", str(number), number)] * (1 + number % 3))
+                    self.acknowledged += [(name, e.seq) for e in entries]
+        except BaseException as error:  # noqa: BLE001 - the test reports it
+            self.failures.append(error)
+
+    def end(self) -> None:
+        self.ended.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+@pytest.mark.live
+@pytest.mark.timeout(180)
+def test_every_acknowledged_entry_survives_kill_9(home: Home, rng: random.Random) -> None:
+    """50 kills at random points of a storm: nothing acknowledged is lost, nothing is doubled."""
+    with running_writer(home) as writer:
+        storm = Storm(home, 3)
+        for _ in range(KILLS):
+            before = len(storm.acknowledged)
+            target = before + rng.randrange(1, 40)
+            wait_until(
+                lambda target=target: len(storm.acknowledged) >= target or storm.failures,  # type: ignore[misc]
+                20,
+                "entries to be acknowledged",
+            )
+            # Within a commit, more often than not: one takes some hundred microseconds.
+            threading.Event().wait(rng.random() * 0.002)
+            writer.kill()
+            writer.start()
+        storm.end()
+        assert storm.failures == []
+
+        with connect("last", home) as book:
+            last = book.log("still", "works")
+
+    with BookReader(home) as reader:
+        verdict = reader.verify(all_signatures=True)
+        entries = reader.tail(last.seq)
+    assert verdict.ok, verdict.problem
+    in_book = {(e.writer, e.seq) for e in entries}
+    assert set(storm.acknowledged) <= in_book
+    nonces = [(e.writer, e.nonce) for e in entries]
+    assert len(nonces) == len(set(nonces))
+    # Every request was answered in the end, so the book holds what was acknowledged and no more.
+    assert len(entries) == len(storm.acknowledged) + 1
+
+
+def crash_image(home: Home, target: Path) -> Home:
+    """Copy a book with its log, as a power cut would leave it."""
+    target.mkdir()
+    for path in home.path.glob("book.db*"):
+        if not path.name.endswith("-shm"):
+            shutil.copy(path, target)
+    shutil.copytree(home.keys_dir, target / "keys")
+    return Home(target, target)
+
+
+def test_torn_tail_of_the_log_loses_whole_commits_only(
+    home: Home, tmp_path: Path, rng: random.Random
+) -> None:
+    """Cut or overwrite the log anywhere: what is left verifies, and the next append works."""
+    writer = open_writer(home)
+    for counter in range(1, 41):
+        writer.commit([append(counter)], STAMP)
+    for number in range(40):
+        image = crash_image(home, tmp_path / f"image-{number}")
+        log = image.path / "book.db-wal"
+        place = rng.randrange(32, log.stat().st_size)
+        with log.open("r+b") as file:
+            if number % 2:
+                file.truncate(place)
+            else:
+                file.seek(place)
+                file.write(rng.randbytes(512))
+
+        survivor = open_writer(image)
+        rows = survivor.commit([append(100)], STAMP)
+        survivor.close()
+
+        with BookReader(image) as reader:
+            verdict = reader.verify(all_signatures=True)
+        assert verdict.ok, verdict.problem
+        assert verdict.entries == rows[0][0] <= 41
+    writer.close()
+
+
+def test_corrupt_page_is_reported_and_not_written_to(home: Home, rng: random.Random) -> None:
+    """A page of garbage: the writer refuses, verify names a seq, and nothing crashes."""
+    write_book(home, [50] * 10)
+    connection = raw_connection(home.book_db)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name='entry'").fetchone()[0]
+    connection.close()
+    # Interior and leaf pages of the table: not the header, nor the free list's map.
+    leaf = rng.choice([page for page in range(root, pages + 1) if page > 2])
+    with home.book_db.open("r+b") as file:
+        file.seek((leaf - 1) * 4096)
+        file.write(rng.randbytes(4096))
+
+    with pytest.raises(errors.BookCorrupt):
+        open_writer(home)
+
+    with BookReader(home) as reader:
+        verdict = reader.verify()
+    assert not verdict.ok
+    assert verdict.first_bad_seq is not None
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Home]:
+    """Return a home on a file system of its own with 3 MiB of room."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", str(path)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root and CAP_SYS_ADMIN")
+    home = find_home(path)
+    prepare_home(home)
+    yield home
+    subprocess.run(["umount", "-l", str(path)], check=True)
+    shutil.rmtree(home.run_dir, ignore_errors=True)
+
+
+@pytest.mark.live
+def test_full_disk_refuses_and_recovers(small_disk: Home) -> None:
+    """Appends to a full disk hear DiskFull, nothing half is kept, and later ones work."""
+    with running_writer(small_disk), connect("agent", small_disk) as book:
+        acknowledged = [book.log("before", "x").seq]
+        refused = 0
+        ballast = small_disk.path / "ballast"
+        ballast.write_bytes(b"x" * 2_000_000)
+        for number in range(200):
+            try:
+                acknowledged.append(book.log("fill", str(number), b"y" * 30_000).seq)
+            except errors.DiskFull:
+                refused += 1
+                if refused == 3:
+                    break
+        assert refused == 3
+        ballast.unlink()
+
+        acknowledged.append(book.log("after", "x").seq)
+
+        assert [e.seq for e in book.tail(1000)] == acknowledged == [*range(1, acknowledged[-1] + 1)]
+        assert book.verify(all_signatures=True).ok
+
+
+class FailingDisk(sqlite3.Connection):
+    """A connection whose commits fail as a disk does, once told to."""
+
+    fails = False
+
+    def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:  # type: ignore[override]
+        if self.fails and sql == "COMMIT":
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            raise error
+        return super().execute(sql, *parameters)
+
+
+def test_failed_fsync_is_raised_and_not_tried_again(home: Home) -> None:
+    """A disk that fails is not DiskFull: the error leaves the writer as it is, nothing is kept."""
+    connections: list[FailingDisk] = []
+
+    def connect_failing(path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None, factory=FailingDisk)
+        connections.append(connection)
+        return connection
+
+    writer = open_writer(home, connect=connect_failing)
+    writer.commit([append(1)], STAMP)
+    connections[0].fails = True
+
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O"):
+        writer.commit([append(2)], STAMP)
+
+    connections[0].close()
+    with BookReader(home) as reader:
+        assert reader.count() == 1
+
+
+@pytest.mark.live
+def test_stopped_and_continued_writer_answers_every_resend_once(home: Home) -> None:
+    """A writer that slept through several resends writes the entry once."""
+    with running_writer(home) as writer, connect("agent", home, timeout_s=20) as book:
+        book.log("before", "x")
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        future = book.log_nowait("during", "y")
+        reply = future._reply
+        wait_until(lambda: reply.attempt >= 3, 10, "three attempts")
+        os.kill(writer.process.pid, signal.SIGCONT)
+
+        assert future.result(10).seq == 2
+        assert book.log("after", "z").seq == 3
+        assert [e.action for e in book.tail(9)] == ["before", "during", "after"]
+        assert entry.nonce_parts(book.tail(1)[0].nonce)[1] == 3
