@@ -1,4 +1,4 @@
-"""The edge of a real tree: MCP tools over stdio and HTTP by the mcp package's client, and metrics."""
+"""The edge of a real tree: metrics, and MCP over stdio and HTTP by the mcp package's client."""
 
 import asyncio
 import os
