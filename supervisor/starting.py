@@ -8,10 +8,13 @@ from typing import Final
 
 from hourbook.home import Home, prepare_home
 from hourbook.timebase import SystemTimebase
+from protocols import errors
 from supervisor import engine
 from supervisor.config import Loaded, load, load_again
+from supervisor.difference import diff
 from supervisor.logs import LogFile, LogHandler
 from supervisor.reporter import Reporter
+from supervisor.spec import TreeSpec
 
 __all__ = ["start_foreground"]
 
@@ -37,12 +40,27 @@ def start_foreground(home: Home, config: Path | None, overrides: Sequence[str]) 
                 home,
                 settings=loaded.settings,
                 config_path=str(loaded.path or ""),
-                load_config=lambda: load_again(home, loaded).tree,
+                load_config=lambda: _read_again(home, loaded),
                 on_event=reporter.note,
             )
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
+
+
+def _read_again(home: Home, loaded: Loaded) -> TreeSpec:
+    """Return the tree that the config describes now.
+
+    Raises:
+        ConfigError: it is wrong, or changes what only a start can.
+    """
+    again = load_again(home, loaded)
+    changed = diff(loaded.tree, loaded.tree, loaded.settings, again.settings).settings
+    if changed:
+        label = again.path.name if again.path else "defaults"
+        lines = [f"{label}: supervisor.{key}: cannot change while it runs" for key in changed]
+        raise errors.ConfigError("\n".join(lines))
+    return again.tree
 
 
 def _log_to_file(home: Home, loaded: Loaded) -> LogHandler:

@@ -220,6 +220,9 @@ def test_reload_applies_the_difference(shell: Shell) -> None:
     refused = shell.run("reload")
     assert refused.returncode == 2
     assert "actor.first.shutdown_s: -3: must be > 0" in refused.stderr
+    shell.configure("[supervisor]\nlog_files = 3\n" + stock("first", fixed="new") + stock("third"))
+    refused = shell.run("reload")
+    assert refused.stderr == "hourbook.toml: supervisor.log_files: cannot change while it runs\n"
     assert shell.row("third")["state"] == "READY"
 
 
@@ -250,7 +253,7 @@ def test_foreground_reports_start_crash_and_stop(shell: Shell) -> None:
     assert running.stdout is not None
     start = [running.stdout.readline() for _ in range(4)]
     assert start[0].startswith("hourbook ")
-    assert re.fullmatch(r"  first +READY +\d+ ms.*\n", start[1])
+    assert re.fullmatch(r"  first +READY +\d+ ms  inproc://first\n", start[1])
     assert re.fullmatch(r"  second +READY +\d+ ms.*\n", start[2])
     assert re.fullmatch(r"up in [\d.]+ s: .*2 READY.*\n", start[3])
 
