@@ -9,9 +9,9 @@ from typing import Any
 
 import multiprocess
 import pytest
+from waiting import wait_until
 
 from supervisor import pid1, portable
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 SPAWN = multiprocess.get_context("spawn")
