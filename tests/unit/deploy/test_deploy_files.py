@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from fakes.supervisor_socket import actor_row, tree_status
 
 from actors.metrics_exposition import families_of
 from hourbook.home import Home
 from supervisor import config, spec
 from supervisor.settings import Settings
-from tests.fakes.supervisor_socket import actor_row, tree_status
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"

@@ -4,11 +4,11 @@ import json
 
 import msgspec
 import pytest
+from fakes.supervisor_socket import actor_row, tree_status
 
 from protocols.control import Event, Status
 from supervisor import render
 from supervisor.report import Report
-from tests.fakes.supervisor_socket import actor_row, tree_status
 
 S_NS = 1_000_000_000
 
