@@ -35,6 +35,9 @@ from shm.writer import TimeWriter
 __all__ = ["ShmPublisher"]
 
 _NS: Final = 1_000_000_000
+LOOK_PERIOD_NS: Final = 100_000_000
+"""Between looks at the surroundings, half the cost of a tick. Readers notice a suspend themselves,
+since until the next look the page still says what was before it."""
 
 
 class ShmPublisher(Actor[ShmPublisherConfig]):
@@ -58,6 +61,7 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         self._disruptions: Counter[Cause] = Counter()
         self._ticks_missed = 0
         self._page: TimePage | None = None
+        self._next_look_mono_ns = 0
 
     def init(self) -> Outcome:
         """Take the time page and begin to tick."""
@@ -118,6 +122,7 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         if self._disrupted_by is not None and _knows_more(new, self._disrupted_by):
             self._disrupted_by = None
         self._estimate = new
+        self._watch_surroundings()
         self._publish()
 
     # -- ticks -----------------------------------------------------------------------------------
@@ -127,10 +132,11 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         if ticks == 0:
             return
         self._ticks_missed += ticks - 1
+        if self.timebase.mono_ns() >= self._next_look_mono_ns:
+            self._watch_surroundings()
         self._publish()
 
     def _publish(self) -> None:
-        self._watch_surroundings()
         if self._estimate is None:
             return
         proposal = propose(
@@ -149,6 +155,7 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
     # -- surroundings ----------------------------------------------------------------------------
 
     def _watch_surroundings(self) -> None:
+        self._next_look_mono_ns = self.timebase.mono_ns() + LOOK_PERIOD_NS
         before = self._surroundings
         self._surroundings = look_around(self.timebase, self._vmclock)
         cause = disruption_between(before, self._surroundings)

@@ -132,7 +132,8 @@ def publishing(home: Home) -> Iterator[subprocess.Popen[bytes]]:
     """Run the real publisher as a process of its own, with one estimate to publish."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     # Somebody must hear the beats, else reconnecting is all that is measured.
-    context.socket(zmq.ROUTER).bind(home.mailbox_uri(SUPERVISOR_NAME))
+    supervisor = context.socket(zmq.ROUTER)
+    supervisor.bind(home.mailbox_uri(SUPERVISOR_NAME))
     dealer = context.socket(zmq.DEALER)
     dealer.connect(home.mailbox_uri("shm_publisher"))
     process = subprocess.Popen(
