@@ -11,6 +11,7 @@ from supervisor import strategy
 from supervisor.actions import Finish
 from supervisor.machine import Event, State
 from supervisor.members import Actor, After, Member, Node
+from supervisor.spec import NodeSpec
 from supervisor.turns import ROOT, Turns
 
 __all__ = ["EXIT_FIRST_START", "EXIT_GAVE_UP", "EXIT_OK", "Rules"]
@@ -78,7 +79,7 @@ class Rules(Turns):
 
     def _escalate(self, node: Node) -> None:
         """Too many restarts: the node ends, and its parent decides, or it gives up alone."""
-        self._note(node.name, MAX_RESTARTS, detail=f"more than {node.spec.intensity} restarts")
+        self._note(node.name, MAX_RESTARTS, detail=_limit_of(node.spec))
         node.cause = MAX_RESTARTS
         if node.name == ROOT:
             self._end_tree(EXIT_GAVE_UP)
@@ -117,3 +118,7 @@ class Rules(Turns):
             and sibling.wanted
             and sibling.state not in (State.EXITED, State.DISABLED)
         )
+
+
+def _limit_of(spec: NodeSpec) -> str:
+    return f"more than {spec.intensity} restarts in {spec.period_s:g} s"

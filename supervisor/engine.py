@@ -22,7 +22,6 @@ from hourbook.home import Home, prepare_home
 from hourbook.timebase import SystemTimebase, Timebase
 from protocols import control, errors, wire
 from supervisor.actions import Action, Arm, Disarm, Drop, Finish, Note, Push, Spawn
-from supervisor.causes import Exit
 from supervisor.control import Control, Incoming
 from supervisor.crew import Crew, Gone
 from supervisor.desk import Answer, Desk
@@ -223,9 +222,7 @@ class _Engine:
         try:
             self._board.pids[name] = self._crew.spawn(actor.spec, incarnation)
         except OSError as error:
-            # No process, descriptor or memory: an end like any other, delayed and counted.
-            words = f"spawn: {error}"
-            self.perform(self._tree.gone(name, Exit(1), self.now_ns(), words))
+            self.perform(self._tree.not_born(name, str(error), self.now_ns()))
 
     def _push(self, name: str, deed: str, reason: str) -> None:
         match deed:

@@ -35,6 +35,9 @@ class ActorProcess:
         spec: of the actor.
         context: what it is told.
 
+    Raises:
+        OSError: the kernel has no process, descriptor or memory for it.
+
     Attributes:
         stdout, stderr: reading ends of its log pipes; the caller owns them.
     """
@@ -59,10 +62,13 @@ class ActorProcess:
         try:
             with _environment({**spec.env, INCARNATION_VARIABLE: self._mark}), _signals_blocked():
                 self._process.start()
+            self._watch = portable.ExitWatch(self._process)
+        except OSError:
+            self._abandon()
+            raise
         finally:
             os.close(stdout)
             os.close(stderr)
-        self._watch = portable.ExitWatch(self._process)
         self.pid: int = self._watch.pid
         self.end: Exit | None = None
 
@@ -90,6 +96,15 @@ class ActorProcess:
             self.end = Exit(code, end.has_core, is_oom)
             self._watch.close()
         return True
+
+    def _abandon(self) -> None:
+        """Leave nothing of a spawn that failed half-way."""
+        os.close(self.stdout)
+        os.close(self.stderr)
+        if self._process.pid is not None:  # born, but there was no descriptor to watch it
+            self._process.kill()
+            self._process.join()
+            self._process.close()
 
     def is_gone(self) -> bool:
         """Say whether nothing is left of it: end what is, and ask again a little later."""

@@ -103,6 +103,13 @@ class Tree(Requests):
         self._apply(actor, Event.TIMER)
         return self._advance()
 
+    def not_born(self, name: str, reason: str, now_ns: int) -> list[Action]:
+        """The kernel had no process, descriptor or memory for an incarnation: a failed start."""
+        actor = self.actors[name]
+        actor.why = "spawn"
+        actor.reason = reason
+        return self.gone(name, Exit(1), now_ns)
+
     def gone(self, name: str, end: Exit, now_ns: int, last_words: str = "") -> list[Action]:
         """A process is dead and its group empty; `last_words` are the end of what it printed."""
         self._now_ns = now_ns

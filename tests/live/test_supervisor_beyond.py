@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
 import statistics
 import subprocess
@@ -375,6 +376,25 @@ def test_spawn_is_the_method_and_orphans_of_actors_are_reaped(tmp_path: Path) ->
 
         wait_until(lambda: not Path(f"/proc/{stray}").exists(), 5, "the stray reaped")
         assert descendants_of(s.process.pid)
+
+
+def test_a_spawn_without_descriptors_is_retried(tmp_path: Path) -> None:
+    """EMFILE at a restart is a failed start: counted, delayed, tried again, and nothing leaks."""
+    slow = Backoff(base_s=0.1, cap_s=0.1)
+    with Supervised(tmp_path, tree(actor("a", backoff=slow), intensity=1000)) as s:
+        before = fds_of(s.wait_ready().process.pid)
+        pid = s.pid("a")
+        old = resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (before - 2, old[1]))
+
+        os.kill(pid, signal.SIGKILL)
+        s.wait_event("a", "exited", count=4)
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, old)
+
+        s.wait_up("a", after=1)
+        assert {e.cause for e in s.events() if e.event == "exited"} == {"signal SIGKILL", "spawn"}
+        assert fds_of(s.process.pid) <= before + 2
+        assert len(s.descendants()) == 2
 
 
 def test_portable_fallbacks_run_the_same_tree(tmp_path: Path) -> None:

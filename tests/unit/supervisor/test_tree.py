@@ -224,6 +224,20 @@ def test_last_words_explain_a_death_before_the_answer() -> None:
     assert world.exit_code == 3
 
 
+def test_a_spawn_that_fails_is_a_failed_start() -> None:
+    """It counts as an attempt, and says what the kernel said."""
+    world = abc(intensity=1)
+    world.answers["a"] = ""
+    world.end("a")
+    del world.living["a"]
+
+    world.do(world.tree.not_born("a", "Too many open files", world.now_ns))
+
+    assert world.tree.actors["a"].cause == "spawn"
+    assert world.tree.actors["a"].reason == "Too many open files"
+    assert world.exit_code == 5
+
+
 def test_overweight_is_graceful_limited_and_only_for_the_running() -> None:
     """Once a minute at most; not while it is going down anyway."""
     world = abc()
