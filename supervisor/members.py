@@ -56,7 +56,6 @@ class Actor(Member):
         rungs: steps still to come on the way to its end.
         has_answered: some incarnation of it was ready once: its first start is behind it.
         is_trial: just added; an error discards its spec.
-        since_ns: monotonic time at which it entered its state.
         ready_ns: monotonic time at which this incarnation became ready, 0 before.
         rss_restart_ns: when it was last restarted for its memory.
         delay_ns: the back-off that it is in, or was in last.
@@ -73,7 +72,6 @@ class Actor(Member):
     rungs: tuple[Rung, ...] = ()
     has_answered: bool = False
     is_trial: bool = False
-    since_ns: int = 0
     ready_ns: int = 0
     rss_restart_ns: int | None = None
     delay_ns: int = 0

@@ -103,7 +103,6 @@ class Turns(ABC):
         if state is not actor.state:
             self._is_dirty = True
             actor.state = state
-            actor.since_ns = self._now_ns
             if state in _NOTED:
                 self._note(actor.name, state.lower(), cause=actor.why, detail=actor.reason)
         for act in acts:
