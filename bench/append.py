@@ -227,15 +227,14 @@ def _work(
     pipe: Any,  # noqa: ANN401 - untyped
 ) -> None:
     name = name.replace("_", "-")
-    with contextlib.closing(
-        connect(name, place) if is_ours else _open_plain(Path(place))
-    ) as target:
-        if is_ours:
-            target.log(*ENTRY)
-        pipe.send("ready")
-        gate.wait()
-        job(target, count)
-        pipe.send("done")
+    target: Any = connect(name, place) if is_ours else _open_plain(Path(place))
+    if is_ours:
+        target.log(*ENTRY)
+    pipe.send("ready")
+    gate.wait()
+    job(target, count)
+    pipe.send("done")
+    target.close()
 
 
 def _percentile(durations_ns: list[int], percent: int) -> float:

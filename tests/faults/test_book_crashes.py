@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from book_actors import running_writer
@@ -50,6 +52,10 @@ class Storm:
         except BaseException as error:  # noqa: BLE001 - the test reports it
             self.failures.append(error)
 
+    def has(self, count: int) -> bool:
+        """Return whether so many entries are acknowledged, or there never will be."""
+        return len(self.acknowledged) >= count or bool(self.failures)
+
     def end(self) -> None:
         self.ended.set()
         for thread in self._threads:
@@ -66,7 +72,7 @@ def test_every_acknowledged_entry_survives_kill_9(home: Home, rng: random.Random
             before = len(storm.acknowledged)
             target = before + rng.randrange(1, 40)
             wait_until(
-                lambda target=target: len(storm.acknowledged) >= target or storm.failures,  # type: ignore[misc]
+                partial(storm.has, target),
                 20,
                 "entries to be acknowledged",
             )
@@ -198,7 +204,7 @@ class FailingDisk(sqlite3.Connection):
 
     fails = False
 
-    def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         if self.fails and sql == "COMMIT":
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
