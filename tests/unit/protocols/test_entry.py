@@ -69,10 +69,7 @@ def test_vector_of_the_documentation_holds_for_us_and_for_msgpack(number: int) -
     """Each documented entry has the documented bytes and hash, by our code and by another."""
     vector = documented_vectors()[number]
     ours = make_entry(
-        **{
-            name: vector[name]
-            for name in (*NUMBERS, *TEXTS)
-        },
+        **{name: vector[name] for name in (*NUMBERS, *TEXTS)},
         tags=tuple(vector["tags"]),  # type: ignore[arg-type]
         nonce=bytes.fromhex(str(vector["nonce"])),
         salt=bytes.fromhex(str(vector["salt"])),
