@@ -9,6 +9,7 @@ import signal
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgpack
@@ -349,6 +350,45 @@ def test_stale_incarnation_is_dropped_and_counted(tmp_path: Path) -> None:
             wait_until(lambda: s.status().supervisor.stale_messages == 1, 5, "the count")
 
         assert s.rows()["a"].state == "READY"
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ([b"\xc1" * 64], "bad_request"),
+        ([bytes(10 << 20)], "frame_too_large"),
+        ([b"\x91" * 1000 + b"\x00"], "frame_too_deep"),
+        ([b"", b"two frames"], "bad_request"),
+        ([msgpack.packb({"v": 9, "kind": "status", "id": 1})], "unsupported_version"),
+        ([msgpack.packb({"v": 1, "kind": "dance", "id": 1})], "unknown_kind"),
+        ([msgpack.packb({"v": 1, "kind": "stop", "id": 1, "body": {"now": 7}})], "bad_request"),
+        ([msgpack.packb({"v": 1, "kind": "beat", "id": 1, "body": {"name": 1}})], "bad_request"),
+        ([msgpack.packb({"v": 1, "kind": "start", "id": 1})], "unknown_name"),
+        ([msgpack.packb({"v": 1, "kind": "add", "id": 1, "body": {"spec": {}}})], "config_error"),
+        ([msgpack.packb({"v": 1, "kind": "beat", "id": 1, "corr": 1})], "bad_request"),
+    ],
+)
+def test_garbage_on_the_control_socket_is_refused(
+    garbage_tree: Supervised, frames: list[bytes], code: str
+) -> None:
+    """Whatever is sent, its sender is told what is wrong, and the tree runs on."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.set(zmq.LINGER, 0)
+        dealer.connect(garbage_tree.home.mailbox_uri("supervisor"))
+        dealer.send_multipart(frames)
+
+        assert dealer.poll(5000)
+        reply = msgpack.unpackb(dealer.recv())
+
+    assert (reply["kind"], reply["body"]["code"]) == ("error", code)
+    assert garbage_tree.rows()["a"].incarnation == 1
+
+
+@pytest.fixture(scope="module")
+def garbage_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """Run one small tree for all kinds of garbage."""
+    with Supervised(tmp_path_factory.mktemp("garbage"), tree(actor("a"))) as s:
+        yield s.wait_ready()
 
 
 def test_degraded_is_shown_and_recovers(tmp_path: Path) -> None:
