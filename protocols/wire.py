@@ -243,7 +243,7 @@ def _walk(frame: bytes) -> None:
             else:
                 remaining, values = remaining - 1, values + 1
                 position, inner = _step(frame, position)
-                if inner:
+                if inner is not None:
                     open_counts.append(remaining)
                     remaining = inner
             if values > VALUES_MAX or len(open_counts) > DEPTH_MAX:
@@ -255,18 +255,18 @@ def _walk(frame: bytes) -> None:
         ) from None
 
 
-def _step(frame: bytes, position: int) -> tuple[int, int]:
-    """Return where the value at `position` ends, or its first inner value begins, and how many."""
+def _step(frame: bytes, position: int) -> tuple[int, int | None]:
+    """Return where a scalar ends and None, or a container's inner values begin and how many."""
     first = frame[position]
     position += 1
     if 0xA0 <= first <= 0xBF:  # fixstr
-        return position + (first & 0x1F), 0
+        return position + (first & 0x1F), None
     if 0x80 <= first <= 0x9F:  # fixmap, fixarray
         return position, (first & 0x0F) * (2 if first < 0x90 else 1)
     if first in _SIZED:
         header_size, extra_size = _SIZED[first]
         size = int.from_bytes(frame[position : position + header_size], "big") + extra_size
-        return position + header_size + size, 0
+        return position + header_size + size, None
     if first in _CONTAINER_LENGTH:
         header_size = _CONTAINER_LENGTH[first]
         count = int.from_bytes(frame[position : position + header_size], "big")
