@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from full_tree import ROOT_DIR, FullTree
 from prometheus_client.parser import text_string_to_metric_families
-
-from tests.full_tree import ROOT_DIR, FullTree
-from tests.waiting import wait_until
+from waiting import wait_until
 
 pytestmark = pytest.mark.live
 

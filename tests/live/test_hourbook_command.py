@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.full_tree import ROOT_DIR, FullTree, run_hourbook
-from tests.waiting import wait_until
+from full_tree import ROOT_DIR, FullTree, run_hourbook
+from waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -124,7 +123,8 @@ def test_snapshot_json_has_every_field_of_the_page(tree: FullTree) -> None:
     for name, value in document.items():
         assert value is None or isinstance(value, int | str | bool)
         if name.endswith("raw_ns"):
-            assert re.fullmatch(DECIMAL, value)
+            assert re.fullmatch(DECIMAL, str(value))
+            assert isinstance(value, str)
     assert tree.hourbook("snapshot").returncode == 0
 
 

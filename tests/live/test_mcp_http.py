@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.supervised import Supervised, actor, tree
-from tests.waiting import wait_until
+from supervised import Supervised, actor, tree
+from waiting import wait_until
 
 pytestmark = pytest.mark.live
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-
-from tests.supervised import Supervised, actor, tree
-from tests.waiting import wait_until
+from supervised import Supervised, actor, tree
+from waiting import wait_until
 
 pytestmark = pytest.mark.live
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.full_tree import ROOT_DIR, FullTree
+from full_tree import ROOT_DIR, FullTree
 
 pytestmark = pytest.mark.live
 

@@ -1,12 +1,12 @@
 """From a status to Prometheus text, read back by Prometheus's own parser."""
 
+from fakes.supervisor_socket import actor_row, tree_status
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
 from actors.metrics_exposition import families_of, split_key
 from protocols import control
-from tests.fakes.supervisor_socket import actor_row, tree_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from fakes.supervisor_socket import actor_row, tree_status
 
 from hourbook.doctor import ClockFacts, Facts, Finding, PortFact, examine
-from tests.fakes.supervisor_socket import actor_row, tree_status
 
 CLOCK = ClockFacts(
     status="SYNCHRONIZED",

@@ -4,11 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from fakes.supervisor_socket import actor_row, answering_supervisor, tree_status
 
 from hourbook.home import Home
 from hourbook.tree_status import fetch_status
 from protocols import errors
-from tests.fakes.supervisor_socket import actor_row, answering_supervisor, tree_status
 
 
 @pytest.fixture
