@@ -1,5 +1,7 @@
 """`hourbook doctor`: what is wrong, and what to do."""
 
+import shutil
+import textwrap
 from dataclasses import asdict
 from typing import Final
 
@@ -34,9 +36,24 @@ def doctor(*, json: JsonOption = False, home: HomeOption = None) -> int:
 
 def _lines(findings: list[Finding]) -> list[str]:
     width = max(len(finding.name) for finding in findings)
+    margin = " " * (width + 11)
     lines = []
     for finding in findings:
-        lines.append(f"{_MARKS[finding.level]}  {finding.name:<{width}}  {visible(finding.text)}")
+        head = f"{_MARKS[finding.level]}  {finding.name:<{width}}  "
+        lines += _wrapped(head, margin, visible(finding.text))
         if finding.remedy and finding.level != "ok":
-            lines.append(f"{'':9}{'':<{width}}  -> {finding.remedy}")
+            lines += _wrapped(f"{margin}-> ", f"{margin}   ", finding.remedy)
     return lines
+
+
+def _wrapped(head: str, margin: str, text: str) -> list[str]:
+    """Break a text at the edge of the terminal, under its own beginning."""
+    columns = max(60, shutil.get_terminal_size(fallback=(10_000, 24)).columns)
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=head,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
