@@ -96,6 +96,16 @@ def _supervisor_families(row: control.SupervisorRow) -> Iterator[Metric]:
         "Lines that actors printed faster than they could be logged.",
         {(): float(row.dropped_log_lines)},
     )
+    yield _counter(
+        "supervisor_dropped_messages",
+        "Messages whose receiver was not there, or too slow, to take them.",
+        {(): float(row.dropped_messages)},
+    )
+    yield _counter(
+        "supervisor_refused_messages",
+        "Frames at the control socket that were no envelope.",
+        {(): float(row.refused_messages)},
+    )
 
 
 def _row_families(rows: list[control.ActorRow]) -> Iterator[Metric]:

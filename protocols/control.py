@@ -112,7 +112,14 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SupervisorRow(msgspec.Struct, frozen=True):
-    """The supervisor itself in a status."""
+    """The supervisor itself in a status.
+
+    Attributes:
+        stale_messages: of incarnations that were over (count).
+        dropped_log_lines: that could not be kept (count).
+        dropped_messages: that their receiver was not there, or too slow, to take (count).
+        refused_messages: frames that were no envelope (count).
+    """
 
     pid: int
     version: str
@@ -124,6 +131,8 @@ class SupervisorRow(msgspec.Struct, frozen=True):
     rss_bytes: int
     stale_messages: int
     dropped_log_lines: int
+    dropped_messages: int = 0
+    refused_messages: int = 0
 
 
 class ActorRow(msgspec.Struct, frozen=True):
@@ -173,5 +182,9 @@ class Events(msgspec.Struct, frozen=True):
     events: list[Event]
 
 
-ACTOR_KINDS: Final[dict[str, type[Hello] | type[InitResult] | type[Beat]]] = {"hello": Hello, "init": InitResult, "beat": Beat}
+ACTOR_KINDS: Final[dict[str, type[Hello] | type[InitResult] | type[Beat]]] = {
+    "hello": Hello,
+    "init": InitResult,
+    "beat": Beat,
+}
 COMMAND_KINDS: Final = ("status", "start", "stop", "restart", "add", "remove", "reload", "events")

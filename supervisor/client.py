@@ -21,7 +21,7 @@ __all__ = ["TIMEOUT_S", "Client"]
 
 TIMEOUT_S: Final = 5.0
 """An idle supervisor answers in a millisecond; a loaded machine may need longer."""
-_TICK_S: Final = 1.0
+TICK_S: Final = 1.0
 _Reply = TypeVar("_Reply")
 
 
@@ -54,9 +54,10 @@ class Client:
         self._socket.close()
         self._context.term()
 
-    def status(self, timeout_s: float = TIMEOUT_S) -> control.Status:
-        """Return how the tree is now."""
-        return self.ask("status", control.Command(), control.Status, timeout_s=timeout_s)
+    def status(self, timeout_s: float = TIMEOUT_S, *, tick_s: float = TICK_S) -> control.Status:
+        """Return how the tree is now; see :meth:`ask`."""
+        command = control.Command()
+        return self.ask("status", command, control.Status, timeout_s=timeout_s, tick_s=tick_s)
 
     def events(self, since: int, timeout_s: float = TIMEOUT_S) -> list[control.Event]:
         """Return the events after `since`; waits about a second for the first."""
@@ -70,6 +71,7 @@ class Client:
         reply_type: type[_Reply],
         *,
         timeout_s: float = TIMEOUT_S,
+        tick_s: float = TICK_S,
         on_wait: Callable[[], None] | None = None,
     ) -> _Reply:
         """Send one command and return its answer.
@@ -79,7 +81,8 @@ class Client:
             command: its body.
             reply_type: what the ``ok`` reply holds.
             timeout_s: how long to wait (seconds, > 0; ``math.inf`` waits on).
-            on_wait: called after each second without an answer.
+            tick_s: how often to look, without an answer, whether it is still there (seconds, > 0).
+            on_wait: called each time that it is.
 
         Raises:
             SupervisorUnreachable: it went away meanwhile.
@@ -95,7 +98,7 @@ class Client:
                     f"Expected an answer to {kind} within {timeout_s:g} s, got none,"
                     f" from the supervisor at {self._path}"
                 )
-            if self._socket.poll(round(min(left_s, _TICK_S) * 1000) or 1):
+            if self._socket.poll(round(min(left_s, tick_s) * 1000) or 1):
                 reply = wire.decode_envelope(self._socket.recv())
                 if reply.corr != request_id:
                     continue  # of a request that was given up
@@ -118,7 +121,7 @@ class Client:
         """Fail at once, in words, where ZeroMQ would go on trying to connect for ever."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(_TICK_S)
+                probe.settimeout(TICK_S)
                 probe.connect(self._path)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             raise errors.SupervisorUnreachable(

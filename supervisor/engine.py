@@ -21,6 +21,7 @@ from actors.timers import Timer, Timers
 from hourbook.home import Home, prepare_home
 from hourbook.timebase import SystemTimebase, Timebase
 from protocols import control, errors, wire
+from shm import segment
 from supervisor.actions import Action, Arm, Disarm, Drop, Finish, Note, Push, Spawn
 from supervisor.control import Control, Incoming
 from supervisor.crew import Crew, Gone
@@ -35,7 +36,7 @@ from supervisor.sdnotify import Notifier
 from supervisor.settings import Settings
 from supervisor.signals import Signals
 from supervisor.spec import TreeSpec
-from supervisor.status import Counts, LastBeat, StatusBoard
+from supervisor.status import Counts, StatusBoard
 from supervisor.tree import Tree
 
 __all__ = ["run"]
@@ -91,9 +92,11 @@ def run(
             on_event,
             timebase or SystemTimebase(),
         )
-        return engine.run()
+        code = engine.run()
+        segment.mark_closed(home.segment)  # while the lock keeps out who would open it again
     finally:
         lock.close()
+    return code
 
 
 class _Engine:
@@ -306,12 +309,13 @@ class _Engine:
         now_ns = self.now_ns()
         match message:
             case control.InitResult():
+                self._board.answered(message, now_ns)
                 self.perform(self._tree.answered(message, now_ns))
             case control.Beat():
                 self._hear_beat(message, now_ns)
 
     def _hear_beat(self, beat: control.Beat, now_ns: int) -> None:
-        self._board.beats[beat.name] = LastBeat(now_ns, beat)
+        self._board.beat(beat, now_ns)
         self.perform(self._tree.beat(beat.name, beat.degraded, now_ns))
         limit_mib = self._tree.actors[beat.name].spec.limits.rss_mib
         pid = self._board.pids.get(beat.name)
@@ -342,7 +346,12 @@ class _Engine:
 
     def status(self) -> control.Status:
         """Return how everything is."""
-        counts = Counts(self._stale_messages, self._crew.dropped_log_lines)
+        counts = Counts(
+            stale_messages=self._stale_messages,
+            dropped_log_lines=self._crew.dropped_log_lines,
+            dropped_messages=self._control.dropped,
+            refused_messages=self._control.refused,
+        )
         return self._board.build(self.now_ns(), counts)
 
     def reload(self) -> Callable[[], Answer]:

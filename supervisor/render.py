@@ -56,6 +56,8 @@ def status_table(status: Status) -> str:
         lines += ["", *endpoints]
     if own.dropped_log_lines:
         lines.append(f"{own.dropped_log_lines} log lines were dropped")
+    if own.dropped_messages:
+        lines.append(f"{own.dropped_messages} messages found nobody who takes them")
     return "\n".join(lines)
 
 

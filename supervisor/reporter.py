@@ -9,8 +9,7 @@ import queue
 import shutil
 import sys
 import threading
-import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final, Self, TextIO
 
 from hourbook.home import Home
@@ -24,10 +23,9 @@ __all__ = ["Reporter"]
 
 _REFRESH_S: Final = 1.0
 _ASK_S: Final = 0.3
-"""A loop that closes does not answer; the last lines must not wait for it longer than that."""
+_LOOK_S: Final = 0.02
+"""A loop that has ended does not answer; the last lines must not wait for it longer than that."""
 _JOIN_S: Final = 2.0
-_BEAT_S: Final = 0.02
-"""An actor's first beat, which carries its addresses, follows its answer within a millisecond."""
 _CLEAR_LINE: Final = "\r\x1b[2K"
 
 
@@ -79,9 +77,6 @@ class Reporter:
                     self._print(self._banner)
                     self._banner = ""
                 status = self._ask()
-                if status is not None and _lacks_endpoints(events, status):
-                    time.sleep(_BEAT_S)
-                    status = self._ask() or status
                 for line in self._report.feed(events, status):
                     self._print(line)
                 if not events and status is not None:
@@ -110,7 +105,7 @@ class Reporter:
     def _ask(self) -> Status | None:
         try:
             with Client(self._home) as client:
-                return client.status(_ASK_S)
+                return client.status(_ASK_S, tick_s=_LOOK_S)
         except errors.WorldError:
             return None  # not open yet, or closed already
 
@@ -135,8 +130,3 @@ class Reporter:
         self._line = line[: width - 1]
         self._out.write(f"{_CLEAR_LINE}{self._line}")
         self._out.flush()
-
-
-def _lacks_endpoints(events: Iterable[Event], status: Status) -> bool:
-    ready = {event.name for event in events if event.event == "ready"}
-    return any(row.name in ready and row.beat_age_s is None for row in status.actors)

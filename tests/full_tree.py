@@ -43,19 +43,33 @@ def run_hourbook(
 
 
 class FullTree:
-    """A running tree; use as a context manager. Leaves no process and no run directory behind."""
+    """A running tree; use as a context manager. Leaves no process and no run directory behind.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: its home.
+        settings: ``KEY=VALUE`` over those that make it quiet.
+    """
+
+    def __init__(self, path: Path, *settings: str) -> None:
         self.home = find_home(path)
+        self._settings = (*SETTINGS, *settings)
 
     def __enter__(self) -> Self:
-        settings = [word for setting in SETTINGS for word in ("--set", setting)]
-        self._supervisor("start", "--wait", "30", *settings)
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._supervisor("stop", check=False)
         shutil.rmtree(self.home.run_dir, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it; returns when every actor is up."""
+        settings = [word for setting in self._settings for word in ("--set", setting)]
+        self._supervisor("start", "--wait", "30", *settings)
+
+    def stop(self) -> None:
+        """Stop it in order; returns when its supervisor has ended."""
+        self._supervisor("stop")
 
     def status(self) -> control.Status:
         """Return the status of the tree."""
