@@ -28,6 +28,8 @@ CONNECTIONS_MAX: Final = 256
 """Requests and connections at once; more are answered 503."""
 DRAIN_S: Final = 1
 """How long a request under way may take to finish when the actor stops."""
+_TICK_OF_A_SECOND: Final = 0
+"""uvicorn counts its ticks, and at every tenth does what is due each second."""
 
 
 def build_app(
@@ -79,22 +81,46 @@ async def serve_app(app: ASGIApp, listener: socket.socket) -> None:
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    server = _QuietServer(config)
+    server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
-        server.should_exit = True
+        server.leave()
         await serving
         raise
 
 
-class _QuietServer(uvicorn.Server):
-    """Leaves the signals alone: the actor's loop has them."""
+class _Server(uvicorn.Server):
+    """Waits to be told to leave, where uvicorn looks ten times a second whether it should."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told_to_leave = asyncio.Event()
+
+    def leave(self) -> None:
+        """Take no more connections, let requests under way finish, return from ``serve``."""
+        self.should_exit = True
+        self._told_to_leave.set()
+
+    async def main_loop(self) -> None:
+        """Renew the Date header each second until told to leave."""
+        while not await self.on_tick(_TICK_OF_A_SECOND):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told_to_leave.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close; uvicorn sleeps for 0.1 s first, which only open connections are worth."""
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Leave the signals alone: the actor's loop has them."""
         yield
 
 

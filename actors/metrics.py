@@ -2,8 +2,8 @@
 
 A scrape asks the supervisor's control socket for one status, in which the snapshots of every
 actor's last beat ride, and renders it. Nothing is stored here, so nothing piles up, and a restart
-of this actor loses no number. Scrapes run in threads of their own: a slow scraper delays neither
-the beat nor another scraper.
+of this actor loses no number. The actor's loop accepts connections, and each is served in a thread
+of its own: a slow scraper delays neither the beat nor another scraper.
 """
 
 import socket
@@ -59,12 +59,12 @@ class Metrics(Actor[MetricsConfig]):
     def stop(self) -> None:
         """Close the endpoint; scrapes under way end with the process."""
         if self._server is not None:
-            self._server.shutdown()
+            self.reactor.unwatch(self._server.fileno())
             self._server.server_close()
 
     def _open(self) -> dict[str, str]:
         self._server = _ScrapeServer(self.config.listen, self.home)
-        threading.Thread(target=self._server.serve_forever, name="scrapes", daemon=True).start()
+        self.reactor.watch(self._server.fileno(), self._server.handle_request)
         return {"metrics": self._server.url}
 
     def _retry(self) -> None:
@@ -96,6 +96,7 @@ class _ScrapeServer(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    timeout = 0.0  # never wait for a connection that was there and is gone again
 
     def __init__(self, listen: str, home: Home) -> None:
         self.home = home
@@ -104,6 +105,7 @@ class _ScrapeServer(ThreadingHTTPServer):
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(_TreeCollector(self))
         listener = bind_listener(listen)
+        listener.settimeout(0)
         super().__init__(listener.getsockname()[:2], _ScrapeHandler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
