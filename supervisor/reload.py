@@ -4,7 +4,7 @@ An actor of which only the ``config`` changed is asked to take it in while it ru
 no, or nothing within its time, it is restarted. What else changed needs a new process, or none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from protocols import control, errors
@@ -45,11 +45,13 @@ class Reload:
         self._reloaded: list[str] = []
         self._restarted: list[str] = [*self._difference.replaced]
         self._asked: dict[int, str] = {}
+        self._at_rest: list[str] = []  # their next incarnations read the new configuration
         self.actions: list[Action] = tree.reshape(new, self._difference.replaced, now_ns)
         for name in self._difference.reconfigured:
             actor = tree.actors.get(name)
             if actor is None or actor.state not in RUNNING:
-                continue  # its next incarnation reads the new one
+                self._at_rest.append(name)
+                continue
             message_id = tell(name, "reload", control.Reload(actor.spec.config))
             self._asked[message_id or -len(self._asked) - 1] = name
 
@@ -80,12 +82,22 @@ class Reload:
             return None
         added = [*self._difference.added, *self._difference.enabled]
         removed = [*self._difference.removed, *self._difference.disabled]
-        counts = (
-            f"{len(self._reloaded)} reloaded, {len(self._restarted)} restarted,"
-            f" {len(added)} added, {len(removed)} removed"
-        )
-        message = counts if self._difference else "nothing has changed"
+        message = ", ".join(self._words(len(added), len(removed))) or "nothing has changed"
         return control.Done(message, self._restarted, self._reloaded, added, removed)
+
+    def _words(self, added: int, removed: int) -> Iterator[str]:
+        """Say what was done, and leave out what was not."""
+        counts = {
+            "reloaded": len(self._reloaded),
+            "restarted": len(self._restarted),
+            "moved": len(self._difference.moved),
+            "added": added,
+            "removed": removed,
+        }
+        yield from (f"{count} {word}" for word, count in counts.items() if count)
+        nodes = (f"node {name}" for name in self._difference.nodes)
+        if applied := [*self._difference.respecified, *self._at_rest, *nodes]:
+            yield f"applied to {', '.join(applied)}"
 
     def _restart(self, names: Sequence[str], now_ns: int) -> list[Action]:
         actions: list[Action] = []

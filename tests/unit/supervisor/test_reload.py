@@ -44,7 +44,7 @@ def test_changed_configs_are_offered_and_the_rest_happens_at_once() -> None:
     assert done is not None
     assert (done.reloaded, done.restarted) == (["a", "b"], [])
     assert (done.added, done.removed) == (["fresh"], ["gone"])
-    assert done.message == "2 reloaded, 0 restarted, 1 added, 1 removed"
+    assert done.message == "2 reloaded, 1 added, 1 removed"
 
 
 def test_who_refuses_is_restarted() -> None:
@@ -118,3 +118,20 @@ def test_a_new_process_is_for_what_only_a_birth_takes_in() -> None:
     done = reload.outcome()
     assert done is not None
     assert done.restarted == ["a"]
+
+
+def test_changed_rules_are_in_force_at_once_and_named() -> None:
+    """A watchdog, say, needs neither a word with the actor nor a restart."""
+    world = TreeWorld(OLD)
+    new = spec_of(
+        actor("a", config={"x": 1}, watchdog_s=30.0), actor("b", config={"x": 1}), actor("gone"),
+        intensity=7,
+    )  # fmt: skip
+
+    reload = begin(world, Told(), new)
+
+    done = reload.outcome()
+    assert done is not None
+    assert done.message == "applied to a, node root"
+    assert world.tree.actors["a"].incarnation == 1
+    assert world.tree.actors["a"].spec.watchdog_s == 30.0
