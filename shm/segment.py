@@ -15,12 +15,20 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from protocols import errors
 from shm import layout, locks
 
-__all__ = ["Segment", "create", "current_boot_id", "ensure", "mark_closed", "open_reader"]
+__all__ = [
+    "Segment",
+    "create",
+    "current_boot_id",
+    "ensure",
+    "mark_closed",
+    "open_reader",
+    "state_of",
+]
 
 _HEADER: Final = struct.Struct("=" + "".join(word.code for word in layout.HEADER))
 _STATE_OFFSET: Final = next(word.offset for word in layout.HEADER if word.name == "state")
@@ -122,6 +130,13 @@ def mark_closed(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError), locks.build_lock(path):
         if _is_usable(path, layout.LIVE):
             _set_state(path, layout.CLOSED)
+
+
+def state_of(path: Path) -> Literal["live", "closed", "unusable"]:
+    """Return what a reader would find: a live segment, one that a stop closed, or neither."""
+    if _is_usable(path, layout.LIVE):
+        return "live"
+    return "closed" if _is_usable(path, layout.CLOSED) else "unusable"
 
 
 def current_boot_id() -> bytes:

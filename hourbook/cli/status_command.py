@@ -84,15 +84,11 @@ def _segment_json(home: Home) -> dict[str, Any] | None:
         size = home.segment.stat().st_size
     except OSError:
         return None
-    try:
-        state = "closed" if segment.open_reader(home.segment).is_closed else "live"
-    except errors.HourbookError:
-        state = "unusable"  # why is among the problems: the clock could not be read either
     return {
         "path": str(home.segment),
         "size_bytes": size,
         "version": layout.VERSION,
-        "state": state,
+        "state": segment.state_of(home.segment),
     }
 
 

@@ -109,9 +109,11 @@ def test_stop_marks_closed_and_start_revives_the_same_file(home: Home) -> None:
 
     segment.mark_closed(home.segment)
     assert reader.is_closed
+    assert segment.state_of(home.segment) == "closed"
     segment.ensure(home.segment)
 
     assert not reader.is_closed
+    assert segment.state_of(home.segment) == "live"
     assert segment.open_reader(home.segment).inode == reader.inode
 
 
@@ -120,6 +122,7 @@ def test_mark_closed_without_a_segment_does_nothing(home: Home) -> None:
     segment.mark_closed(home.segment)
 
     assert not home.segment.exists()
+    assert segment.state_of(home.segment) == "unusable"
 
 
 def test_readers_map_is_read_only(home: Home) -> None:
