@@ -18,19 +18,24 @@ __all__ = [
     "ShmPublisherConfig",
 ]
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+# A description is how a mistake is worded: "must be HOST:PORT". (\Z, since $ allows a line break.)
 Schedule = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^$|^every [1-9][0-9]{0,5} ?[smhd]$|^([0-9a-zA-Z*,/-]+ ){4}[0-9a-zA-Z*,/-]+$"
+        pattern=r"^(|every [1-9][0-9]{0,5} ?[smhd]|([0-9a-zA-Z*,/-]+ ){4}[0-9a-zA-Z*,/-]+)\Z",
+        description='a cron line of five fields, "every N s|m|h|d", or "" for never',
     ),
 ]
 Listen = Annotated[
     str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}\Z", description="HOST:PORT")
 ]
 Server = Annotated[
-    str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?$", max_length=260)
+    str,
+    msgspec.Meta(
+        pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?\Z",
+        max_length=260,
+        description="HOST or HOST:PORT",
+    ),
 ]
 
 

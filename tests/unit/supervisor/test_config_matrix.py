@@ -103,7 +103,25 @@ SUPERVISOR_ROWS = [
     ("log_lines", "3", "log_lines: unknown key: did you mean"),
 ]
 
+SCHEDULE = 'must be a cron line of five fields, "every N s|m|h|d", or "" for never'
+SERVER = "must be HOST or HOST:PORT"
+CONFIG_ROWS = [
+    ("compactor", "verify", '"daily"', f'verify: "daily": {SCHEDULE}'),
+    ("compactor", "verify", '"every 0 h"', f'verify: "every 0 h": {SCHEDULE}'),
+    ("compactor", "backup", '"0 3 * * *\\n"', f'backup: "0 3 * * *\\n": {SCHEDULE}'),
+    ("compactor", "checkpoint", '"every 1 h\\n"', f'checkpoint: "every 1 h\\n": {SCHEDULE}'),
+    ("compactor", "checkpoint", '"\\n"', f'checkpoint: "\\n": {SCHEDULE}'),
+    ("compactor", "checkpoint", "60", f"checkpoint: 60: {SCHEDULE}"),
+    ("ntp_sampler", "servers", '["a b"]', f'servers[0]: "a b": {SERVER}'),
+    ("ntp_sampler", "servers", '["ok", "a\\n"]', f'servers[1]: "a\\n": {SERVER}'),
+    ("ntp_sampler", "servers", '["a:123456"]', f'servers[0]: "a:123456": {SERVER}'),
+    ("ntp_sampler", "servers", "[7]", f"servers[0]: 7: {SERVER}"),
+    ("metrics", "listen", '"9464"', 'listen: "9464": must be HOST:PORT'),
+    ("mcp_server", "listen", '"a:1\\n"', 'listen: "a:1\\n": must be HOST:PORT'),
+]
+
 ROWS = [
+    *((f"actor.{name}.config", key, value, text) for name, key, value, text in CONFIG_ROWS),
     *(("actor.shm_publisher", key, value, text) for key, value, text in ACTOR_ROWS),
     *(("node.time", key, value, text) for key, value, text in NODE_ROWS),
     *(("supervisor", key, value, text) for key, value, text in SUPERVISOR_ROWS),
