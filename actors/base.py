@@ -81,13 +81,6 @@ class BaseActor(Generic[ConfigT]):
         """Say whether the drain should end here."""
         return False
 
-    def awaits_more(self) -> bool:
-        """Say whether an empty mailbox should be looked at again before the drain ends.
-
-        For microseconds only: beats and timers wait meanwhile.
-        """
-        return False
-
     def reload(self, config: dict[str, Any]) -> bool:
         """Take a changed configuration into force; False asks for a restart."""
         return bool(decode_config(self.config_type, config) == self.config)

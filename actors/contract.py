@@ -161,9 +161,6 @@ class Behaviour(Protocol):
     def is_full(self) -> bool:
         """Say whether the drain should end here."""
 
-    def awaits_more(self) -> bool:
-        """Say whether an empty mailbox should be looked at again before the drain ends."""
-
     def reload(self, config: dict[str, Any]) -> bool:
         """Take a changed configuration into force; False asks for a restart."""
 

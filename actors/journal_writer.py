@@ -18,7 +18,6 @@ from typing import Any, Final, NoReturn
 
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
-from hourbook.book.gathering import Gathering
 from hourbook.book.journal import Row, row_payload
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter
@@ -56,7 +55,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
         """Open the book and announce its head to the followers."""
         self._waiting: list[Request[Append]] = []
         self._waiting_entries = 0
-        self._gathering = Gathering()
         self._resent: list[Request[Append]] = []
         self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
         self._is_dirty = self._was_busy = False
@@ -79,16 +77,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
         """End the drain when a group is full."""
         return self._waiting_entries >= entry.BATCH_ENTRIES_MAX
 
-    def awaits_more(self) -> bool:
-        """Gather as many requests as came together lately, for a fraction of an fsync."""
-        return self._gathering.awaits_more(len(self._waiting), self.timebase.mono_ns())
-
     def after_drain(self) -> None:
         """Commit what was gathered, in groups of at most BATCH_ENTRIES_MAX entries."""
         if not self._waiting and not self._resent:
             return
         waiting, self._waiting, self._waiting_entries = self._waiting, [], 0
-        self._gathering.close(len(waiting))
         group: list[Request[Append]] = []
         count = 0
         for request in waiting:
@@ -137,7 +130,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         now_ns = self._stamps.time_ns()
         if body.hlc:
             hlc.merge(0, body.hlc, now_ns)
-        if (refusal := self._refused.get((body.writer, body.nonce))) is not None:
+        if self._refused and (refusal := self._refused.get((body.writer, body.nonce))) is not None:
             raise refusal
         if self._book.is_new(body, self._pending(), now_ns):
             self._waiting.append(request)

@@ -189,10 +189,7 @@ class Loop(LinkReporter):
             try:
                 parts = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                if not actor.awaits_more():
-                    break
-                os.sched_yield()  # to those whose messages are awaited
-                continue
+                break
             peer, frame = parts[0], parts[-1]
             count, size = count + 1, size + len(frame)
             try:

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import zmq
@@ -53,7 +54,7 @@ def unbind_mailbox(socket: zmq.Socket[Any], home: Home, name: str) -> None:
     """
     socket.close()
     with suppress(FileNotFoundError):
-        os.unlink(home.mailbox(name))
+        Path(home.mailbox(name)).unlink()
 
 
 def connect_supervisor(socket: zmq.Socket[Any], home: Home, name: str) -> None:
