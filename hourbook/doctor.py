@@ -247,7 +247,9 @@ def _check_book(facts: Facts) -> Iterator[Finding]:
     elif facts.book_seq is None:
         yield Finding("book", "ok", "none yet: the first start creates it")
     else:
-        yield Finding("book", "ok", f"{facts.book_seq} entries")
+        yield Finding(
+            "book", "ok", f"{facts.book_seq} {'entry' if facts.book_seq == 1 else 'entries'}"
+        )
 
 
 def _check_disk(facts: Facts) -> Iterator[Finding]:

@@ -30,8 +30,12 @@ _COMMANDS: Final = {
 """Where each command is; its docstring is its help."""
 
 
-def make_app() -> App:
-    """Build the application; nothing but cyclopts is imported."""
+def make_app(*, describe: bool = False) -> App:
+    """Build the application; nothing but cyclopts is imported.
+
+    Args:
+        describe: import every command too, so that the list of commands says what each does.
+    """
     app = App(
         name="hourbook",
         help=HELP,
@@ -45,6 +49,8 @@ def make_app() -> App:
     app.register_install_completion_command(help="Install completion for this shell.")
     for name, path in _COMMANDS.items():
         app.command(path, name=name)
+        if describe:
+            _ = app[name]  # a lookup is what makes cyclopts import it, and read its docstring
     return app
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from hourbook.book.render import json_value
 from hourbook.book.verify import Verdict
-from hourbook.cli.words import bound_text, visible
+from hourbook.cli.words import bound_text, counted, visible
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
 from protocols.entry import Entry
@@ -90,7 +90,9 @@ def entry_lines(entry: Entry) -> list[str]:
 
 def verdict_lines(verdict: Verdict) -> list[str]:
     """Return what a verification found."""
-    checked = f"{verdict.entries} entries in {verdict.commits} commits, {verdict.seconds:.2f} s"
+    entries = counted(verdict.entries, "entry", "entries")
+    commits = counted(verdict.commits, "commit", "commits")
+    checked = f"{entries} in {commits}, {verdict.seconds:.2f} s"
     if verdict.ok:
         return [f"ok       {checked}"]
     return [

@@ -20,8 +20,10 @@ __all__ = ["run"]
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return what the process should exit with."""
     _never_fail_to_print()
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = make_app()(_home_after_command(list(sys.argv[1:] if argv is None else argv)))
+        app = make_app(describe=not words or words[0] in {"--help", "-h"})
+        code = app(_home_after_command(words))
         sys.stdout.flush()
     except (CycloptsError, errors.HourbookError, OSError, KeyboardInterrupt) as error:
         return _end(error)

@@ -14,7 +14,7 @@ from hourbook.cli.clock_text import now_lines
 from hourbook.cli.exit_codes import OK, exit_code_of
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.cli.words import age_text, size_text, visible
+from hourbook.cli.words import age_text, counted, size_text, visible
 from hourbook.clock_face import Clock
 from hourbook.clock_json import now_json
 from hourbook.home import Home, find_home
@@ -105,7 +105,9 @@ def _lines(
         lines += [f"          {line}" for line in clock_lines[1:]]
     if (book := document["book"]) is not None:
         size = size_text(book["size_bytes"])
-        lines.append(f"book      {book['seq']} entries in {book['commit']} commits, {size}")
+        entries = counted(book["seq"], "entry", "entries")
+        commits = counted(book["commit"], "commit", "commits")
+        lines.append(f"book      {entries} in {commits}, {size}")
         lines.append(f"          {book['hash'] or 'empty'}")
     if (shared := document["segment"]) is not None:
         size = size_text(shared["size_bytes"])

@@ -3,7 +3,15 @@
 import re
 from typing import Final
 
-__all__ = ["age_text", "bound_text", "duration_text", "interval_text", "size_text", "visible"]
+__all__ = [
+    "age_text",
+    "bound_text",
+    "counted",
+    "duration_text",
+    "interval_text",
+    "size_text",
+    "visible",
+]
 
 _UNITS: Final = (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 _SIZES: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
@@ -61,6 +69,11 @@ def age_text(seconds: float) -> str:
     if whole < _DAY_S:
         return f"{whole // 3600}h{whole % 3600 // 60:02}m"
     return f"{whole // _DAY_S}d{whole % _DAY_S // 3600:02}h"
+
+
+def counted(number: int, singular: str, plural: str) -> str:
+    """Return ``1 entry`` or ``2 entries``."""
+    return f"{number} {singular if number == 1 else plural}"
 
 
 def size_text(size: int) -> str:

@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hourbook.cli import exit_codes
+from hourbook.cli.run import run
 from hourbook.cli.words import (
     age_text,
     bound_text,
+    counted,
     duration_text,
     interval_text,
     size_text,
@@ -94,3 +96,22 @@ def test_visible_is_always_one_printable_line(text: str) -> None:
 def test_exit_code_tells_who_must_act(error: errors.HourbookError, code: int) -> None:
     """A script can tell a typo from a full disk from a tree that is down."""
     assert exit_codes.exit_code_of(error) == code
+
+
+def test_counted_speaks_of_one_in_the_singular() -> None:
+    """One entry is the first thing that a new user sees counted."""
+    assert counted(1, "entry", "entries") == "1 entry"
+    assert counted(0, "entry", "entries") == "0 entries"
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"]])
+def test_help_says_what_each_command_does(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands are imported late, and still described in the list of them."""
+    code = run(argv)
+
+    shown = capsys.readouterr().out
+    assert code == exit_codes.OK
+    assert "Append an entry" in shown
+    assert "Print UTC" in shown
