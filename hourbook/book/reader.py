@@ -99,7 +99,7 @@ class BookReader:
     ) -> Verdict:
         """Verify the book (see ``hourbook.book.verify``), against this site's public key.
 
-        Takes about 3 us an entry, on a connection of its own: other threads read on meanwhile.
+        Takes about 4 us an entry, on a connection of its own: other threads read on meanwhile.
         """
         with BookReader(self._home) as own:
             return verify_book(
