@@ -14,13 +14,13 @@ import zmq
 import zmq.asyncio
 
 from actors import guard, sockets
-from actors.base import BaseActor, ConfigT, configure_logging, decode_config, home_of
+from actors.base import BaseActor, ConfigT
 from actors.contract import ActorContext, Behaviour, Reporter, Request
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.loop import reload_error
 from actors.mailbox import Mailbox
 from hourbook.home import Home
-from hourbook.timebase import SystemTimebase, Timebase
+from hourbook.timebase import Timebase
 from protocols import control, errors
 
 __all__ = ["AsyncActor", "AsyncLoop"]
@@ -166,10 +166,8 @@ class AsyncActor(BaseActor[ConfigT]):
     @classmethod
     def main(cls, context: ActorContext) -> int:
         """Live one incarnation; return the exit code of the process."""
-        configure_logging(context.log_level)
-        home, timebase = home_of(context), SystemTimebase()
+        config, home, timebase = cls.prepare(context)
         loop = AsyncLoop(context, home, timebase)
-        config = decode_config(cls.config_type, context.config)
         return asyncio.run(loop.run(cls(config, context, home, timebase, loop)))
 
     async def serve(self) -> None:

@@ -66,6 +66,17 @@ class BaseActor(Generic[ConfigT]):
         self.timebase = timebase
         self.log = logging.getLogger(context.name)
 
+    @classmethod
+    def prepare(cls, context: ActorContext) -> tuple[Any, Home, Timebase]:
+        """Log where the supervisor listens; return the configuration, the home and the clocks.
+
+        Raises:
+            ConfigError: the configuration does not fit ``config_type``.
+        """
+        configure_logging(context.log_level)
+        home = Home(path=Path(context.home_path), run_dir=Path(context.run_dir))
+        return decode_config(cls.config_type, context.config), home, SystemTimebase()
+
     def init(self) -> Outcome:
         """Acquire what the actor owns; raising is a failed start."""
         return Ready()
@@ -110,16 +121,9 @@ class Actor(BaseActor[ConfigT]):
     @classmethod
     def main(cls, context: ActorContext) -> int:
         """Live one incarnation; return the exit code of the process."""
-        configure_logging(context.log_level)
-        home, timebase = home_of(context), SystemTimebase()
+        config, home, timebase = cls.prepare(context)
         loop = Loop(context, home, timebase)
-        config = decode_config(cls.config_type, context.config)
         return loop.run(cls(config, context, home, timebase, loop))
-
-
-def home_of(context: ActorContext) -> Home:
-    """Return the home that a context names."""
-    return Home(path=Path(context.home_path), run_dir=Path(context.run_dir))
 
 
 def decode_config(config_type: type[ConfigT], config: Mapping[str, Any]) -> ConfigT:
