@@ -19,10 +19,8 @@ from multiprocess import context
 
 from supervisor import portable
 
-__all__ = ["INCARNATION_VARIABLE", "Birth", "PassedFd", "live"]
+__all__ = ["Birth", "PassedFd", "live"]
 
-INCARNATION_VARIABLE = "HOURBOOK_INCARNATION"
-"""Marks every process that descends from an incarnation, however far it strays."""
 _MIB = 1 << 20
 
 

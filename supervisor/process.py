@@ -17,10 +17,11 @@ import multiprocess
 from multiprocess import resource_tracker
 
 from actors.contract import ActorContext
-from supervisor import portable, strays
+from supervisor import portable
 from supervisor.causes import Exit
-from supervisor.child import INCARNATION_VARIABLE, Birth, PassedFd, live
+from supervisor.child import Birth, PassedFd, live
 from supervisor.spec import ChildSpec
+from supervisor.strays import Strays
 
 __all__ = ["ActorProcess", "OomKills", "prepare_spawning", "tracker_pid"]
 
@@ -45,7 +46,7 @@ class ActorProcess:
     def __init__(self, spec: ChildSpec, context: ActorContext) -> None:
         self.name = context.name
         self.incarnation = context.incarnation
-        self._mark = strays.mark_of(context.name, context.incarnation)
+        self._strays = Strays(context.name, context.incarnation)
         self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
         self.stderr, stderr = os.pipe2(os.O_CLOEXEC)
         birth = Birth(
@@ -60,7 +61,7 @@ class ActorProcess:
         )
         self._process: Any = _SPAWN.Process(target=live, args=(birth,), name=context.name)
         try:
-            with _environment({**spec.env, INCARNATION_VARIABLE: self._mark}), _signals_blocked():
+            with _environment({**spec.env, **self._strays.mark}), _signals_blocked():
                 self._process.start()
             self._watch = portable.ExitWatch(self._process)
         except OSError:
@@ -110,7 +111,7 @@ class ActorProcess:
         """Say whether nothing is left of it: end what is, and ask again a little later."""
         if portable.signal_group(self.pid, signal.SIGKILL) and portable.group_members(self.pid):
             return False
-        if strays.end_strays(self._mark, (tracker_pid(),)):
+        if not self._strays.end((tracker_pid(),)):
             return False
         with contextlib.suppress(ValueError):  # in the portable watch the status may come later
             self._process.close()

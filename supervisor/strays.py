@@ -11,28 +11,48 @@ import os
 import signal
 from collections.abc import Container
 from pathlib import Path
+from typing import Final
 
 from supervisor import portable
-from supervisor.child import INCARNATION_VARIABLE
 
-__all__ = ["end_strays", "mark_of"]
+__all__ = ["Strays"]
 
-
-def mark_of(name: str, incarnation: int) -> str:
-    """Return the value of the variable that marks the descendants of one incarnation."""
-    return f"{os.getpid()}/{name}/{incarnation}"
+_VARIABLE: Final = "HOURBOOK_INCARNATION"
 
 
-def end_strays(mark: str, own: Container[int]) -> int:
-    """SIGKILL adopted processes with this mark; return how many were still alive."""
-    needle = f"{INCARNATION_VARIABLE}={mark}".encode()
-    count = 0
-    for pid in _children():
-        if pid not in own and needle in _environment(pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            count += 1
-    return count
+class Strays:
+    """The strays of one incarnation.
+
+    Attributes:
+        mark: to be put into its environment, and so into that of whoever descends from it.
+    """
+
+    def __init__(self, name: str, incarnation: int) -> None:
+        self.mark = {_VARIABLE: f"{os.getpid()}/{name}/{incarnation}"}
+        self._ending: set[int] = set()
+
+    def end(self, own: Container[int]) -> bool:
+        """SIGKILL those that were adopted; say whether none is left, not even as a zombie.
+
+        To be asked again a little later: a stray may have children of its own, which come to us
+        when it is gone. (A dying process loses its environment, and so its mark, before it is dead:
+        that is why those already killed are remembered.)
+        """
+        self._ending -= {pid for pid in self._ending if _is_reaped(pid)}
+        needle = f"{_VARIABLE}={self.mark[_VARIABLE]}".encode()
+        for pid in _children():
+            if pid not in own and pid not in self._ending and needle in _environment(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                self._ending.add(pid)
+        return not self._ending
+
+
+def _is_reaped(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
+    except ChildProcessError:
+        return True  # with the strangers, meanwhile
 
 
 def _children() -> list[int]:
