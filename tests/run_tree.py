@@ -16,7 +16,7 @@ def main() -> int:
     import msgspec
 
     from hourbook.home import find_home
-    from protocols import errors
+    from protocols import control, errors
     from supervisor import engine
     from supervisor.spec import TreeSpec
 
@@ -27,13 +27,12 @@ def main() -> int:
         return msgspec.json.decode(spec.read_bytes(), type=TreeSpec)
 
     with Path(sys.argv[1], "events.jsonl").open("ab", buffering=0) as log:
+
+        def note(event: control.Event) -> None:
+            log.write(msgspec.json.encode(event) + b"\n")
+
         try:
-            return engine.run(
-                load(),
-                home,
-                on_event=lambda event: log.write(msgspec.json.encode(event) + b"\n"),
-                load_config=load,
-            )
+            return engine.run(load(), home, on_event=note, load_config=load)
         except errors.AlreadyRunning as error:
             print(error, file=sys.stderr)
             return 4

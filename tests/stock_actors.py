@@ -7,11 +7,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
 
 from actors.base import Actor, Degraded, Handler, Ignore, Outcome, Ready, Request
+from protocols.control import SUPERVISOR_NAME
+
+if TYPE_CHECKING:
+    from actors.loop import Loop
 
 __all__ = ["Stock", "StockConfig"]
 
@@ -94,6 +98,7 @@ class Stock(Actor[StockConfig]):
             "test.hold_gil": Handler(Nothing, _hold_gil),
             "test.poison": Handler(Nothing, _raise),
             "test.print": Handler(Exit, _print),
+            "test.unplug": Handler(Nothing, self._unplug),
         }
 
     def reload(self, config: dict[str, Any]) -> bool:
@@ -118,6 +123,12 @@ class Stock(Actor[StockConfig]):
             self.reactor.degrade(request.body.reason)
         else:
             self.reactor.recover()
+        return {}
+
+    def _unplug(self, _: object) -> dict[str, Any]:
+        """Leave the bus: neither is a beat sent nor an order heard from here on."""
+        loop = cast("Loop", self.reactor)
+        loop._supervisor.disconnect(self.home.mailbox_uri(SUPERVISOR_NAME))
         return {}
 
 

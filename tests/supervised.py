@@ -142,6 +142,11 @@ class Supervised:
         assert found is not None
         return found
 
+    def strays(self, name: str) -> list[int]:
+        """Return the pids of the daemons that a stock actor has written down so far."""
+        file = self.home.path / f"{name}.stray"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
     def descendants(self) -> list[int]:
         """Return the pids of all processes under the supervisor, zombies too."""
         return descendants_of(self.process.pid)
