@@ -79,26 +79,12 @@ def live(birth: Birth) -> NoReturn:
     # 6. Limits before the first import of foreign code.
     _limit(birth)
     module_name, _, class_name = birth.class_path.partition(":")
+    code = _main_of(module_name, class_name, birth.context)
     # 7. An actor that has stopped owns nothing any more. Taking its interpreter apart would cost
-    #    100 ms and more of every ordered stop, so it ends where it stands.
-    code = 1
-    try:
-        code = _main_of(module_name, class_name, birth.context)
-    except SystemExit as end:
-        code = _code_of(end)
-    except BaseException:  # noqa: BLE001 - nobody is above us: it is printed, and the code says it
-        sys.excepthook(*sys.exc_info())
-    finally:
-        _say_last_words()
-        os._exit(code)
-
-
-def _code_of(end: SystemExit) -> int:
-    """Return the exit code that Python would give to ``sys.exit(...)``."""
-    if end.code is None or isinstance(end.code, int):
-        return end.code or 0
-    print(end.code, file=sys.stderr)  # noqa: T201 - goes to the actor's log
-    return 1
+    #    100 ms and more of every ordered stop, so it ends where it stands. (One that raised goes
+    #    the long way: ``multiprocess`` prints the traceback and exits with 1.)
+    _say_last_words()
+    os._exit(code)
 
 
 def _say_last_words() -> None:

@@ -45,5 +45,5 @@ def test_an_exception_leaves_its_traceback(tmp_path: Path) -> None:
     cause, lines = end_of(tmp_path, "Raises")
 
     assert cause == "exit 1"
-    assert lines[0] == "Traceback (most recent call last):"
+    assert "Traceback (most recent call last):" in lines
     assert lines[-1] == "ValueError: a has had enough"
