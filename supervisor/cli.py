@@ -127,10 +127,10 @@ def start(
     if wait is not None and not wait > 0:
         raise errors.BadRequest(f"--wait must be > 0 seconds, got {wait:g}")
     if detach or wait is not None:
-        from supervisor.detaching import start_detached  # noqa: PLC0415 - only this needs it
+        from supervisor.background import start_detached  # noqa: PLC0415 - only this needs it
 
         return start_detached(found, config, overrides, wait)
-    from supervisor.starting import start_foreground  # noqa: PLC0415 - the same
+    from supervisor.foreground import start_foreground  # noqa: PLC0415 - the same
 
     return start_foreground(found, config, overrides)
 
@@ -172,7 +172,7 @@ def restart(name: str, /, *, home: HomeFlag = None) -> int:
 )
 def add(spec: str, /, *, home: HomeFlag = None) -> int:
     """Add an actor while this tree runs: SPEC is a TOML file, "-", or an inline table."""
-    from supervisor.dynamic import read_spec  # noqa: PLC0415 - only this command needs it
+    from supervisor.add_spec import read_spec  # noqa: PLC0415 - only this command needs it
 
     return _command(find_home(home), "add", control.Command(spec=read_spec(spec)))
 
@@ -256,7 +256,7 @@ def tail(
     home: HomeFlag = None,
 ) -> None:
     """Show what an actor printed; "supervisor" names the supervisor itself."""
-    from supervisor.follow import tail_log  # noqa: PLC0415 - only this command needs it
+    from supervisor.tail import tail_log  # noqa: PLC0415 - only this command needs it
 
     if lines < 0:
         raise errors.BadRequest(f"--lines must be >= 0, got {lines}")

@@ -22,7 +22,6 @@ from protocols import errors, wire
 from supervisor import spec
 from supervisor.mistakes import Problem, find_problems, show_value, unknown_key
 from supervisor.overrides import Override, apply_overrides, parse_override
-from supervisor.settings import Settings
 
 __all__ = ["Loaded", "load", "load_again", "parse_spec"]
 
@@ -47,7 +46,7 @@ class Loaded(msgspec.Struct, frozen=True):
     """
 
     tree: spec.TreeSpec
-    settings: Settings
+    settings: spec.Settings
     path: Path | None
     asked_path: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -86,7 +85,7 @@ def load(home: Home, path: Path | None = None, overrides: Sequence[str] = ()) ->
             for path, problem in zip(paths, found, strict=True)
         ]
         raise errors.ConfigError("\n".join(loose + lines))
-    settings = msgspec.convert(table.get("supervisor", {}), Settings)
+    settings = msgspec.convert(table.get("supervisor", {}), spec.Settings)
     asked = None if path is None else file  # absolute: a reload may happen in another directory
     return Loaded(tree, settings, None if text is None else file, asked, tuple(overrides))
 
@@ -184,7 +183,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _check_tables(table: Mapping[str, Any]) -> Iterator[Problem]:
     for key in table.keys() - set(_TABLES):
         yield unknown_key(key, key, _TABLES)
-    yield from find_problems(Settings, table.get("supervisor", {}), "supervisor")
+    yield from find_problems(spec.Settings, table.get("supervisor", {}), "supervisor")
     for kind, struct in (("node", spec.NodeSpec), ("actor", spec.ChildSpec)):
         specs = table.get(kind, {})
         if not isinstance(specs, Mapping):

@@ -12,12 +12,11 @@ import msgspec
 from actors.contract import ActorContext
 from hourbook.home import Home
 from hourbook.timebase import Timebase
-from supervisor import pid1
+from supervisor import adopted
 from supervisor.causes import Exit
 from supervisor.logs import LogFile, LogLine, LogSink
 from supervisor.process import ActorProcess, OomKills, tracker_pid
-from supervisor.settings import Settings
-from supervisor.spec import ChildSpec
+from supervisor.spec import ChildSpec, Settings
 
 __all__ = ["Crew", "Gone"]
 
@@ -126,7 +125,7 @@ class Crew:
     def reap_strangers(self) -> None:
         """Reap orphans that came to us; our own are reaped by their own watch."""
         own = {process.pid for process in self._processes.values() if process.end is None}
-        pid1.reap_strangers(own | {tracker_pid()})
+        adopted.reap_strangers(own | {tracker_pid()})
 
     def last_words(self, name: str, incarnation: int) -> str:
         """Return the last lines that an incarnation printed."""

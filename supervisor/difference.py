@@ -4,8 +4,7 @@ from typing import Final
 
 import msgspec
 
-from supervisor.settings import Settings
-from supervisor.spec import ChildSpec, TreeSpec
+from supervisor.spec import ChildSpec, Settings, TreeSpec
 
 __all__ = ["Difference", "diff"]
 

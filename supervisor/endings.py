@@ -7,18 +7,15 @@ stopped stays stopped when its group restarts.
 
 from typing import Final
 
-from supervisor import strategy
+from supervisor import exit_codes, strategy
 from supervisor.actions import Finish
 from supervisor.machine import Event, State
 from supervisor.members import Actor, After, Member, Node
 from supervisor.spec import NodeSpec
 from supervisor.turns import ROOT, Turns
 
-__all__ = ["EXIT_FIRST_START", "EXIT_GAVE_UP", "EXIT_OK", "Rules"]
+__all__ = ["Rules"]
 
-EXIT_OK: Final = 0
-EXIT_FIRST_START: Final = 3
-EXIT_GAVE_UP: Final = 5
 MAX_RESTARTS: Final = "max_restarts"
 AUTO_SHUTDOWN: Final = "auto_shutdown"
 
@@ -39,7 +36,7 @@ class Rules(Turns):
                 return
             if self.is_first_start:
                 self._note(member.name, "start_failed", cause=member.cause, detail=said)
-                self._end_tree(EXIT_FIRST_START)
+                self._end_tree(exit_codes.FIRST_START)
                 return
         restart = member.spec.restart
         if strategy.is_restarted(restart, is_normal=is_normal):
@@ -82,7 +79,7 @@ class Rules(Turns):
         self._note(node.name, MAX_RESTARTS, detail=_limit_of(node.spec))
         node.cause = MAX_RESTARTS
         if node.name == ROOT:
-            self._end_tree(EXIT_GAVE_UP)
+            self._end_tree(exit_codes.GAVE_UP)
         elif node.spec.on_escalation == "give_up":
             self._doom(node, After.GIVE_UP)
         else:
@@ -91,7 +88,7 @@ class Rules(Turns):
     def _end_by_itself(self, node: Node) -> None:
         self._note(node.name, node.cause)
         if node.name == ROOT:
-            self._end_tree(EXIT_OK)
+            self._end_tree(exit_codes.OK)
         else:
             self._doom(node, After.OWN_END)
 

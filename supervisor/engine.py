@@ -27,15 +27,13 @@ from supervisor.control import Control, Incoming
 from supervisor.crew import Crew, Gone
 from supervisor.desk import Answer, Desk
 from supervisor.events import EventLog
-from supervisor.herald import Herald
 from supervisor.machine import State
 from supervisor.process import prepare_spawning
 from supervisor.reload import Reload
 from supervisor.runlock import RunLock
-from supervisor.sdnotify import Notifier
-from supervisor.settings import Settings
+from supervisor.sdnotify import Herald, Notifier
 from supervisor.signals import Signals
-from supervisor.spec import TreeSpec
+from supervisor.spec import Settings, TreeSpec
 from supervisor.status import Counts, StatusBoard
 from supervisor.tree import Tree
 

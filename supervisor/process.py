@@ -18,10 +18,10 @@ from multiprocess import resource_tracker
 
 from actors.contract import ActorContext
 from supervisor import portable
+from supervisor.adopted import Strays
 from supervisor.causes import Exit
 from supervisor.child import Birth, PassedFd, live
 from supervisor.spec import ChildSpec
-from supervisor.strays import Strays
 
 __all__ = ["ActorProcess", "OomKills", "prepare_spawning", "tracker_pid"]
 

@@ -8,8 +8,9 @@ incarnations is refused at once instead of queueing behind it.
 from collections.abc import Collection, Iterator
 
 from protocols import errors
+from supervisor import exit_codes
 from supervisor.actions import Action
-from supervisor.endings import EXIT_OK, Rules
+from supervisor.endings import Rules
 from supervisor.machine import LIVE, RUNNING, Event, State
 from supervisor.members import Actor, After, Member
 from supervisor.restart import Delays
@@ -33,13 +34,13 @@ class Requests(Rules):
     def stop_all(self, now_ns: int) -> list[Action]:
         """Stop everything in reverse order, then finish with 0."""
         self._now_ns = now_ns
-        self._end_tree(EXIT_OK)
+        self._end_tree(exit_codes.OK)
         return self._advance()
 
     def kill_all(self, now_ns: int) -> list[Action]:
         """Stop everything at once and without asking."""
         self._now_ns = now_ns
-        self._end_tree(EXIT_OK)
+        self._end_tree(exit_codes.OK)
         self._kill_below(self.nodes[ROOT])
         return self._advance()
 

@@ -10,7 +10,9 @@ import socket
 from collections.abc import MutableMapping
 from typing import Self
 
-__all__ = ["Notifier"]
+from actors.timers import Timers
+
+__all__ = ["Herald", "Notifier"]
 
 
 class Notifier:
@@ -84,6 +86,36 @@ class Notifier:
             self._socket.sendto("\n".join(lines).encode("utf-8", "replace"), self._target)
         except OSError:
             self.failures += 1
+
+
+class Herald:
+    """Announces states of the tree.
+
+    Args:
+        notifier: the way to systemd; mute outside it.
+        timers: the loop's own.
+        now_ns: monotonic time.
+    """
+
+    def __init__(self, notifier: Notifier, timers: Timers, now_ns: int) -> None:
+        self._notifier = notifier
+        self._told_state = "STARTING"
+        if notifier.watchdog_s is not None:
+            period_ns = round(notifier.watchdog_s * 1e9 / 3)
+            timers.add(now_ns + period_ns, notifier.alive, period_ns)
+
+    def tell(self, state: str, actor_count: int) -> None:
+        """Announce `state` if it is news."""
+        if state == self._told_state:
+            return
+        text = f"{state}: {actor_count} actors"
+        if state == "STOPPING":
+            self._notifier.stopping(text)
+        elif self._told_state == "STARTING":
+            self._notifier.ready(text)
+        else:
+            self._notifier.status(text)
+        self._told_state = state
 
 
 def _status(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a tree is made of: frozen specs of children and nodes, checked whole before anything starts.
+"""What can be configured: frozen specs of children, nodes and the supervisor itself, checked whole.
 
 The words and defaults are OTP's (``supervisor(3erl)``). Reading TOML and naming its mistakes is
 ``supervisor.config``; here a spec that exists is a spec that holds, and :func:`check_tree` says
@@ -17,6 +17,7 @@ __all__ = [
     "ChildSpec",
     "Limits",
     "NodeSpec",
+    "Settings",
     "TreeSpec",
     "backoff_ceiling_s",
     "check_tree",
@@ -26,6 +27,7 @@ Restart = Literal["permanent", "transient", "temporary"]
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
 OnEscalation = Literal["escalate", "give_up"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 # A description is how a mistake is worded: "must be module:Class".
@@ -168,6 +170,22 @@ def backoff_ceiling_s(backoff: Backoff, attempt: int) -> float:
     if attempt == 0:
         return 0.0
     return min(backoff.cap_s, backoff.base_s * 2.0 ** min(attempt, 64))
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The supervisor's own settings.
+
+    Attributes:
+        log_level: the least that the supervisor and its actors log.
+        log_file_mib: a log file is rotated at this size (MiB, 1..4096).
+        log_files: log files kept for each actor, the newest included (count, 1..100).
+        log_line_bytes: longer lines are cut (bytes, 80..1048576).
+    """
+
+    log_level: LogLevel = "info"
+    log_file_mib: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 16
+    log_files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
+    log_line_bytes: Annotated[int, msgspec.Meta(ge=80, le=1_048_576)] = 8192
 
 
 def check_tree(tree: TreeSpec) -> list[tuple[str, str]]:

@@ -12,12 +12,11 @@ from typing import Final
 from protocols.control import InitResult
 from supervisor.actions import Action
 from supervisor.causes import Exit, cause_of, is_normal
-from supervisor.endings import EXIT_FIRST_START, EXIT_GAVE_UP, EXIT_OK
 from supervisor.machine import RUNNING, Event, State
 from supervisor.requests import Requests
 from supervisor.turns import ROOT
 
-__all__ = ["EXIT_FIRST_START", "EXIT_GAVE_UP", "EXIT_OK", "ROOT", "Tree"]
+__all__ = ["ROOT", "Tree"]
 
 RSS_RESTART_EVERY_NS: Final = 60_000_000_000
 """An actor over its memory limit is restarted at most so often, or it would do nothing else."""

@@ -13,12 +13,13 @@ from typing import Any, Self
 
 import msgspec
 import zmq
+from specs import node, tree
 from waiting import wait_until
 
 from hourbook.home import find_home
 from protocols import control, wire
 from supervisor.client import Client
-from supervisor.spec import Backoff, ChildSpec, NodeSpec, TreeSpec
+from supervisor.spec import Backoff, ChildSpec, TreeSpec
 
 __all__ = ["NO_BACKOFF", "Supervised", "actor", "descendants_of", "is_alive", "node", "tree"]
 
@@ -32,19 +33,6 @@ def actor(name: str, config: dict[str, Any] | None = None, **fields: Any) -> Chi
     fields.setdefault("backoff", NO_BACKOFF)
     fields.setdefault("class_path", "stock_actors:Stock")
     return ChildSpec(name=name, config=config or {}, **fields)
-
-
-def node(name: str = "root", **fields: Any) -> NodeSpec:
-    """Return the spec of a node."""
-    fields.setdefault("node", "" if name == "root" else "root")
-    return NodeSpec(name=name, **fields)
-
-
-def tree(*members: ChildSpec | NodeSpec, **root: Any) -> TreeSpec:
-    """Return a tree of actors and nodes under a root with these fields."""
-    nodes = [node(**root), *(m for m in members if isinstance(m, NodeSpec))]
-    actors = [m for m in members if isinstance(m, ChildSpec)]
-    return TreeSpec({n.name: n for n in nodes}, {a.name: a for a in actors})
 
 
 class Supervised:

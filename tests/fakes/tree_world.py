@@ -4,10 +4,13 @@ import random
 from collections import deque
 from typing import Any
 
+from specs import node
+from specs import tree as spec_of
+
 from protocols.control import InitResult
 from supervisor.actions import Action, Arm, Disarm, Drop, Finish, Note, Push, Spawn
 from supervisor.causes import Exit
-from supervisor.spec import ChildSpec, NodeSpec, TreeSpec
+from supervisor.spec import ChildSpec, TreeSpec
 from supervisor.tree import Tree
 
 __all__ = ["TreeWorld", "actor", "node", "spec_of"]
@@ -18,19 +21,6 @@ S_NS = 1_000_000_000
 def actor(name: str, **fields: Any) -> ChildSpec:
     """Return the spec of an actor."""
     return ChildSpec(name=name, class_path="m:C", **fields)
-
-
-def node(name: str = "root", **fields: Any) -> NodeSpec:
-    """Return the spec of a node."""
-    fields.setdefault("node", "" if name == "root" else "root")
-    return NodeSpec(name=name, **fields)
-
-
-def spec_of(*members: ChildSpec | NodeSpec, **root: Any) -> TreeSpec:
-    """Return a tree under a root with these fields."""
-    nodes = [node(**root), *(m for m in members if isinstance(m, NodeSpec))]
-    actors = [m for m in members if isinstance(m, ChildSpec)]
-    return TreeSpec({n.name: n for n in nodes}, {a.name: a for a in actors})
 
 
 class TreeWorld:

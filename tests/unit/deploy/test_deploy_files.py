@@ -16,7 +16,7 @@ from fakes.supervisor_socket import actor_row, tree_status
 from actors.metrics_exposition import families_of
 from hourbook.home import Home
 from supervisor import config, spec
-from supervisor.settings import Settings
+from supervisor.spec import Settings
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"

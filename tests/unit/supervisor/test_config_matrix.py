@@ -11,7 +11,7 @@ from protocols import errors
 from supervisor import config, spec
 from supervisor.mistakes import find_problems
 from supervisor.render import tree_json
-from supervisor.settings import Settings
+from supervisor.spec import Settings
 
 NUMBER = "must be > 0"
 COUNT = "must be a whole number >= 0"

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from supervisor.difference import Difference, diff
-from supervisor.settings import Settings
-from supervisor.spec import Backoff, ChildSpec, Limits, NodeSpec, TreeSpec
+from supervisor.spec import Backoff, ChildSpec, Limits, NodeSpec, Settings, TreeSpec
 
 
 def tree(**changes: dict[str, Any] | None) -> TreeSpec:

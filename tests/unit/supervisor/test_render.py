@@ -8,7 +8,7 @@ from fakes.supervisor_socket import actor_row, tree_status
 
 from protocols.control import Event, Status
 from supervisor import render
-from supervisor.report import Report
+from supervisor.run_report import Report
 
 S_NS = 1_000_000_000
 

@@ -10,7 +10,7 @@ import pytest
 from hourbook.home import Home
 from protocols import errors
 from supervisor import cli, exit_codes
-from supervisor.dynamic import read_spec
+from supervisor.add_spec import read_spec
 
 COMMANDS = (
     "start", "stop", "restart", "add", "remove", "status", "tail", "top", "events", "reload",

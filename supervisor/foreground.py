@@ -13,7 +13,7 @@ from supervisor import engine
 from supervisor.config import Loaded, load, load_again
 from supervisor.difference import diff
 from supervisor.logs import LogFile, LogHandler
-from supervisor.reporter import Reporter
+from supervisor.run_display import Reporter
 from supervisor.spec import TreeSpec
 
 __all__ = ["start_foreground"]

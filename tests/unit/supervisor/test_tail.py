@@ -6,8 +6,8 @@ import pytest
 
 from hourbook.home import Home
 from protocols import errors
-from supervisor.follow import follow_file, last_lines, log_text, tail_log
 from supervisor.logs import LogFile
+from supervisor.tail import follow_file, last_lines, log_text, tail_log
 
 
 def write(path: Path, *lines: str) -> None:

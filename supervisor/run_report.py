@@ -1,7 +1,7 @@
 """What `supervisor start` shows while the tree comes up, runs and goes down. Pure.
 
 Events and statuses go in, lines for a person come out; when they are drawn, and whether a terminal
-is there to draw on, is :mod:`supervisor.reporter`'s business.
+is there to draw on, is :mod:`supervisor.run_display`'s business.
 """
 
 from collections.abc import Collection, Iterable

@@ -1,9 +1,14 @@
-"""What left its actor's group, and found its way to us because we are a subreaper.
+"""Processes that became our children without our doing: strays of our actors, and strangers.
 
-A daemon that an actor started with a double fork and ``setsid`` is out of reach of a signal to the
-group. When its own parent ends, the kernel makes it our child; its environment still says from
-which incarnation it came. Once that incarnation is over, so is the stray. What carries no such mark
-(orphans of a container whose PID 1 we are) is left alone, and only reaped.
+They come to us because we are a subreaper, or PID 1 of a container. A *stray* is a daemon that an
+actor started with a double fork and ``setsid``, out of reach of a signal to the group. When its own
+parent ends, the kernel makes it our child; its environment still says from which incarnation it
+came. Once that incarnation is over, so is the stray. What carries no such mark is a *stranger*:
+left alone, and reaped when it has ended.
+
+``waitpid(-1)`` would also take the statuses of our own actors, whose causes of exit would then be
+lost. So every zombie is looked at first (``WNOWAIT`` leaves it in place), and only a stranger is
+taken.
 """
 
 import contextlib
@@ -15,7 +20,7 @@ from typing import Final
 
 from supervisor import portable
 
-__all__ = ["Strays"]
+__all__ = ["Strays", "reap_strangers"]
 
 _VARIABLE: Final = "HOURBOOK_INCARNATION"
 
@@ -46,6 +51,26 @@ class Strays:
                     os.kill(pid, signal.SIGKILL)
                 self._ending.add(pid)
         return not self._ending
+
+
+def reap_strangers(own: Container[int]) -> list[int]:
+    """Reap every ended child that is not in `own`; return their pids.
+
+    A zombie of our own hides those behind it. To be called after our own exits were reaped; what is
+    still hidden is found at the next call.
+    """
+    if portable.is_portable():
+        return []  # without subreapers nothing comes to us
+    reaped: list[int] = []
+    while True:
+        try:
+            info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return reaped
+        if info is None or info.si_pid in own:
+            return reaped
+        os.waitid(os.P_PID, info.si_pid, os.WEXITED | os.WNOHANG)
+        reaped.append(info.si_pid)
 
 
 def _is_reaped(pid: int) -> bool:

@@ -17,7 +17,7 @@ from protocols import errors
 from protocols.control import Event, Status
 from supervisor.client import Client
 from supervisor.render import summary_line
-from supervisor.report import Report
+from supervisor.run_report import Report
 
 __all__ = ["Reporter"]
 
