@@ -2,11 +2,17 @@
 
 Everything an actor does happens here, one thing at a time, and the beat is one of those things: an
 actor that hangs stops beating, however alive its I/O thread may be. The only waiting is in
-``poll``; its time-out is whole milliseconds on purpose (a fractional one makes pyzmq spin).
+``poll``.
+
+The poller is the kernel's, over plain descriptors: ``zmq.Poller`` asks every socket twice a turn,
+which at 100 ticks a second was most of what the publisher cost. The descriptor of a ZeroMQ socket
+signals *edges*, and any use of the socket may swallow one (ZMQ_FD in zmq_getsockopt(3)): so whoever
+uses a socket sets `_must_look`, and before the loop sleeps it looks until nothing is left.
 """
 
 import logging
 import os
+import select
 import signal
 from collections.abc import Callable
 from typing import Any, Final
@@ -47,8 +53,10 @@ class Loop(LinkReporter):
         self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._zmq.socket(zmq.ROUTER)
         self._supervisor = self._zmq.socket(zmq.DEALER)
-        self._poller = zmq.Poller()
-        self._callbacks: dict[Any, Callable[[], None]] = {}
+        self._poll = select.poll()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._sockets: dict[int, tuple[zmq.Socket[bytes], Callable[[], None]]] = {}
+        self._must_look = True
         self._peers = Peers(
             self._zmq, home, context.name, context.incarnation, self._timers, self.watch
         )
@@ -58,13 +66,21 @@ class Loop(LinkReporter):
 
     def watch(self, source: int | zmq.Socket[bytes], callback: Callable[[], None]) -> None:
         """Call back whenever `source` can be read."""
-        self._callbacks[source] = callback
-        self._poller.register(source, zmq.POLLIN)
+        if isinstance(source, int):
+            descriptor = source
+            self._callbacks[source] = callback
+        else:
+            descriptor = source.fileno()
+            self._sockets[descriptor] = (source, callback)
+            self._must_look = True
+        self._poll.register(descriptor, select.POLLIN)
 
     def unwatch(self, source: int | zmq.Socket[bytes]) -> None:
         """Stop watching `source`."""
-        del self._callbacks[source]
-        self._poller.unregister(source)
+        descriptor = source if isinstance(source, int) else source.fileno()
+        self._callbacks.pop(descriptor, None)
+        self._sockets.pop(descriptor, None)
+        self._poll.unregister(descriptor)
 
     def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
         """Call back every `period_s`."""
@@ -77,12 +93,14 @@ class Loop(LinkReporter):
 
     def tell(self, peer: str, kind: str, body: msgspec.Struct) -> bool:
         """Send to another actor without waiting for an answer."""
+        self._must_look = True
         return self._peers.tell(peer, kind, body)
 
     def ask(
         self, peer: str, kind: str, body: msgspec.Struct, on_reply: OnReply, timeout_s: float
     ) -> None:
         """Send to another actor and call back with its answer."""
+        self._must_look = True
         deadline_ns = self._timebase.mono_ns() + round(timeout_s * _S_NS)
         self._peers.ask(peer, kind, body, on_reply, deadline_ns)
 
@@ -110,11 +128,23 @@ class Loop(LinkReporter):
 
     def _turn(self) -> None:
         while self._stop_reason is None:
-            for source, _ in self._poller.poll(self._poll_ms()):
-                callback = self._callbacks.get(source)
+            has_served = self._must_look and self._look()
+            for descriptor, _ in self._poll.poll(0 if has_served else self._poll_ms()):
+                callback = self._callbacks.get(descriptor)
                 if callback is not None:
                     callback()
+                else:
+                    self._must_look = True
             self._timers.fire(self._timebase.mono_ns())
+
+    def _look(self) -> bool:
+        """Serve every ZeroMQ socket that has something; return whether there may be more."""
+        self._must_look = False
+        for socket, callback in tuple(self._sockets.values()):
+            if int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
+                callback()
+                self._must_look = True
+        return self._must_look
 
     def _poll_ms(self) -> int:
         due_ns = self._timers.next_due_ns()
@@ -143,6 +173,7 @@ class Loop(LinkReporter):
             self._stop_reason = "SIGTERM"
 
     def _beat(self, actor: Behaviour, mailbox: Mailbox) -> None:
+        self._must_look = True
         snapshot = self.counters() | self._peers.snapshot() | mailbox.snapshot() | actor.snapshot()
         try:
             self._supervisor.send(self._link.beat(snapshot), zmq.NOBLOCK)
@@ -208,6 +239,7 @@ class Loop(LinkReporter):
         actor.after_drain()
 
     def _send(self, peer: bytes, frame: bytes) -> None:
+        self._must_look = True
         try:
             # send_multipart would do the same, and spend 5 us on the arithmetic of its flags.
             self._router.send(peer, _NOBLOCK_MORE)
