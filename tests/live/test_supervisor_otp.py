@@ -459,7 +459,7 @@ def test_a22_child_unlink_cannot_hang_a_stop(tmp_path: Path) -> None:
         s.command("stop", "a")
 
         took_ns = s.wait_event("a", "exited").mono_ns - s.wait_event("a", "stopping").mono_ns
-        assert 1e9 <= took_ns <= 1.2e9
+        assert 1e9 <= took_ns <= 1.5e9
         assert not any(map(is_alive, strays))
         assert len(s.descendants()) == 1, "only the tracker of multiprocess is left"
         assert s.stop() == 0
