@@ -4,7 +4,8 @@ Owns the schedule and nothing else. Hears ``compactor.run``; tells journal_write
 The scheduler's thread only puts a job's name into a queue; the loop hands verifications and backups
 to one worker thread, so that beats go on, and everything on the write side to journal_writer. A job
 that is late after a suspend runs once. A book that does not verify is reported to its writer, which
-then refuses to add to it.
+then refuses to add to it, until a later verification is clean. Where a start finds such a verdict
+standing, it verifies at once: the book may have been restored.
 """
 
 import logging
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.base import Actor, Handler, Outcome, Ready, Request, decode_config
 from actors.config import CompactorConfig
+from hourbook.book import distrust
 from hourbook.book.upkeep import JOBS, JobResult
 from protocols import errors, wire
 from protocols.book_messages import Maintain, Run, RunStarted
@@ -57,6 +59,8 @@ class Compactor(Actor[CompactorConfig]):
         self._worker = threading.Thread(target=self._run_jobs, name="jobs", daemon=True)
         self._worker.start()
         self._schedule(self.config)
+        if distrust.path_of(self.home).exists():
+            self._start("verify")
         return Ready()
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -181,14 +185,17 @@ class Compactor(Actor[CompactorConfig]):
             self.reactor.degrade("; ".join(f"{job}: {why}" for job, why in self._wrong.items()))
         else:
             self.reactor.recover()
-        if result.first_bad_seq:
-            self.reactor.ask(
-                JOURNAL_WRITER,
-                "book.maintain",
-                Maintain("distrust", first_bad_seq=result.first_bad_seq, problem=result.problem),
-                lambda _: None,
-                MAINTAIN_TIMEOUT_S,
-            )
+        if result.first_bad_seq is not None:
+            bad_seq, problem = result.first_bad_seq, result.problem
+            self._tell_writer(Maintain("distrust", first_bad_seq=bad_seq, problem=problem))
+        elif result.is_clean:
+            self._tell_writer(Maintain("trust"))
+
+    def _tell_writer(self, verdict: Maintain) -> None:
+        """Report a verdict; a writer that is away reads it at its start."""
+        self.reactor.ask(
+            JOURNAL_WRITER, "book.maintain", verdict, lambda _: None, MAINTAIN_TIMEOUT_S
+        )
 
 
 def parse_schedule(line: str) -> Any:  # noqa: ANN401 - APScheduler publishes no types

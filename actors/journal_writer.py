@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
+from hourbook.book import distrust
 from hourbook.book.journal import Row, row_payload
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter
@@ -146,15 +147,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _maintain(self, request: Request[Maintain]) -> Maintained:
         body = request.body
         if body.op == "distrust":
-            self._refuse_from_now_on(
-                errors.BookCorrupt(
-                    f"Expected a book that verifies, got a bad seq {body.first_bad_seq}:"
-                    f" {body.problem}, at {self.home.book_db}",
-                    field="seq",
-                    value=str(body.first_bad_seq),
-                    hint="restore a backup",
-                )
-            )
+            found = distrust.Distrust(body.first_bad_seq, body.problem)
+            self._refuse_from_now_on(found.as_error(self.home.book_db))
+            return Maintained()
+        if body.op == "trust":
+            self._trust_again()
             return Maintained()
         if self._book is None:
             raise self._refusal or errors.InternalError("Expected an open book")
@@ -239,11 +236,25 @@ class JournalWriter(Actor[JournalWriterConfig]):
             return
         self._refusal = None
         self._ring.rewind(self._book.head.seq)
+        if (standing := distrust.load(self.home)) is not None:
+            self._refuse_from_now_on(standing.as_error(self.home.book_db))
+            return
         self.reactor.recover()
 
     def _refuse_from_now_on(self, error: errors.HourbookError) -> None:
         self._refusal = error
         self.reactor.degrade(str(error))
+
+    def _trust_again(self) -> None:
+        """Open a distrusted book as it is now: what was repaired may be another than we knew."""
+        if self._book is None or self._refusal is None:
+            return
+        try:
+            self._book.close()
+        except sqlite3.Error as error:
+            self._die(error)
+        self._book = None
+        self._open_book()
 
     def _tidy(self) -> None:
         """Move the log into the database when a second went by without a commit."""

@@ -1,4 +1,6 @@
-"""The work of the calendar on a book: verify it, copy it, drop old copies. An edge, reading only.
+"""The work of the calendar on a book: verify it, copy it, drop old copies. An edge.
+
+The book is only read; what a verification found stands beside it (``hourbook.book.distrust``).
 
 Each function does one job from start to end and returns what a person wants to know of it; whoever
 calls decides on which thread, and what to do about a bad result.
@@ -11,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from hourbook.book import distrust
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns
@@ -30,32 +33,41 @@ class JobResult(msgspec.Struct, frozen=True):
         ok: it did what it is for, and found nothing wrong.
         summary: one line for the log.
         seconds: how long it took.
-        first_bad_seq: what a verification found, 0 where nothing.
+        first_bad_seq: what a verification found; None where nothing.
         problem: what is wrong there.
+        is_clean: a whole book was verified, and nothing found.
     """
 
     job: str
     ok: bool
     summary: str
     seconds: float
-    first_bad_seq: int = 0
+    first_bad_seq: int | None = None
     problem: str = ""
+    is_clean: bool = False
 
 
 def verify_book_now(home: Home, backups_kept: int) -> JobResult:
-    """Verify the whole book."""
+    """Verify the whole book, and let the verdict stand, or take an earlier one back."""
     del backups_kept
     with BookReader(home) as reader:
         verdict = reader.verify()
-    figures = f"{verdict.entries} entries, {verdict.commits} commits in {verdict.seconds:.1f} s"
-    if verdict.ok:
-        return JobResult("verify", ok=True, summary=f"verified {figures}", seconds=verdict.seconds)
-    bad_seq = verdict.first_bad_seq or 0
+    seconds, bad_seq = verdict.seconds, verdict.first_bad_seq
+    figures = f"{verdict.entries} entries, {verdict.commits} commits in {seconds:.1f} s"
+    if bad_seq is None:
+        again = ", trusted again" if distrust.clear(home) else ""
+        summary = f"verified {figures}{again}"
+        return JobResult("verify", ok=True, summary=summary, seconds=seconds, is_clean=True)
+    summary = f"bad seq {bad_seq}: {verdict.problem} (after {figures})"
+    try:
+        distrust.store(home, distrust.Distrust(bad_seq, verdict.problem))
+    except OSError as error:
+        summary += f"; a restart will not know it, since it could not be kept: {error}"
     return JobResult(
         "verify",
         ok=False,
-        summary=f"bad seq {bad_seq}: {verdict.problem} (after {figures})",
-        seconds=verdict.seconds,
+        summary=summary,
+        seconds=seconds,
         first_bad_seq=bad_seq,
         problem=verdict.problem,
     )
