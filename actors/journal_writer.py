@@ -129,7 +129,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             raise self._refusal or errors.InternalError("Expected an open book")
         check_append(body)
         now_ns = self._stamps.time_ns()
-        if body.hlc:
+        if body.hlc > self._book.head.hlc:  # ours may be far ahead, where our clock once was
             hlc.merge(0, body.hlc, now_ns)
         if self._refused and (refusal := self._refused.get((body.writer, body.nonce))) is not None:
             raise refusal

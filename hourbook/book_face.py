@@ -17,6 +17,7 @@ from hourbook.book.verify import Progress, Verdict
 from hourbook.client import TIMEOUT_S, MailboxClient
 from hourbook.feed import Follower
 from hourbook.home import Home, find_home
+from hourbook.hybrid_clock import process_clock
 from hourbook.reply import Reply
 from protocols import book_messages, entry, errors, wire
 from protocols.book_messages import Append, Appended, NewEntry
@@ -106,7 +107,6 @@ class Book:
         self._incarnation = (millisecond << _RANDOM_BITS | random) & _U64
         self._counter = 1
         self._counter_lock = threading.Lock()
-        self._hlc = 0
         self._reader: BookReader | None = None
         self._reader_lock = threading.Lock()
         self._followers: list[Follower] = []
@@ -289,7 +289,7 @@ class Book:
             entries=news if isinstance(news, list) else list(news),
             ack=ack,
             session=self.session,
-            hlc=self._hlc,
+            hlc=process_clock.to_send(time.time_ns()),
         )
         if len(news) != 1:
             book_messages.check_append(request)
@@ -298,7 +298,7 @@ class Book:
     def _entries(self, request: Append, envelope: wire.Envelope) -> list[Entry]:
         """Join what we sent with what the writer added."""
         acks = _decode_appended(envelope.body).entries
-        self._hlc = max(self._hlc, acks[-1].hlc)
+        process_clock.observe(acks[-1].hlc, acks[-1].time_ns)
         first = int.from_bytes(request.nonce, "big")
         return [
             Entry(

@@ -12,7 +12,6 @@ Importing this imports neither sockets nor numpy.
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -20,7 +19,8 @@ from mmap import mmap
 from typing import Final
 
 from hourbook.home import Home, find_home
-from protocols import errors, hlc
+from hourbook.hybrid_clock import process_clock
+from protocols import errors
 from shm import _core, segment
 from shm._core import Reading, Snapshot
 from shm.layout import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, Flag, Status
@@ -163,12 +163,13 @@ class Clock:
     def hlc(self, received: int | None = None) -> int:
         """Return the hybrid logical time of a local event, or of receiving one stamped `received`.
 
-        Each number is greater than all that this process has issued or received before.
+        Each number is greater than all that this process has issued or received before, those of
+        the entries that it logged included.
 
         Raises:
             BadRequest: `received` is out of range or more than a minute ahead of this clock.
         """
-        return _process_hlc.next(self.time_ns, received)
+        return process_clock.issue(self.time_ns, received)
 
     def _wait(
         self, remaining_ns: Callable[[Reading], int], timeout_s: float | None, what: str
@@ -201,32 +202,6 @@ class Clock:
         except (OSError, errors.HourbookError):
             return None  # an old page with an honest age is better than none
         return self._segment.map
-
-
-class _ProcessHlc:
-    """The last number of this process; shared by its clocks, since causality is."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = threading.Lock()
-
-    def next(self, read_ns: Callable[[], int], received: int | None) -> int:
-        """Issue the next number."""
-        with self._lock:
-            now_ns = read_ns()
-            if received is None:
-                self._last = hlc.tick(self._last, now_ns)
-            else:
-                self._last = hlc.merge(self._last, received, now_ns)
-            return self._last
-
-    def renew_lock(self) -> None:
-        """Forget a lock that another thread of the parent held at the fork."""
-        self._lock = threading.Lock()
-
-
-_process_hlc = _ProcessHlc()
-os.register_at_fork(after_in_child=_process_hlc.renew_lock)
 
 
 def _ends(instant: Reading | int) -> tuple[int, int]:

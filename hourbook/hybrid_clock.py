@@ -1,0 +1,68 @@
+"""The hybrid logical clock of this process: one, whichever object was used.
+
+``Clock.hlc`` issues its numbers, and a ``Book`` sends the last one along and takes in what the
+writer answers: so an entry is after every event that its process stamped or heard of before, and
+the next event is after the entry.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from protocols import hlc
+
+__all__ = ["HybridClock", "process_clock"]
+
+
+class HybridClock:
+    """The last number issued or received; for all threads of a process (``protocols.hlc``)."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def to_send(self, now_ns: int) -> int:
+        """Return the last number, to go with a message sent at UTC `now_ns`; 0: there is none.
+
+        A process whose clock once was wrong may be far ahead; nobody would accept that.
+        """
+        last = self._last
+        return last if hlc.physical_ns(last) <= now_ns + hlc.AHEAD_MAX_NS else 0
+
+    def issue(self, read_ns: Callable[[], int], received: int | None = None) -> int:
+        """Return the number of a local event, or of receiving a message stamped `received`.
+
+        Args:
+            read_ns: reads UTC (ns); called under the lock, so that time and order agree.
+            received: the sender's number.
+
+        Raises:
+            BadRequest: `received` is out of range or more than a minute ahead of this clock.
+        """
+        with self._lock:
+            now_ns = read_ns()
+            if received is None:
+                self._last = hlc.tick(self._last, now_ns)
+            else:
+                self._last = hlc.merge(self._last, received, now_ns)
+            return self._last
+
+    def observe(self, number: int, time_ns: int) -> None:
+        """Take in the number of an entry that the book stamped with `time_ns` (UTC).
+
+        A book whose clock once was wrong goes on issuing numbers far ahead. They keep its own
+        order, and must not drag the process along: other writers would refuse what it sends.
+        """
+        if hlc.physical_ns(number) > time_ns + hlc.AHEAD_MAX_NS:
+            return
+        with self._lock:
+            self._last = max(self._last, number)
+
+    def renew_lock(self) -> None:
+        """Forget a lock that another thread of the parent held at the fork."""
+        self._lock = threading.Lock()
+
+
+process_clock: Final = HybridClock()
+os.register_at_fork(after_in_child=process_clock.renew_lock)
