@@ -150,7 +150,7 @@ class Book:
         """Write one entry and return it as it stands in the book.
 
         Args:
-            action: what was done (up to 1 KiB, as entity, kind and each tag).
+            action: what was done (1 B to 1 KiB, as entity and kind; each tag up to 1 KiB).
             entity: to what.
             details: any value that MessagePack carries (up to 16 MiB).
             tags: up to 64.

@@ -164,12 +164,15 @@ def check_entry(new: NewEntry) -> None:
     """Check the texts, tags and details of one entry.
 
     Raises:
-        BadRequest: details that readers could not decode.
+        BadRequest: an empty action, entity or kind, or details that readers could not decode.
         LimitExceeded: a text, the tags or the details are too large.
     """
     _check_key(new.action, "action")
     _check_key(new.entity, "entity")
     _check_key(new.kind, "kind")
+    if not (new.action and new.entity and new.kind):
+        field = "action" if not new.action else "entity" if not new.entity else "kind"
+        raise errors.BadRequest(f"Expected `{field}` to say something, got empty text", field=field)
     if new.tags:
         if len(new.tags) > entry.TAGS_MAX:
             raise errors.LimitExceeded(
