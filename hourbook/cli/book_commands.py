@@ -92,8 +92,12 @@ def tail(
     follow:
         Then print each new entry as it is committed, until Ctrl-C. Nothing is missed.
     """
+    printed = 0
     for entry in _entries(count, find_home(home), follow=follow):
         _print_entry(entry, json=json, lines=lambda e: [entry_line(e)])
+        printed += 1
+    if count and not printed and not json:
+        sys.stderr.write("hourbook: the book is empty\n")
     return exit_codes.OK
 
 
@@ -152,6 +156,8 @@ def _entries(count: int, home: Home, *, follow: bool) -> Iterator[Entry]:
         return
     from hourbook.book_face import connect  # noqa: PLC0415 - plain reading needs no sockets
 
+    # A feed outlives its tree, and would wait for the next one without a word.
+    check_running(home)
     with connect("cli", home) as book:
         newest = book.tail(max(1, count))
         yield from newest[len(newest) - count :] if count else ()

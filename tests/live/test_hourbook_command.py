@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from books import write_book
 from full_tree import ROOT_DIR, FullTree, run_hourbook
 from waiting import wait_until
+
+from hourbook.home import Home
 
 pytestmark = pytest.mark.live
 
@@ -262,6 +265,7 @@ def test_log_takes_nul_and_more_than_a_command_line_from_stdin(tree: FullTree) -
         (("log", "a", "b", "c", "--stdin"), 2, "got both"),
         (("log", "a", "b", "{", "--details-json"), 2, "DETAILS in JSON"),
         (("log", "x" * 1025, "b"), 2, "1024 bytes"),
+        (("log", "", "b"), 2, "`action` to say something"),
         (("log", "a", "b", "--as", "No Such"), 2, "to fit"),
         (("tail", "-n", "-1"), 2, ">= 0"),
         (("monitor", "--interval", "0"), 2, ">= 0.01"),
@@ -324,7 +328,7 @@ def test_full_output_device_is_one_line(tree: FullTree) -> None:
         (("benchmark",), 6, "supervisor start"),
         (("log", "a", "b"), 6, "supervisor start"),
         (("tail",), 3, "got none yet"),
-        (("tail", "-f"), 3, "got none yet"),
+        (("tail", "-f"), 6, "running tree"),
         (("verify",), 3, "got none yet"),
         (("head",), 3, "got none yet"),
     ],
@@ -341,6 +345,19 @@ def test_without_a_tree_each_command_names_path_and_remedy(
     assert "supervisor start" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not home.exists()
+
+
+def test_empty_book_is_said_to_be_empty_and_a_stopped_one_is_not_followed(home: Home) -> None:
+    """Silence would leave a person waiting; standard output stays empty for scripts."""
+    write_book(home, [])
+
+    tail = run_hourbook("tail", home=home.path)
+    follow = run_hourbook("tail", "-f", home=home.path)
+
+    assert (tail.returncode, tail.stdout) == (0, "")
+    assert tail.stderr == "hourbook: the book is empty\n"
+    assert (follow.returncode, follow.stdout) == (6, "")
+    assert "running tree" in follow.stderr
 
 
 def test_without_a_tree_status_and_doctor_still_tell(tmp_path: Path) -> None:
