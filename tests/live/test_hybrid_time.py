@@ -11,10 +11,19 @@ from hourbook.book.journal import Stamp
 from hourbook.book_face import connect
 from hourbook.clock_face import Clock
 from hourbook.home import Home
+from hourbook.hybrid_clock import HybridClock
 from protocols import hlc
 from shm.writer import TimeWriter
 
 pytestmark = pytest.mark.live
+
+
+@pytest.fixture(autouse=True)
+def clock_of_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin as a new process does: other tests of this one lived in other years."""
+    fresh = HybridClock()
+    for module in ("hourbook.clock_face", "hourbook.book_face"):
+        monkeypatch.setattr(f"{module}.process_clock", fresh)
 
 
 def test_entry_is_after_what_its_process_heard_and_before_what_follows(home: Home) -> None:
