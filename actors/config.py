@@ -26,13 +26,13 @@ Schedule = Annotated[
         description='a cron line of five fields, "every N s|m|h|d", or "" for never',
     ),
 ]
-Listen = Annotated[
-    str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}\Z", description="HOST:PORT")
-]
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)"
+_PORT = r"0*(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})"  # 0..65535
+Listen = Annotated[str, msgspec.Meta(pattern=rf"^{_HOST}:{_PORT}\Z", description="HOST:PORT")]
 Server = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?\Z",
+        pattern=rf"^{_HOST}(:{_PORT})?\Z",
         max_length=260,
         description="HOST or HOST:PORT",
     ),

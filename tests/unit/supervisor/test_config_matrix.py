@@ -117,6 +117,8 @@ CONFIG_ROWS = [
     ("ntp_sampler", "servers", '["a:123456"]', f'servers[0]: "a:123456": {SERVER}'),
     ("ntp_sampler", "servers", "[7]", f"servers[0]: 7: {SERVER}"),
     ("metrics", "listen", '"9464"', 'listen: "9464": must be HOST:PORT'),
+    ("metrics", "listen", '"a:65536"', 'listen: "a:65536": must be HOST:PORT'),
+    ("mcp_server", "listen", '"a:99999"', 'listen: "a:99999": must be HOST:PORT'),
     ("mcp_server", "listen", '"a:1\\n"', 'listen: "a:1\\n": must be HOST:PORT'),
 ]
 
