@@ -87,6 +87,8 @@ def _probe_book(home: Home) -> tuple[int | None, str]:
         return None, ""
     except errors.HourbookError as error:
         return None, error.message
+    except OSError as error:
+        return None, f"{error.strerror or error}, at {home.book_db}"
 
 
 def _directory_problem(path: Path, when_missing: str) -> str:

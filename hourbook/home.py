@@ -99,6 +99,9 @@ def find_home(flag: str | os.PathLike[str] | None = None) -> Home:
 
     The run directory is named after the owner of the home and the hash of its real path; where the
     home does not exist yet, after the user who would create it.
+
+    Raises:
+        HomeUnusable: `flag` is empty.
     """
     path = Path(os.path.realpath(_choose(flag)))
     try:
@@ -132,6 +135,8 @@ def prepare_home(home: Home) -> None:
 
 def _choose(flag: str | os.PathLike[str] | None) -> Path:
     if flag is not None:
+        if not os.fspath(flag):  # a shell variable that was not set, not the current directory
+            raise errors.HomeUnusable("Expected a directory as home, got an empty name")
         return Path(flag)
     if named := os.environ.get("HOURBOOK_HOME"):
         return Path(named)

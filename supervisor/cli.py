@@ -4,6 +4,7 @@ Only the standard library, cyclopts and light modules are imported at the top: w
 it imports itself, so that `supervisor status` does not pay for the engine.
 """
 
+import io
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -72,17 +73,22 @@ app.register_install_completion_command(help="Install completion for this shell.
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line (default: that of the process); return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without an emoji shows its escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = app(sys.argv[1:] if arguments is None else arguments)
     except errors.ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - one line for each mistake, as editors read them
+        _complain(*str(error).split("\n"))  # one line for each mistake, as editors read them
         return exit_codes.BAD_USAGE
+    except errors.StartFailed as error:
+        _complain(*f"supervisor: {error}".split("\n"))  # with the end of its traceback
+        return exit_codes.FIRST_START
     except errors.HourbookError as error:
-        print(f"supervisor: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
+        _complain(f"supervisor: {error}")
         return exit_codes.code_of(error)
     except CycloptsError as error:
-        text = " ".join(str(error).split())
-        print(f"supervisor: {text} (try --help)", file=sys.stderr)  # noqa: T201 - the same
+        _complain(f"supervisor: {' '.join(str(error).split())} (try --help)")
         return exit_codes.BAD_USAGE
     return result if isinstance(result, int) else exit_codes.OK
 
@@ -120,7 +126,7 @@ def start(
             raise errors.BadRequest(
                 "Expected NAME alone, got options of the whole tree", hint="see start --help"
             )
-        return _command(found, "start", control.Command(name=name))
+        return _command(found, "start", _about(name))
     overrides = list(settings or [])
     if log_level is not None:
         overrides.append(f"supervisor.log_level={log_level}")
@@ -146,7 +152,7 @@ def start(
 def stop(name: str | None = None, /, *, now: NowFlag = False, home: HomeFlag = None) -> int:
     """Stop the whole tree in reverse order; with NAME, one actor or node, which stays stopped."""
     if name is not None:
-        return _command(find_home(home), "stop", control.Command(name=name, now=now))
+        return _command(find_home(home), "stop", _about(name, now=now))
     from supervisor import stopping  # noqa: PLC0415 - only this command needs it
 
     return stopping.stop_tree(find_home(home), is_now=now)
@@ -160,7 +166,7 @@ def stop(name: str | None = None, /, *, now: NowFlag = False, home: HomeFlag = N
 )
 def restart(name: str, /, *, home: HomeFlag = None) -> int:
     """Restart one actor or node, or revive one that gave up."""
-    return _command(find_home(home), "restart", control.Command(name=name))
+    return _command(find_home(home), "restart", _about(name))
 
 
 @app.command(
@@ -185,7 +191,7 @@ def add(spec: str, /, *, home: HomeFlag = None) -> int:
 )
 def remove(name: str, /, *, home: HomeFlag = None) -> int:
     """Stop one actor and forget its spec."""
-    return _command(find_home(home), "remove", control.Command(name=name))
+    return _command(find_home(home), "remove", _about(name))
 
 
 # -- looking ------------------------------------------------------------------------------------
@@ -301,6 +307,16 @@ def reload(*, home: HomeFlag = None) -> int:
     return _command(find_home(home), "reload", control.Command())
 
 
+def _about(name: str, *, now: bool = False) -> control.Command:
+    """Return a command about one actor or node.
+
+    An empty name is a shell variable that was not set; on the wire it would mean the whole tree.
+    """
+    if not name or not name.isprintable():
+        raise errors.BadRequest(f"Expected an actor or node, got {name!r}")
+    return control.Command(name=name, now=now)
+
+
 def _command(home: Home, kind: str, command: control.Command) -> int:
     """Send one command that changes the tree, and say what came of it."""
     from supervisor.client import Client  # noqa: PLC0415 - imports zmq
@@ -331,3 +347,11 @@ def _command(home: Home, kind: str, command: control.Command) -> int:
 def _print(text: str) -> None:
     # Flushed, because a reader at the other end of a pipe may follow.
     print(text, flush=True)  # noqa: T201 - the command's own output
+
+
+def _complain(*lines: str) -> None:
+    # A path or an argument may hold line ends and controls; what is shown does not.
+    from supervisor import render  # noqa: PLC0415 - only failures need it
+
+    for line in lines:
+        print(render.one_line(line), file=sys.stderr)  # noqa: T201 - the command's own output

@@ -22,3 +22,11 @@ def main() -> int:
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        import os  # noqa: PLC0415 - see above
+        import sys  # noqa: PLC0415 - see above
+
+        where = f", at {error.filename}" if error.filename else ""
+        sys.stderr.write(f"supervisor: {error.strerror or error}{where}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -23,6 +23,8 @@ from shell import COMMAND, Shell, stock
 from supervised import is_alive
 from waiting import wait_until
 
+from supervisor import exit_codes
+
 pytestmark = pytest.mark.live
 
 
@@ -47,6 +49,49 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     assert "warning: second DEGRADED: the port is in use" in started.stderr
     yield made
     made.end()
+
+
+# -- what is not there, or no text --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", b"\xff", "\x1b[31m"])
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "remove"])
+def test_impossible_name_is_one_line_and_stops_nothing(
+    tree: Shell, verb: str, name: str | bytes
+) -> None:
+    """An unset shell variable is no wish to stop the whole tree; no byte leads to a traceback."""
+    result = tree.run(verb, os.fsdecode(name))
+
+    assert result.returncode == exit_codes.BAD_USAGE
+    assert result.stderr.startswith("supervisor: Expected an actor or node, got ")
+    assert len(result.stderr.splitlines()) == 1
+    assert tree.run("status").returncode == exit_codes.OK
+
+
+def test_line_end_in_a_path_is_shown_as_an_escape(shell: Shell) -> None:
+    """One failure is one line, and moves no cursor, whatever the path holds."""
+    result = shell.run("status", "--home", "no\nsuch \x1b[31m")
+
+    assert result.returncode == exit_codes.UNREACHABLE
+    assert len(result.stderr.splitlines()) == 1
+    assert "no\\nsuch \\x1b" in result.stderr
+
+
+def test_full_output_device_is_one_line(tree: Shell) -> None:
+    """The answer could not be printed; that is said in words."""
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [COMMAND, "status"],
+            env=tree.env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    assert result.returncode == exit_codes.FAILED
+    assert result.stderr == "supervisor: No space left on device\n"
 
 
 # -- looking ------------------------------------------------------------------------------------

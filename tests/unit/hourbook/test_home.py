@@ -83,3 +83,9 @@ def test_symbolic_link_as_run_directory_is_refused(home: Home, tmp_path: Path) -
         prepare_home(home)
 
     home.run_dir.unlink()
+
+
+def test_empty_flag_is_refused() -> None:
+    """An unset shell variable after --home must not mean the current directory."""
+    with pytest.raises(errors.HomeUnusable, match="empty name"):
+        find_home("")
