@@ -4,7 +4,6 @@ Only the standard library, cyclopts and light modules are imported at the top: w
 it imports itself, so that `supervisor status` does not pay for the engine.
 """
 
-import io
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from hourbook.home import Home, find_home
+from hourbook.standard_streams import mend_standard_streams
 from protocols import control, errors
 from supervisor import exit_codes
 
@@ -73,9 +73,7 @@ app.register_install_completion_command(help="Install completion for this shell.
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line (default: that of the process); return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a locale without an emoji shows its escape
-            stream.reconfigure(errors="backslashreplace")
+    mend_standard_streams()
     try:
         result = app(sys.argv[1:] if arguments is None else arguments)
     except errors.ConfigError as error:

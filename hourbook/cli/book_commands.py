@@ -16,6 +16,7 @@ from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line, entry_lines, head_lines, parse_details, verdict_lines
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, is_terminal
+from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
 from protocols import errors
@@ -58,14 +59,15 @@ def log(
     """
     if stdin and details is not None:
         raise errors.BadRequest("Expected DETAILS or --stdin, got both", field="details")
-    text = _read_stdin() if stdin else details
+    text = _read_stdin() if stdin else details and typed_text(details)
     value = parse_details(text, is_json=details_json)
     from hourbook.book_face import connect  # noqa: PLC0415 - the other commands need no sockets
 
     found = find_home(home)
     check_running(found)
     with connect(writer, found) as book:
-        entry = book.log(action, entity, value, tags=tag)
+        tags = [typed_text(each) for each in tag]
+        entry = book.log(typed_text(action), typed_text(entity), value, tags=tags)
     _print_entry(entry, json=json, lines=entry_lines)
     return exit_codes.OK
 

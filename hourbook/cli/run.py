@@ -12,6 +12,7 @@ from cyclopts import CycloptsError
 from hourbook.cli import exit_codes
 from hourbook.cli.app import make_app
 from hourbook.cli.words import visible
+from hourbook.standard_streams import mend_standard_streams
 from protocols import errors
 
 __all__ = ["run"]
@@ -19,7 +20,7 @@ __all__ = ["run"]
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return what the process should exit with."""
-    _never_fail_to_print()
+    mend_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         app = make_app(describe=not words or words[0] in {"--help", "-h"})
@@ -60,13 +61,6 @@ def _home_after_command(argv: list[str]) -> list[str]:
         count += 1 if "=" in argv[count] else 2
     leading, rest = argv[:count], argv[count:]
     return [*rest[:1], *leading, *rest[1:]] if rest else leading
-
-
-def _never_fail_to_print() -> None:
-    """Print what a locale cannot encode as an escape, instead of failing on an emoji."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _discard_stdout() -> None:

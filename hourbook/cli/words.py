@@ -10,6 +10,7 @@ __all__ = [
     "duration_text",
     "interval_text",
     "size_text",
+    "typed_text",
     "visible",
 ]
 
@@ -35,6 +36,20 @@ def visible(text: str, length_max: int = 0) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def typed_text(argument: str) -> str:
+    """Return an argument of the command line as the UTF-8 text that was typed.
+
+    In a locale without UTF-8 Python hands over each byte above 127 as a lone surrogate. What is no
+    UTF-8 is returned as it came, for a later check to refuse.
+    """
+    if argument.isascii():
+        return argument
+    try:
+        return argument.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def duration_text(duration_ns: int) -> str:

@@ -304,6 +304,42 @@ def test_reader_that_leaves_early_is_no_error(tree: FullTree) -> None:
     assert (result.returncode, result.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_not_keep_an_entry_from_being_written(
+    tree: FullTree, closed: str
+) -> None:
+    """A script may close what it does not care for; nothing else takes the streams' numbers."""
+    logged = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m hourbook.command log closed streams {closed}', sys.executable],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOURBOOK_HOME": str(tree.home.path)},
+        cwd=ROOT_DIR,
+        check=False,
+    )
+
+    assert (logged.returncode, logged.stderr) == (0, "")
+    assert tree.hourbook_json("tail", "-n", "1")["action"] == "closed"
+
+
+def test_text_is_utf_8_whatever_the_locale(tree: FullTree) -> None:
+    """Under LC_ALL=C the bytes of an argument are kept, and shown as escapes."""
+    words = ("log", "☃", "🎉", "é", "--tag", "ü")
+    logged = run_hourbook(
+        *words, home=tree.home.path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    )
+
+    assert (logged.returncode, logged.stderr) == (0, "")
+    assert "\\u2603" in logged.stdout
+    entry = tree.hourbook_json("tail", "-n", "1")
+    assert [entry[name] for name in ("action", "entity", "details", "tags")] == [
+        "☃",
+        "🎉",
+        "é",
+        ["ü"],
+    ]
+
+
 def test_full_output_device_is_one_line(tree: FullTree) -> None:
     """An output that cannot be written is named; no traceback, not even at exit."""
     with Path("/dev/full").open("wb") as full:

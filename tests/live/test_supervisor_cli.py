@@ -77,6 +77,15 @@ def test_line_end_in_a_path_is_shown_as_an_escape(shell: Shell) -> None:
     assert "no\\nsuch \\x1b" in result.stderr
 
 
+def test_foreground_runs_with_its_streams_closed(shell: Shell) -> None:
+    """A script may close what it does not care for, and start the tree all the same."""
+    process = subprocess.Popen(["sh", "-c", 'exec "$0" start <&- >&- 2>&-', COMMAND], env=shell.env)
+    wait_until(lambda: shell.run("status").returncode == exit_codes.OK, 20, "the tree to run")
+
+    assert shell.run("stop").returncode == exit_codes.OK
+    assert process.wait(20) == exit_codes.OK
+
+
 def test_full_output_device_is_one_line(tree: Shell) -> None:
     """The answer could not be printed; that is said in words."""
     with Path("/dev/full").open("w") as full:
