@@ -440,7 +440,8 @@ def test_a_spawn_without_descriptors_is_retried(tmp_path: Path) -> None:
 
         s.wait_up("a", after=1)
         assert {e.cause for e in s.events() if e.event == "exited"} == {"signal SIGKILL", "spawn"}
-        assert fds_of(s.process.pid) <= before + 2
+        # Connections of the questions asked here close a moment after their answers; a leak stays.
+        wait_until(lambda: fds_of(s.process.pid) <= before + 2, 5, "as many descriptors as before")
         assert len(s.descendants()) == 2
 
 
