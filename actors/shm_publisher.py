@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from actors.base import (
     Actor,
     ActorContext,
@@ -59,6 +61,7 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         self._disrupted_by: ClockEstimate | None = None
         """The estimate in force when a disruption was seen: believed again when it is replaced."""
         self._disruptions: Counter[Cause] = Counter()
+        self._is_step_withheld = False
         self._ticks_missed = 0
         self._page: TimePage | None = None
         self._next_look_mono_ns = 0
@@ -119,6 +122,13 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
             return
         if old is not None and new.as_of_raw_ns < old.as_of_raw_ns:
             return  # a dead model's last words, after its successor's first
+        if old is not None and self._disrupted_by is None and _knows_nothing_yet(new):
+            # The old estimate keeps its promise until it is void; its successor measures soon.
+            self._is_step_withheld |= new.is_step
+            return
+        if self._is_step_withheld:
+            new = msgspec.structs.replace(new, is_step=True)
+            self._is_step_withheld = False
         if self._disrupted_by is not None and _knows_more(new, self._disrupted_by):
             self._disrupted_by = None
         self._estimate = new
@@ -177,6 +187,11 @@ def _settings_of(config: ShmPublisherConfig) -> Settings:
 
 def _period_ns(config: ShmPublisherConfig) -> int:
     return round(_NS / config.freq_hz)
+
+
+def _knows_nothing_yet(new: ClockEstimate) -> bool:
+    """Say whether a model speaks that was restarted and has had no sample since."""
+    return not new.bounded and new.samples == 0 and new.disruptions == 0
 
 
 def _knows_more(new: ClockEstimate, old: ClockEstimate) -> bool:

@@ -105,6 +105,20 @@ def test_nothing_is_published_without_an_estimate(publisher: Bench, home: Home) 
     assert Clock(home).now().status is Status.SYNCHRONIZED
 
 
+def test_model_that_has_just_begun_takes_nothing_back(publisher: Bench, home: Home) -> None:
+    """A killed model's last interval holds on until its successor has measured."""
+    publisher.hear(estimate())
+    epoch = Clock(home).snapshot().epoch
+
+    publisher.hear(estimate(bounded=False, status=0, samples=0, source="none", is_step=True))
+
+    assert Clock(home).now().status is Status.SYNCHRONIZED
+    assert Clock(home).snapshot().epoch == epoch
+    publisher.hear(estimate(status=2, source="kernel"))
+    assert Clock(home).now().status is Status.FREE_RUNNING
+    assert Clock(home).snapshot().epoch == epoch + 1
+
+
 def test_publications_follow_the_timerfd(publisher: Bench, home: Home) -> None:
     """Ticks re-anchor the page; a reload changes the pace in place."""
     clock = Clock(home)
