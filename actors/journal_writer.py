@@ -260,6 +260,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
         """Move the log into the database when a second went by without a commit."""
         if self._book is None:
             return
+        if self._ring.segment.is_lost():
+            self._ring.close()
+            self._ring = RingWriter(self.home.segment)
+            self._ring.rewind(self._book.head.seq)
         is_idle, self._was_busy = not self._was_busy, False
         try:
             if self._book.wal_bytes() > self.config.wal_truncate_mib << 20:

@@ -68,9 +68,7 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
 
     def init(self) -> Outcome:
         """Take the time page and begin to tick."""
-        self._writer = TimeWriter(self.home.segment)
-        self._page = self._writer.page()
-        self.log.info("time page found: %s", self._writer.condition)
+        self._open_page()
         self._vmclock = VmClock(self.config.vmclock_path)
         self._surroundings = look_around(self.timebase, self._vmclock)
         self._timer = Timerfd(_period_ns(self.config))
@@ -164,8 +162,17 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
 
     # -- surroundings ----------------------------------------------------------------------------
 
+    def _open_page(self) -> None:
+        self._writer = TimeWriter(self.home.segment)
+        self._page = self._writer.page()
+        self.log.info("time page found: %s", self._writer.condition)
+
     def _watch_surroundings(self) -> None:
         self._next_look_mono_ns = self.timebase.mono_ns() + LOOK_PERIOD_NS
+        if self._writer.segment.is_lost():
+            self.log.error("%s was removed: building it anew", self.home.segment)
+            self._writer.close()
+            self._open_page()
         before = self._surroundings
         self._surroundings = look_around(self.timebase, self._vmclock)
         cause = disruption_between(before, self._surroundings)

@@ -55,6 +55,16 @@ class Segment:
         state: int = _HEADER.unpack_from(self.map)[7]
         return state != layout.LIVE
 
+    def is_lost(self) -> bool:
+        """Say whether somebody removed the file, so that new readers cannot find what is written.
+
+        Not where the whole run directory is gone: then the tree is to end, not to go on.
+        """
+        try:
+            return self.path.stat().st_ino != self.inode
+        except FileNotFoundError:
+            return self.path.parent.exists()
+
 
 def open_reader(path: Path) -> Segment:
     """Map the segment read-only.

@@ -74,7 +74,11 @@ class BookWriter:
             HomeUnusable: the key is missing, wrong or unreadable.
             DiskFull: no room to create or migrate it.
         """
-        connection = connect(path)
+        _refuse_emptied(path, keys_dir)
+        try:
+            connection = connect(path)
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, path) from error
         try:
             schema.prepare(connection, path, size_max_bytes=size_max_bytes)
             writer = cls(connection, path, _load_key(connection, keys_dir))
@@ -283,6 +287,19 @@ def _load_key(connection: sqlite3.Connection, keys_dir: Path) -> SiteKey:
             hint="restore the key from a backup",
         )
     return key
+
+
+def _refuse_emptied(path: Path, keys_dir: Path) -> None:
+    """Refuse to begin a new book in a file that was emptied: a key says that there was one.
+
+    A first start cannot leave this behind: its tables are there before its key is.
+    """
+    if path.is_file() and path.stat().st_size == 0 and SiteKey.load(keys_dir) is not None:
+        raise errors.BookCorrupt(
+            f"Expected the book that the key in {keys_dir} signed, got an empty file, at {path}",
+            field=str(path),
+            hint="restore a backup, or remove the file to begin a new book",
+        )
 
 
 def _disk_full(path: Path) -> errors.DiskFull:
