@@ -45,7 +45,8 @@ NowFlag = Annotated[
 
 _EPILOGUE = """\
 Exit codes: 0 ok, 2 bad config or usage, 3 a child failed its first start,
-4 already running, 5 gave up, 6 cannot reach the supervisor, 7 timed out.
+4 already running, 5 gave up or lost its run directory,
+6 cannot reach the supervisor, 7 timed out.
 """
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 import zmq
 
-from actors.sockets import bind_mailbox, unbind_mailbox
+from actors.sockets import bind_mailbox
 from hourbook.home import Home
 from protocols import errors, wire
 from protocols.control import SUPERVISOR_NAME
@@ -41,7 +41,6 @@ class Control:
     """
 
     def __init__(self, home: Home) -> None:
-        self._home = home
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self._context.socket(zmq.ROUTER)
         self._ids = itertools.count(1)
@@ -91,8 +90,8 @@ class Control:
         self._send(peer, wire.encode_error(request_id, error, src=SUPERVISOR_NAME))
 
     def close(self) -> None:
-        """Send what is left, within half a second, and remove the socket."""
-        unbind_mailbox(self.socket, self._home, SUPERVISOR_NAME)
+        """Send what is left, within half a second. The path is the holder's of the lock."""
+        self.socket.close()
         self._context.term()
 
     def _send(self, peer: bytes, frame: bytes) -> bool:

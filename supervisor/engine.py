@@ -21,7 +21,7 @@ from actors.timers import Timer, Timers
 from hourbook.home import Home, prepare_home
 from hourbook.timebase import SystemTimebase, Timebase
 from protocols import control, errors, wire
-from shm import segment
+from supervisor import exit_codes
 from supervisor.actions import Action, Arm, Disarm, Drop, Finish, Note, Push, Spawn
 from supervisor.control import Control, Incoming
 from supervisor.crew import Crew, Gone
@@ -42,6 +42,7 @@ __all__ = ["run"]
 _MS_NS: Final = 1_000_000
 _POLL_MS_MAX: Final = 60_000
 _BURY_AGAIN_NS: Final = 5 * _MS_NS
+_LOOK_NS: Final = 1_000 * _MS_NS
 _LAST_MESSAGE_MS: Final = 50
 """An actor that fails says why and exits; its message may arrive after the news of its death."""
 
@@ -72,7 +73,8 @@ def run(
         rng: the jitter of restarts.
 
     Returns:
-        0 stopped as asked, 3 an actor failed its first start, 5 the root gave up.
+        0 stopped as asked, 3 an actor failed its first start, 5 the root gave up, or the
+        run directory was removed.
 
     Raises:
         AlreadyRunning: another supervisor holds this home.
@@ -84,6 +86,7 @@ def run(
         engine = _Engine(
             Tree(tree, rng or random.Random()),  # noqa: S311 - jitter, nothing secret
             home,
+            lock,
             settings or Settings(),
             config_path,
             load_config,
@@ -91,7 +94,7 @@ def run(
             timebase or SystemTimebase(),
         )
         code = engine.run()
-        segment.mark_closed(home.segment)  # while the lock keeps out who would open it again
+        lock.close_segment()
     finally:
         lock.close()
     return code
@@ -102,6 +105,7 @@ class _Engine:
         self,
         tree: Tree,
         home: Home,
+        lock: RunLock,
         settings: Settings,
         config_path: str,
         load_config: Callable[[], TreeSpec] | None,
@@ -110,6 +114,7 @@ class _Engine:
     ) -> None:
         self._tree = tree
         self._home = home
+        self._lock = lock
         self._load_config = load_config
         self._timebase = timebase
         self._timers = Timers()
@@ -137,7 +142,7 @@ class _Engine:
             signals = Signals()
             stack.callback(signals.close)
             prepare_spawning()
-            stack.callback(self._remove_sockets)
+            stack.callback(self._lock.remove_sockets)
             self._control = Control(self._home)
             stack.callback(self._control.close)
             stack.callback(self._crew.close)
@@ -146,6 +151,7 @@ class _Engine:
             self._poller.register(self._control.socket, zmq.POLLIN)
             self._callbacks[self._control.socket] = self._hear_control
             herald = Herald(self._notifier, self._timers, self.now_ns())
+            look = self._timers.add(self.now_ns(), lambda: self._look_at_home(look), _LOOK_NS)
             self.perform(self._tree.begin(self.now_ns()))
             while self._exit_code is None:
                 self._turn()
@@ -383,7 +389,12 @@ class _Engine:
 
     # -- surroundings ----------------------------------------------------------------------------
 
-    def _remove_sockets(self) -> None:
-        """Remove the mailboxes of actors that could not do so themselves."""
-        for path in self._home.run_dir.glob("*.sock"):
-            path.unlink(missing_ok=True)
+    def _look_at_home(self, look: Timer) -> None:
+        """Stop when nobody can reach us any more: what lies at our paths may be a successor's."""
+        if self._lock.is_held():
+            return
+        look.cancel()
+        text = "the run directory is gone: stopping"
+        _log.error("%s (%s)", text, self._home.run_dir)
+        self._events.record("supervisor", "run_dir_lost", detail=text)
+        self.perform(self._tree.stop_all(self.now_ns(), exit_codes.GAVE_UP))

@@ -31,10 +31,10 @@ class Requests(Rules):
         """
         yield from self._actors_below(self._find(name))
 
-    def stop_all(self, now_ns: int) -> list[Action]:
-        """Stop everything in reverse order, then finish with 0."""
+    def stop_all(self, now_ns: int, code: int = exit_codes.OK) -> list[Action]:
+        """Stop everything in reverse order, then finish with `code`; the first reason counts."""
         self._now_ns = now_ns
-        self._end_tree(exit_codes.OK)
+        self._end_tree(code)
         return self._advance()
 
     def kill_all(self, now_ns: int) -> list[Action]:

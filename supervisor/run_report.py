@@ -54,6 +54,8 @@ class Report:
                 self._stop_began_mono_ns = None
             elif event.event == "stopping" and self._stop_began_mono_ns is None:
                 self._stop_began_mono_ns = event.mono_ns
+            if event.event == "run_dir_lost":
+                lines.append(f"error: {event.detail}")
             if event.name in self._actors:
                 lines += self._lines(event, endpoints.get(event.name, {}))
         if status is not None:
