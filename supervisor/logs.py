@@ -98,6 +98,8 @@ class LogFile:
             self._fd = -1
 
     def _append(self, data: bytes) -> None:
+        if self._fd >= 0 and not os.fstat(self._fd).st_nlink:
+            self.close()  # deleted under us: what went there now, nobody would ever read
         if self._fd < 0:
             self._open()
         if self._size and self._size + len(data) > self._file_bytes_max:

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,44 @@ def test_own_records_go_to_a_file_of_the_same_form(file: LogFile) -> None:
         ("supervisor", "log", "WARNING test.logs: first"),
         ("supervisor", "log", "second"),
     ]
+
+
+@pytest.mark.parametrize("what", ["directory", "file"])
+def test_deleted_log_is_made_again(file: LogFile, what: str) -> None:
+    """Lines after somebody deleted the log, or all logs, are kept where people look for them."""
+    file.write("echo", 1, "stdout", ["before"])
+    shutil.rmtree(file.path.parent) if what == "directory" else file.path.unlink()
+
+    file.write("echo", 1, "stdout", ["after"])
+
+    assert texts(file.path) == ["after"]
+    assert file.dropped_lines == 0
+    file.close()
+
+
+def test_log_deleted_before_its_rotation_is_made_again(tmp_path: Path) -> None:
+    """A rotation that finds nothing to rotate starts a new file."""
+    file = LogFile(tmp_path / "logs" / "echo.jsonl", lambda: WALL_NS, file_bytes_max=100)
+    file.write("echo", 1, "stdout", ["before"])
+    shutil.rmtree(file.path.parent)
+
+    file.write("echo", 1, "stdout", ["after"])
+
+    assert texts(file.path) == ["after"]
+    assert file.dropped_lines == 0
+    file.close()
+
+
+def test_lines_are_dropped_while_the_log_cannot_be_made(file: LogFile) -> None:
+    """Only what really cannot be kept is counted; the log says so when it is back."""
+    file.write("echo", 1, "stdout", ["before"])
+    shutil.rmtree(file.path.parent)
+    file.path.parent.write_text("in the way")
+    file.write("echo", 1, "stdout", ["lost"])
+    file.path.parent.unlink()
+
+    file.write("echo", 1, "stdout", ["after"])
+
+    assert file.dropped_lines == 1
+    assert texts(file.path) == ["[1 lines were dropped here]", "after"]
+    file.close()
