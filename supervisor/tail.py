@@ -5,6 +5,7 @@ watch on the directory for each rotation and a fallback where there is none; a p
 along does not notice the difference.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Generator, Iterator
@@ -15,12 +16,16 @@ import msgspec
 
 from hourbook.home import Home
 from protocols import errors, wire
+from protocols.control import SUPERVISOR_NAME
+from supervisor.client import Client
+from supervisor.config import load
 from supervisor.logs import LogLine
 from supervisor.render import one_line
 
 __all__ = ["follow_file", "last_lines", "log_text", "tail_log"]
 
 _LOOK_S: Final = 0.1
+_ASK_S: Final = 2.0
 _BLOCK_BYTES: Final = 64 << 10
 
 
@@ -28,18 +33,17 @@ def tail_log(home: Home, name: str, count: int, *, follow: bool) -> Iterator[str
     """Yield the last `count` lines of an actor's log, then, with `follow`, those that come.
 
     Raises:
-        BadRequest: no actor of this name has written a log.
+        BadRequest: there is no actor of this name, and was none that wrote a log.
     """
     path = home.logs_dir / f"{name}.jsonl"
     try:
         lines, position = last_lines(path, count)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        known = sorted(file.stem for file in home.logs_dir.glob("*.jsonl"))
-        raise errors.BadRequest(
-            f"Expected the name of an actor that has a log, got {wire.printable(name)},"
-            f" in {home.logs_dir}",
-            hint=f"there are: {', '.join(known)}" if known else "nothing was logged yet",
-        ) from None
+        if name not in _names_of(home):
+            raise _unknown(home, name) from None
+        lines, position = [], 0
+    if not position:
+        yield f"({name} has printed nothing yet)"
     yield from map(log_text, lines)
     if follow:
         for line in follow_file(path, position):
@@ -104,6 +108,27 @@ def log_text(data: bytes) -> str:
         return one_line(data.decode("utf-8", "backslashreplace"))
     mark = "" if record.stream == "stdout" else f"{record.stream}: "
     return one_line(f"{record.time} #{record.incarnation} {mark}{record.line}")
+
+
+def _names_of(home: Home) -> set[str]:
+    """Return who may print one day: those of the tree that runs, or of the one configured."""
+    names = {SUPERVISOR_NAME}
+    try:
+        with Client(home) as client:
+            names.update(row.name for row in client.status(_ASK_S).actors)
+    except errors.WorldError:
+        with contextlib.suppress(errors.ConfigError):
+            names.update(load(home).tree.actors)
+    return names
+
+
+def _unknown(home: Home, name: str) -> errors.BadRequest:
+    known = sorted(file.stem for file in home.logs_dir.glob("*.jsonl"))
+    return errors.BadRequest(
+        f"Expected the name of an actor that has a log, got {wire.printable(name)},"
+        f" in {home.logs_dir}",
+        hint=f"there are: {', '.join(known)}" if known else "nothing was logged yet",
+    )
 
 
 def _open(path: Path) -> BinaryIO | None:

@@ -91,3 +91,19 @@ def test_actor_without_a_log_is_named_with_those_that_have_one(home: Home, name:
 
     with pytest.raises(errors.BadRequest, match="there are: echo"):
         list(tail_log(home, name, 1, follow=False))
+
+
+@pytest.mark.parametrize("name", ["journal_writer", "supervisor"])
+def test_actor_that_has_printed_nothing_is_no_stranger(home: Home, name: str) -> None:
+    """A name of the tree is known before its first line, and its first line is followed."""
+    (said,) = tail_log(home, name, 20, follow=False)
+    shown = tail_log(home, name, 20, follow=True)
+    next(shown)
+    file = LogFile(home.logs_dir / f"{name}.jsonl", lambda: 0)
+    file.write(name, 1, "stdout", ["hello"])
+    file.close()
+
+    line = next(shown)
+
+    assert said == f"({name} has printed nothing yet)"
+    assert line.endswith("hello")
