@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ import msgspec
 from hourbook.home import Home
 from protocols import errors, wire
 from supervisor import spec
-from supervisor.mistakes import Problem, find_problems, show_value, unknown_key
+from supervisor.mistakes import Problem, find_problems, show_name, show_value, unknown_key
 from supervisor.overrides import Override, apply_overrides, parse_override
 
 __all__ = ["Loaded", "load", "load_again", "parse_spec"]
@@ -64,9 +65,10 @@ def load(home: Home, path: Path | None = None, overrides: Sequence[str] = ()) ->
         ConfigError: with every mistake, one a line.
     """
     file = path.absolute() if path is not None else home.config_file
-    label = file.name
+    label = show_name(file.name)
     text = _read(file, must_exist=path is not None)
-    table = _merge(_parse(_default_text(), DEFAULT_TREE), _parse(text or "", label))
+    base = _parse(_default_text(), DEFAULT_TREE)
+    table = _merge(base, _parse(text or "", label))
     parsed = [parse_override(item) for item in overrides]
     wanted = [item for item in parsed if isinstance(item, Override)]
     table, misplaced = apply_overrides(table, wanted)
@@ -75,7 +77,7 @@ def load(home: Home, path: Path | None = None, overrides: Sequence[str] = ()) ->
     loose = [f"--set: {problem.path}: {problem.text}" for problem in problems]
     found = list(_check_tables(table))
     tree = _build(table, found)
-    found += _check_whole(tree, found)
+    found += _check_whole(tree, found, tree.nodes.keys() - base["node"].keys())
     if found or loose:
         sources = _Sources(wanted, label if text is not None or not overrides else "--set")
         # Names come from the file too, and may hold anything, line breaks as well.
@@ -135,25 +137,28 @@ def _default_text() -> str:
 
 
 def _read(path: Path, *, must_exist: bool) -> str | None:
+    name = show_name(path.name)
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         if not must_exist:
             return None
-        raise errors.ConfigError(f"{path.name}: expected a file, got none, at {path}") from None
+        raise errors.ConfigError(
+            f"{name}: expected a file, got none, at {show_name(str(path))}"
+        ) from None
     except OSError as error:
         raise errors.ConfigError(
-            f"{path.name}: expected a readable file, got: {error.strerror}, at {path}"
+            f"{name}: expected a readable file, got: {error.strerror}, at {show_name(str(path))}"
         ) from None
     if len(data) > FILE_BYTES_MAX:
-        raise errors.ConfigError(f"{path.name}: must be at most {FILE_BYTES_MAX} bytes")
+        raise errors.ConfigError(f"{name}: must be at most {FILE_BYTES_MAX} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise errors.ConfigError(
-            f"{path.name}: line {line}: byte 0x{data[error.start]:02x}: must be UTF-8"
+            f"{name}: line {line}: byte 0x{data[error.start]:02x}: must be UTF-8"
         ) from None
 
 
@@ -202,7 +207,9 @@ def _check_tables(table: Mapping[str, Any]) -> Iterator[Problem]:
                 yield from _check_cpu(item, path)
 
 
-def _check_whole(tree: spec.TreeSpec, found: Sequence[Problem]) -> list[Problem]:
+def _check_whole(
+    tree: spec.TreeSpec, found: Sequence[Problem], own_nodes: AbstractSet[str]
+) -> list[Problem]:
     """Check what only the whole tree shows, silent on what a mistake found before explains."""
     if any(problem.path in _TABLES for problem in found):
         return []  # a table that is none leaves nothing to check
@@ -212,6 +219,8 @@ def _check_whole(tree: spec.TreeSpec, found: Sequence[Problem]) -> list[Problem]
         if key in _PLACES:
             unsure.add(name)
     problems = [Problem(*pair) for pair in spec.check_tree(tree)]
+    if not problems and not unsure:
+        problems = [Problem(*pair) for pair in spec.empty_nodes(tree, own_nodes)]
     return [p for p in problems if unsure.isdisjoint(re.findall(r"\w+", f"{p.path} {p.text}"))]
 
 

@@ -21,6 +21,7 @@ __all__ = ["Problem", "find_problems", "rule_of", "show_value", "unknown_key"]
 _SCALARS: Final = {float: "a number", int: "a whole number", str: "a string", bool: "true or false"}
 _SEQUENCES: Final = (tuple, list, set, frozenset)
 _VALUE_SIZE_MAX: Final = 80
+_NAME_SIZE_MAX: Final = 4096
 
 
 class Problem(NamedTuple):
@@ -102,6 +103,11 @@ def show_value(value: object) -> str:
     except (TypeError, ValueError, msgspec.MsgspecError):
         text = str(value)
     return wire.printable(text, _VALUE_SIZE_MAX) if not text.isprintable() else _short(text)
+
+
+def show_name(name: str) -> str:
+    """Return a file's name or path as it is, unless it would not stay on its one line."""
+    return name if name.isprintable() else wire.printable(name, _NAME_SIZE_MAX)
 
 
 def _problems_of_value(annotation: object, value: object, path: str) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ what is wrong with a tree as a list of ``(path, problem)``.
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ __all__ = [
     "TreeSpec",
     "backoff_ceiling_s",
     "check_tree",
+    "empty_nodes",
 ]
 
 Restart = Literal["permanent", "transient", "temporary"]
@@ -196,6 +198,20 @@ def check_tree(tree: TreeSpec) -> list[tuple[str, str]]:
         *_check_orders(tree),
     ]
     return problems or [*_check_windows(tree), *_check_significant(tree)]
+
+
+def empty_nodes(tree: TreeSpec, names: AbstractSet[str]) -> list[tuple[str, str]]:
+    """Return those of the nodes `names` that have no child, as :func:`check_tree` does.
+
+    A tree with them holds, since children may be added while it runs; in a file such a node is
+    most likely a name misspelt.
+    """
+    have = ", ".join(sorted(tree.nodes.keys() - names))
+    return [
+        (f"node.{name}", f"has no actor or node; misspelt? (have: {have})")
+        for name in sorted(names)
+        if not tree.children_of(name)
+    ]
 
 
 def _check_names(tree: TreeSpec) -> Iterator[tuple[str, str]]:

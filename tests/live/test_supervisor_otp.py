@@ -144,7 +144,9 @@ def test_a06_spec_validation_matrix(home: Home, text: str, complaint: str) -> No
 
 def test_a07_spec_defaults(home: Home) -> None:
     """What is not said has OTP's defaults, and `validate --json` shows them."""
-    home.config_file.write_text('[node.pool]\n[actor.extra]\nclass = "m:C"\n')
+    home.config_file.write_text(
+        '[node.pool]\n[actor.extra]\nclass = "m:C"\n[actor.pooled]\nclass = "m:C"\nnode = "pool"\n'
+    )
 
     command = [str(COMMAND), "validate", "--json", "--home", str(home.path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -379,3 +379,44 @@ def test_find_home_is_not_needed_for_a_named_file(tmp_path: Path) -> None:
 
     with pytest.raises(errors.ConfigError, match=r"^other.toml: node.edge.intensity: -1: must be"):
         config.load(find_home(tmp_path / "nowhere"), file)
+
+
+def test_node_without_a_child_is_refused(home: Home) -> None:
+    """A misspelt table would else be a node of its own, and what it sets would count for nobody."""
+    found = mistakes(home, "[node.bok]\nintensity = 3\n")
+
+    assert found == [
+        "hourbook.toml: node.bok: has no actor or node; misspelt? (have: book, edge, root, time)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[node.mine]\n[actor.probe]\nclass = "m:C"\nnode = "mine"\n',
+        '[node.mine]\n[node.edge]\nnode = "mine"\n[node.root]\norder = ["time", "book", "mine"]\n',
+        '[actor]\nmetrics.node = "time"\nmcp_server.node = "time"\n[node.edge]\norder = []\n',
+    ],
+    ids=["an actor", "a node", "a default node that lost its own"],
+)
+def test_node_that_somebody_meant_is_accepted(home: Home, text: str) -> None:
+    """New nodes with a child are sound, and so is a default node whose actors moved away."""
+    assert mistakes(home, text) == []
+
+
+@pytest.mark.parametrize(
+    "text", [None, "x = 1\n", "x = \n", "\0"], ids=["none", "key", "TOML", "NUL"]
+)
+def test_config_path_with_a_line_break_stays_on_its_line(
+    home: Home, tmp_path: Path, text: str | None
+) -> None:
+    """One mistake is one line, whatever the file is called."""
+    file = tmp_path / "a\nb\x1b[2J.toml"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(errors.ConfigError) as caught:
+        config.load(home, file)
+
+    assert str(caught.value).isprintable()
+    assert str(caught.value).startswith("a\\nb\\x1b[2J.toml: ")
