@@ -76,11 +76,13 @@ def live(birth: Birth) -> NoReturn:
         os.dup2(passed.fd, fd)
         os.close(passed.fd)
     faulthandler.enable()
-    # 6. Limits before the first import of foreign code.
+    # 6. What it creates is its owner's alone, also what a library creates for it.
+    os.umask(0o077)
+    # 7. Limits before the first import of foreign code.
     _limit(birth)
     module_name, _, class_name = birth.class_path.partition(":")
     code = _main_of(module_name, class_name, birth.context)
-    # 7. An actor that has stopped owns nothing any more. Taking its interpreter apart would cost
+    # 8. An actor that has stopped owns nothing any more. Taking its interpreter apart would cost
     #    100 ms and more of every ordered stop, so it ends where it stands. (One that raised goes
     #    the long way: ``multiprocess`` prints the traceback and exits with 1.)
     _say_last_words()

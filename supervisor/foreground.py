@@ -1,6 +1,7 @@
 """`supervisor start` in the foreground: read the config, run the tree, report. Wiring."""
 
 import logging
+import os
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ from supervisor import engine
 from supervisor.config import Loaded, load, load_again
 from supervisor.difference import diff
 from supervisor.logs import LogFile, LogHandler
+from supervisor.mistakes import show_name
 from supervisor.run_display import Reporter
 from supervisor.spec import TreeSpec
 
@@ -29,6 +31,7 @@ def start_foreground(home: Home, config: Path | None, overrides: Sequence[str]) 
         HomeUnusable: the home cannot be written.
         AlreadyRunning: another supervisor holds it.
     """
+    os.umask(0o077)  # as in its children: what a tree creates is its owner's alone
     loaded = load(home, config, overrides)
     prepare_home(home)
     handler = _log_to_file(home, loaded)
@@ -57,7 +60,7 @@ def _read_again(home: Home, loaded: Loaded) -> TreeSpec:
     again = load_again(home, loaded)
     changed = diff(loaded.tree, loaded.tree, loaded.settings, again.settings).settings
     if changed:
-        label = again.path.name if again.path else "defaults"
+        label = show_name(again.path.name) if again.path else "defaults"
         lines = [f"{label}: supervisor.{key}: cannot change while it runs" for key in changed]
         raise errors.ConfigError("\n".join(lines))
     return again.tree
@@ -80,5 +83,5 @@ def _log_to_file(home: Home, loaded: Loaded) -> LogHandler:
 
 
 def _banner(home: Home, loaded: Loaded) -> str:
-    config = loaded.path or "defaults"
+    config = show_name(str(loaded.path)) if loaded.path else "defaults"
     return f"hourbook {metadata.version('hourbook')}  home {home.path}  config {config}"
