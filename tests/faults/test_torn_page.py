@@ -26,26 +26,28 @@ CLOCK_OUTSIDE = {
 }
 
 
-def test_a_million_reads_are_whole_and_in_order(tmp_path: Path) -> None:
+def test_reads_are_whole_and_in_order(tmp_path: Path) -> None:
     """None torn, none earlier than one before, and the shadow is hardly needed."""
-    result = c_programs.run(c_programs.build(tmp_path, TEAR), 1_000_000)
+    result = c_programs.run(c_programs.build(tmp_path, TEAR), 300_000)
 
     counts = json.loads(result.stdout)
 
-    assert counts["reads"] == 1_000_000
+    assert counts["reads"] == 300_000
     assert counts["torn"] == counts["backward"] == 0
 
 
 @pytest.mark.parametrize("edits", [NO_ODD, NO_SECOND_LOOK], ids=["no_odd", "no_second_look"])
 def test_wrong_order_is_caught(tmp_path: Path, edits: c_programs.Edits) -> None:
-    """The test above has teeth: without the odd mark, or the second look, reads are torn."""
+    """The test above has teeth: without the odd mark, or the second look, it would fail."""
     result = c_programs.run(c_programs.build(tmp_path, TEAR, edits), 50_000_000, "first")
 
-    assert json.loads(result.stdout)["torn"] > 0
+    counts = json.loads(result.stdout)
+    assert counts["torn"] + counts["backward"] > 0  # a mixed page may show as a time gone back
 
 
 def test_clock_read_outside_the_section_is_caught(tmp_path: Path) -> None:
     """RAW must be read inside: else the old line is followed past the new one's as_of."""
     result = c_programs.run(c_programs.build(tmp_path, TEAR, CLOCK_OUTSIDE), 50_000_000, "first")
 
-    assert json.loads(result.stdout)["backward"] > 0
+    counts = json.loads(result.stdout)
+    assert counts["torn"] + counts["backward"] > 0
