@@ -102,11 +102,6 @@ class Crew:
         if process is not None and process.end is None:
             process.push(deed)
 
-    def pid_of(self, name: str) -> int:
-        """Return the pid of the incarnation that runs, 0 when none does."""
-        process = self._processes.get(name)
-        return process.pid if process is not None else 0
-
     def bury(self) -> list[Gone]:
         """Return who is gone since the last call; to be asked again while :attr:`is_ending`."""
         gone = []
