@@ -40,6 +40,7 @@ class Snapshot(NamedTuple):
     seq: int
     epoch: int
     flags: int
+    published_status: int
     as_of_raw_ns: int
     utc_at_as_of_ns: int
     rate: int

@@ -4,7 +4,7 @@
  */
 #include "sample.h"
 
-enum part { WHOLE, SIGNED, ASCII, LOW, HIGH, SIGNED_LOW, SIGNED_HIGH, FLAGS };
+enum part { WHOLE, SIGNED, ASCII, LOW, HIGH, SIGNED_LOW, SIGNED_HIGH, FLAGS, STATUS };
 
 struct page_field {
     enum page_word word;
@@ -17,6 +17,7 @@ struct page_field {
     X(seq, WHOLE, "seq", "even number of the page; rises by two with each publication")           \
     X(state, HIGH, "epoch", "rises with each step; output is monotonic within one epoch")         \
     X(state, FLAGS, "flags", "bits of shm.layout.Flag")                                           \
+    X(state, STATUS, "published_status", "number of the status before age was looked at")         \
     X(as_of_raw_ns, SIGNED, "as_of_raw_ns", "RAW at which the page's line begins")                \
     X(utc_at_as_of_ns, SIGNED, "utc_at_as_of_ns", "the output then")                              \
     X(rate, SIGNED, "rate", "(dUTC/dRAW - 1) * 2^48")                                             \
@@ -106,6 +107,8 @@ static PyObject *part_of(uint64_t word, enum part part)
         return PyLong_FromLong((int32_t)(uint32_t)(word >> 32));
     case FLAGS:
         return PyLong_FromUnsignedLong(STATE_FLAGS(word));
+    case STATUS:
+        return PyLong_FromUnsignedLong(STATE_STATUS(word));
     case ASCII:
         return ascii_of(word);
     }

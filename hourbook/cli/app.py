@@ -5,7 +5,7 @@ from typing import Final
 
 from cyclopts import App
 
-__all__ = ["installed_version", "make_app"]
+__all__ = ["GROUPS", "installed_version", "make_app"]
 
 HELP: Final = """One clock and one book for every agent on the machine.
 
@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "monitor": "hourbook.cli.clock_commands:monitor",
     "snapshot": "hourbook.cli.clock_commands:snapshot",
     "benchmark": "hourbook.cli.benchmark:benchmark",
+    "clock why": "hourbook.cli.why_command:why",
     "log": "hourbook.cli.book_commands:log",
     "tail": "hourbook.cli.book_commands:tail",
     "verify": "hourbook.cli.book_commands:verify",
@@ -27,7 +28,10 @@ _COMMANDS: Final = {
     "mcp": "hourbook.cli.mcp_command:mcp",
     "completion": "hourbook.cli.completion:completion",
 }
-"""Where each command is; its docstring is its help."""
+"""Where each command is; its docstring is its help. A name of two words is in a group."""
+
+GROUPS: Final = {"clock": "What the clock rests on."}
+"""Commands that only lead to others, with their help."""
 
 
 def make_app(*, describe: bool = False) -> App:
@@ -47,10 +51,14 @@ def make_app(*, describe: bool = False) -> App:
         suppress_keyboard_interrupt=False,
     )
     app.register_install_completion_command(help="Install completion for this shell.")
+    groups = {"": app, **{name: App(name=name, help=text) for name, text in GROUPS.items()}}
+    for name in GROUPS:
+        app.command(groups[name])
     for name, path in _COMMANDS.items():
-        app.command(path, name=name)
+        group, _, word = name.rpartition(" ")
+        groups[group].command(path, name=word)
         if describe:
-            _ = app[name]  # a lookup is what makes cyclopts import it, and read its docstring
+            _ = groups[group][word]  # a lookup makes cyclopts import it, and read its docstring
     return app
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from hourbook.cli import exit_codes
-from hourbook.cli.app import make_app
+from hourbook.cli.app import GROUPS, make_app
 from hourbook.cli.words import visible
 from hourbook.standard_streams import mend_standard_streams
 from protocols import errors
@@ -23,7 +23,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     mend_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        app = make_app(describe=not words or words[0] in {"--help", "-h"})
+        app = make_app(describe=_asks_what_there_is(words))
         code = app(_home_after_command(words))
         sys.stdout.flush()
     except (CycloptsError, errors.HourbookError, OSError, KeyboardInterrupt) as error:
@@ -60,7 +60,14 @@ def _home_after_command(argv: list[str]) -> list[str]:
     while count < len(argv) and argv[count].partition("=")[0] == "--home":
         count += 1 if "=" in argv[count] else 2
     leading, rest = argv[:count], argv[count:]
-    return [*rest[:1], *leading, *rest[1:]] if rest else leading
+    name_words = 2 if rest and rest[0] in GROUPS else 1
+    return [*rest[:name_words], *leading, *rest[name_words:]] if rest else leading
+
+
+def _asks_what_there_is(words: list[str]) -> bool:
+    """Say whether a list of commands will be shown, and so must say what each does."""
+    rest = words[1:] if words and words[0] in GROUPS else words
+    return not rest or rest[0] in {"--help", "-h"}
 
 
 def _discard_stdout() -> None:
