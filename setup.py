@@ -9,7 +9,7 @@ setup(
         Extension(
             "shm._core",
             sources=sorted(str(path) for path in Path("shm").glob("*.c")),
-            depends=sorted(str(path) for path in Path("shm").glob("*.h")),
+            depends=sorted(str(path) for path in Path("shm").rglob("*.h")),
             extra_compile_args=[
                 "-std=gnu11",  # C11 and what Linux adds to it: clocks, futexes
                 "-O2",

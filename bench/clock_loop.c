@@ -17,19 +17,19 @@ int main(void)
     int64_t best_read_ns = INT64_MAX, best_raw_ns = INT64_MAX, raw_ns;
     volatile int64_t sink;
 
-    proposal[PAGE_as_of_raw_ns] = (uint64_t)clock_raw_ns();
+    proposal[PAGE_as_of_raw_ns] = (uint64_t)hourbook_raw_ns();
     proposal[PAGE_rate] = (uint64_t)(-12345678901);
     page_publish(region, current, proposal, ANCHOR_STEP);
     for (int run = 0; run < RUNS; run++) {
-        int64_t started_ns = clock_ns(CLOCK_MONOTONIC);
+        int64_t started_ns = hourbook_clock_ns(CLOCK_MONOTONIC);
         for (int i = 0; i < READS; i++) {
-            page_read(region, page, PAGE_state, &raw_ns, &stuck_seq);
-            sink = line_output(page, raw_ns);
+            hourbook_page_read((const uint64_t *)region, page, PAGE_state, &raw_ns, &stuck_seq);
+            sink = hourbook_line_output(page, raw_ns);
         }
-        int64_t between_ns = clock_ns(CLOCK_MONOTONIC);
+        int64_t between_ns = hourbook_clock_ns(CLOCK_MONOTONIC);
         for (int i = 0; i < READS; i++)
-            sink = clock_raw_ns();
-        int64_t ended_ns = clock_ns(CLOCK_MONOTONIC);
+            sink = hourbook_raw_ns();
+        int64_t ended_ns = hourbook_clock_ns(CLOCK_MONOTONIC);
         if (between_ns - started_ns < best_read_ns)
             best_read_ns = between_ns - started_ns;
         if (ended_ns - between_ns < best_raw_ns)

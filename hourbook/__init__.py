@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hourbook.book_face import Book, connect
+    from hourbook.c_header import clock_header
     from hourbook.clock_face import Clock, Order, Reading, Status
     from protocols.entry import Entry
     from protocols.errors import HourbookError
 
-__all__ = ["Book", "Clock", "Entry", "HourbookError", "Order", "Reading", "Status", "connect"]
+__all__ = [
+    "Book",
+    "Clock",
+    "Entry",
+    "HourbookError",
+    "Order",
+    "Reading",
+    "Status",
+    "clock_header",
+    "connect",
+]
 
 _HOMES = {
     "Book": "hourbook.book_face",
@@ -22,6 +33,7 @@ _HOMES = {
     "Order": "hourbook.clock_face",
     "Reading": "hourbook.clock_face",
     "Status": "hourbook.clock_face",
+    "clock_header": "hourbook.c_header",
     "connect": "hourbook.book_face",
 }
 

@@ -41,14 +41,4 @@ static inline void fence_release(void) { atomic_thread_fence(memory_order_releas
 /* The same, and stores before it are visible everywhere before anything after it is done. */
 static inline void fence_full(void) { atomic_thread_fence(memory_order_seq_cst); }
 
-/* Tell the processor that this is a wait, so that it saves power and the other hyperthread runs. */
-static inline void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 #endif

@@ -1,6 +1,8 @@
 /* Where everything in the segment lies, for C. docs/SEGMENT.md tells what it means, shm/layout.py is
  * the same for Python, and tests/unit/shm/test_layout.py compares the three.
  *
+ * The time page is in include/hourbook_clock.h, which is also what C programs read the clock with.
+ *
  * Every field is one naturally aligned 64-bit word in the byte order of the machine, because a word
  * is what can be loaded and stored atomically. The tables give byte offsets; the enums count words;
  * the assertions below tie the one to the other.
@@ -8,16 +10,16 @@
 #ifndef HOURBOOK_SHM_LAYOUT_H
 #define HOURBOOK_SHM_LAYOUT_H
 
-#include <stdint.h>
+#include "include/hourbook_clock.h"
 
 typedef _Atomic uint64_t word_t;
 
-#define SEGMENT_VERSION 1
-#define SEGMENT_SIZE 4239360
-#define SEGMENT_LIVE 1
+#define SEGMENT_VERSION HOURBOOK_LAYOUT_VERSION
+#define SEGMENT_SIZE HOURBOOK_SEGMENT_SIZE
+#define SEGMENT_LIVE HOURBOOK_SEGMENT_LIVE
 #define SEGMENT_CLOSED 2
 
-#define TIME_OFFSET 4096
+#define TIME_OFFSET HOURBOOK_TIME_OFFSET
 #define TIME_SIZE 4096
 #define TIME_SHADOW_OFFSET 256
 #define TIME_PAGE_SIZE 256
@@ -48,39 +50,7 @@ typedef _Atomic uint64_t word_t;
     X(56, state)
 
 /* Byte offsets from the start of the time region; the shadow has the same, 256 further on. */
-#define TIME_PAGE_WORDS(X)               \
-    X(0, seq)                            \
-    X(8, as_of_raw_ns)                   \
-    X(16, utc_at_as_of_ns)               \
-    X(24, rate)                          \
-    X(32, slew_ppb)                      \
-    X(40, slew_end_raw_ns)               \
-    X(48, state)                         \
-    X(56, void_after_raw_ns)             \
-    X(64, earliest_off_ns)               \
-    X(72, latest_off_ns)                 \
-    X(80, growth_ppb)                    \
-    X(88, sigma_offset_ns)               \
-    X(96, sigma_rate_ppb)                \
-    X(104, q68_ns)                       \
-    X(112, q95_ns)                       \
-    X(120, published_raw_ns)             \
-    X(128, last_sample_raw_ns)           \
-    X(136, poll_ns)                      \
-    X(144, boottime_minus_monotonic_ns)  \
-    X(152, vmclock_marker)               \
-    X(160, last_step_raw_ns)             \
-    X(168, steps)                        \
-    X(176, disruptions)                  \
-    X(184, source)                       \
-    X(192, sources)                      \
-    X(200, confidence_ppm)               \
-    X(208, samples)                      \
-    X(216, publications)                 \
-    X(224, leap_utc_s)                   \
-    X(232, leap_tai_s)                   \
-    X(240, leap_smear)                   \
-    X(248, bound_violations)
+#define TIME_PAGE_WORDS HOURBOOK_TIME_PAGE_WORDS
 
 /* Byte offsets from the start of the ring region. The two heads share no line with the tail. */
 #define RING_WORDS(X)          \
@@ -104,8 +74,10 @@ TIME_PAGE_WORDS(PAGE_ASSERT)
 
 _Static_assert(PAGE_WORD_COUNT == TIME_PAGE_WORD_COUNT, "the time page has 32 words");
 _Static_assert(TIME_PAGE_WORD_COUNT * 8 == TIME_PAGE_SIZE, "the time page has 256 bytes");
-_Static_assert(PAGE_void_after_raw_ns * 8 + 8 == 64, "time_ns needs the first cache line only");
 _Static_assert(TIME_SHADOW_OFFSET == TIME_PAGE_SIZE, "the shadow follows the page");
+_Static_assert(TIME_SHADOW_OFFSET == HOURBOOK_SHADOW_WORDS * 8, "and readers know it");
+_Static_assert(HEADER_state == (int)HOURBOOK_HEADER_state, "header words agree");
+_Static_assert(HEADER_boot_id_first == (int)HOURBOOK_HEADER_boot_id, "header words agree");
 _Static_assert(GENERATIONS_OFFSET == TIME_OFFSET + TIME_SIZE, "generations follow the time page");
 _Static_assert(GENERATIONS_SIZE == GENERATION_COUNT * 8, "one word for each bucket");
 _Static_assert(RING_OFFSET == GENERATIONS_OFFSET + GENERATIONS_SIZE, "the ring follows");
@@ -120,14 +92,5 @@ _Static_assert(__atomic_always_lock_free(8, 0), "a word needs no lock");
 #define STATE_STATUS(state) ((state) & 0xff)
 #define STATE_FLAGS(state) (((state) >> 8) & 0xffffff)
 #define STATE_EPOCH(state) ((state) >> 32)
-
-enum clock_status { UNKNOWN = 0, SYNCHRONIZED = 1, FREE_RUNNING = 2, DISRUPTED = 3 };
-
-/* Offsets of an interval that has no bound. */
-#define UNBOUNDED_EARLIEST INT64_MIN
-#define UNBOUNDED_LATEST INT64_MAX
-
-#define FRESH_NS 5000000000 /* without a publication for longer, the clock runs free */
-#define FRESH_POLLS 4       /* without an accepted sample for more polls: the same */
 
 #endif

@@ -57,7 +57,7 @@ static inline uint64_t ring_load_head(const ring_t *ring, ring_head_t *head)
         fence_acquire();
         if (load_relaxed(&ring->words[RING_publication]) == publication)
             return publication;
-        relax();
+        hourbook_relax();
     }
 }
 

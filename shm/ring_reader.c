@@ -4,7 +4,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "clocks.h"
 #include "core.h"
 #include "ring.h"
 
@@ -146,9 +145,10 @@ static PyObject *reader_wait(RingReader *self, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "timeout_s must be in 0..1e9");
         return NULL;
     }
-    int64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + (int64_t)(timeout_s * BILLION);
-    deadline.tv_sec = deadline_ns / BILLION;
-    deadline.tv_nsec = deadline_ns % BILLION;
+    int64_t deadline_ns = hourbook_clock_ns(CLOCK_MONOTONIC) +
+                          (int64_t)(timeout_s * HOURBOOK_BILLION);
+    deadline.tv_sec = deadline_ns / HOURBOOK_BILLION;
+    deadline.tv_nsec = deadline_ns % HOURBOOK_BILLION;
     for (;;) {
         int error;
         /* No wake-up is lost: the kernel sleeps only while the futex still holds the publication

@@ -2,7 +2,7 @@
  *
  * A field of the page is a word or a part of one; the table says which, in the order of the tuple.
  */
-#include "sample.h"
+#include "snapshot.h"
 
 enum part { WHOLE, SIGNED, ASCII, LOW, HIGH, SIGNED_LOW, SIGNED_HIGH, FLAGS, STATUS };
 
@@ -115,39 +115,39 @@ static PyObject *part_of(uint64_t word, enum part part)
     Py_UNREACHABLE();
 }
 
-static PyObject *age_of(const sample_t *sample, enum page_word word)
+static PyObject *age_of(const hourbook_look *look, enum page_word word)
 {
-    if (sample->kind == PAGE_NONE)
+    if (look->kind == HOURBOOK_PAGE_NONE)
         return PyLong_FromLong(-1);
-    wide_t age = (wide_t)sample->now_raw_ns - (int64_t)sample->page[word];
-    return PyLong_FromLongLong(saturate(age));
+    hourbook_wide age = (hourbook_wide)look->now_raw_ns - (int64_t)look->page[word];
+    return PyLong_FromLongLong(hourbook_saturate(age));
 }
 
-PyObject *snapshot_new(PyTypeObject *type, PyObject *statuses, const sample_t *sample)
+PyObject *snapshot_new(PyTypeObject *type, PyObject *statuses, const hourbook_look *look)
 {
     int64_t earliest_ns, latest_ns;
     PyObject *snapshot = PyStructSequence_New(type);
     if (snapshot == NULL)
         return NULL;
-    sample_interval(sample, &earliest_ns, &latest_ns);
+    hourbook_look_interval(look, &earliest_ns, &latest_ns);
     PyObject *derived[FIELDS_BEFORE_PAGE] = {
-        PyLong_FromLongLong(sample_time(sample)),
+        PyLong_FromLongLong(hourbook_look_time_ns(look)),
         PyLong_FromLongLong(earliest_ns),
         PyLong_FromLongLong(latest_ns),
-        PyLong_FromLongLong(sample_sigma(sample)),
-        Py_NewRef(PyTuple_GET_ITEM(statuses, sample_status(sample))),
-        PyLong_FromLongLong(sample->raw_ns),
-        age_of(sample, PAGE_published_raw_ns),
-        age_of(sample, PAGE_last_sample_raw_ns),
-        PyBool_FromLong(sample->kind == PAGE_STALE),
-        PyBool_FromLong(sample->suspended),
+        PyLong_FromLongLong(hourbook_look_sigma_ns(look)),
+        Py_NewRef(PyTuple_GET_ITEM(statuses, hourbook_look_status(look))),
+        PyLong_FromLongLong(look->raw_ns),
+        age_of(look, PAGE_published_raw_ns),
+        age_of(look, PAGE_last_sample_raw_ns),
+        PyBool_FromLong(look->kind == HOURBOOK_PAGE_STALE),
+        PyBool_FromLong(look->suspended),
     };
     for (int i = 0; i < FIELDS_BEFORE_PAGE; i++)
         PyStructSequence_SET_ITEM(snapshot, i, derived[i]);
     for (size_t i = 0; i < sizeof page_fields / sizeof *page_fields; i++) {
         const struct page_field *field = &page_fields[i];
         PyStructSequence_SET_ITEM(snapshot, FIELDS_BEFORE_PAGE + (Py_ssize_t)i,
-                                  part_of(sample->page[field->word], field->part));
+                                  part_of(look->page[field->word], field->part));
     }
     if (PyErr_Occurred())
         Py_CLEAR(snapshot);

@@ -1,4 +1,5 @@
-/* The time page's sequence lock: one writer, any number of readers that never write.
+/* The time page's sequence lock: one writer, any number of readers that never write. This is the
+ * writer's half; the readers' is in include/hourbook_clock.h, with the arithmetic of a page.
  *
  *     writer: seq = odd; fence; words; seq = even      reader: seq, words, seq again: even and equal?
  *
@@ -18,23 +19,12 @@
 #define HOURBOOK_SHM_TIME_PAGE_H
 
 #include "atomics.h"
-#include "clocks.h"
-#include "line.h"
 
-/* How long a reader waits for a writer that is inside an update, which takes well under 1 us: only
- * one that was put aside by the scheduler, or is dead, takes longer. */
-#define PATIENCE_NS 100000
 /* A writer that was itself put aside for longer than this takes a new as_of, so that no reader has
  * lost patience, and gone on along the old line, later than as_of. (Put aside in the few instructions
  * between that check and the even seq, nothing helps: readers who turned to the shadow then may be
  * ahead by that time times the change of slope, some microseconds at the very worst.) */
-#define ANCHOR_NS_MAX (PATIENCE_NS / 2)
-
-enum page_kind {
-    PAGE_NONE,  /* nothing was ever published, or the first publication was cut short */
-    PAGE_LIVE,
-    PAGE_STALE, /* the writer is stuck inside an update: this is the last complete page */
-};
+#define ANCHOR_NS_MAX (HOURBOOK_PATIENCE_NS / 2)
 
 enum page_anchor {
     ANCHOR_CONTINUE, /* the output goes on where the old page has it now */
@@ -48,67 +38,6 @@ enum page_condition {
     PAGE_TORN,     /* it died inside the first one: a new epoch must begin */
 };
 
-/* One attempt. The caller asks for the first `count` words; with a constant the loop unrolls. */
-static inline bool page_try(const word_t *page, uint64_t *words, int count, int64_t *raw_ns)
-{
-    /* Acquire: no word below is loaded before seq is, so words of an older page are excluded. */
-    uint64_t seq = load_acquire(&page[PAGE_seq]);
-    if ((seq & 1) != 0 || seq == 0)
-        return false;
-    *raw_ns = clock_raw_ns();
-    for (int i = 1; i < count; i++)
-        words[i] = load_relaxed(&page[i]);
-    /* Pairs with the writer's fence after odd: had any word above come from a newer update, this
-     * fence would make that update's odd seq visible to the load below. */
-    fence_acquire();
-    if (load_relaxed(&page[PAGE_seq]) != seq)
-        return false;
-    words[PAGE_seq] = seq;
-    return true;
-}
-
-/* The patient half of page_read: retries for PATIENCE_NS, then the shadow. `stuck_seq` remembers the
- * odd number that outlasted us, so that later reads do not wait for the same dead writer again. */
-static __attribute__((noinline, unused)) enum page_kind
-page_read_patiently(const word_t *page, uint64_t *words, int count, int64_t *raw_ns,
-                    uint64_t *stuck_seq)
-{
-    const word_t *shadow = page + TIME_SHADOW_OFFSET / 8;
-    int64_t patience_end_ns = clock_raw_ns() + PATIENCE_NS;
-    uint64_t seq;
-    do {
-        seq = load_relaxed(&page[PAGE_seq]);
-        if (seq == 0)
-            return PAGE_NONE;
-        if (seq == *stuck_seq)
-            break;
-        if (page_try(page, words, count, raw_ns))
-            return PAGE_LIVE;
-        relax();
-    } while (clock_raw_ns() < patience_end_ns);
-    if ((seq & 1) != 0)
-        *stuck_seq = seq;
-    /* Either the page or the shadow is complete; a writer that came back to life meanwhile may be
-     * changing over from one to the other, hence a few turns. */
-    for (int turn = 0; turn < 8; turn++) {
-        if (page_try(shadow, words, count, raw_ns))
-            return PAGE_STALE;
-        if (page_try(page, words, count, raw_ns))
-            return PAGE_LIVE;
-    }
-    return PAGE_NONE;
-}
-
-static inline enum page_kind page_read(const word_t *page, uint64_t *words, int count,
-                                       int64_t *raw_ns, uint64_t *stuck_seq)
-{
-    if (__builtin_expect(page_try(page, words, count, raw_ns), 1))
-        return PAGE_LIVE;
-    return page_read_patiently(page, words, count, raw_ns, stuck_seq);
-}
-
-/* -- writer ---------------------------------------------------------------------------------- */
-
 static inline void page_store(word_t *page, const uint64_t *words)
 {
     for (int i = 1; i < TIME_PAGE_WORD_COUNT; i++)
@@ -121,16 +50,18 @@ static inline void page_store(word_t *page, const uint64_t *words)
 static inline void page_anchor(uint64_t *next, const uint64_t *current, const uint64_t *proposal,
                                int64_t as_of_ns, enum page_anchor anchor)
 {
-    wide_t centre = line_base(proposal, as_of_ns);
-    int64_t output = anchor == ANCHOR_STEP ? saturate(centre) : line_output(current, as_of_ns);
+    hourbook_wide centre = hourbook_line_base(proposal, as_of_ns);
+    int64_t output = anchor == ANCHOR_STEP ? hourbook_saturate(centre)
+                                           : hourbook_line_output(current, as_of_ns);
     for (int i = 1; i < TIME_PAGE_WORD_COUNT; i++)
         next[i] = proposal[i];
-    if (is_bounded(proposal)) {
-        wide_t growth = line_grown(proposal, as_of_ns, (int64_t)proposal[PAGE_growth_ppb]);
-        wide_t earliest = centre + (int64_t)proposal[PAGE_earliest_off_ns] - growth - output;
-        wide_t latest = centre + (int64_t)proposal[PAGE_latest_off_ns] + growth - output;
-        next[PAGE_earliest_off_ns] = (uint64_t)saturate(earliest);
-        next[PAGE_latest_off_ns] = (uint64_t)saturate(latest);
+    if (hourbook_line_is_bounded(proposal)) {
+        int64_t growth_ppb = (int64_t)proposal[PAGE_growth_ppb];
+        hourbook_wide growth = hourbook_line_grown(proposal, as_of_ns, growth_ppb);
+        hourbook_wide earliest = centre + (int64_t)proposal[PAGE_earliest_off_ns] - growth - output;
+        hourbook_wide latest = centre + (int64_t)proposal[PAGE_latest_off_ns] + growth - output;
+        next[PAGE_earliest_off_ns] = (uint64_t)hourbook_saturate(earliest);
+        next[PAGE_latest_off_ns] = (uint64_t)hourbook_saturate(latest);
     }
     next[PAGE_as_of_raw_ns] = (uint64_t)as_of_ns;
     next[PAGE_utc_at_as_of_ns] = (uint64_t)output;
@@ -154,10 +85,10 @@ static inline void page_publish(word_t *page, uint64_t *current, const uint64_t 
      * 1000 ppm apart differ by less than a nanosecond there.) */
     fence_full();
     do {
-        as_of_ns = clock_raw_ns();
+        as_of_ns = hourbook_raw_ns();
         page_anchor(next, current, proposal, as_of_ns, anchor);
         page_store(page, next);
-    } while (clock_raw_ns() - as_of_ns > ANCHOR_NS_MAX);
+    } while (hourbook_raw_ns() - as_of_ns > ANCHOR_NS_MAX);
     /* Release: who sees even sees every word above. */
     next[PAGE_seq] = odd + 1;
     store_release(&page[PAGE_seq], next[PAGE_seq]);

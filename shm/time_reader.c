@@ -1,11 +1,12 @@
 /* TimeReader: the clock as every agent reads it. It never writes to the map and never waits for
- * anybody longer than PATIENCE_NS.
+ * anybody longer than HOURBOOK_PATIENCE_NS.
  *
- * The hot path is page_read and one line of arithmetic. Only when the page is old, closed or empty
- * does a reader ask, at most once a second, whether another segment has taken this one's place.
+ * The hot path is hourbook_page_read and one line of arithmetic. Only when the page is old, closed or
+ * empty does a reader ask, at most once a second, whether another segment has taken its place.
  */
+#include "atomics.h"
 #include "reading.h"
-#include "sample.h"
+#include "snapshot.h"
 
 #define REFRESH_PERIOD_NS 1000000000
 #define AHEAD_S_MAX 1e9
@@ -13,11 +14,11 @@
 typedef struct {
     PyObject_HEAD
     Py_buffer view;
-    const word_t *page;
+    const uint64_t *page;
     const word_t *header_state;
     uint64_t stuck_seq;
     int64_t next_refresh_raw_ns;
-    PyObject *statuses; /* tuple: what a reading says for each enum clock_status */
+    PyObject *statuses; /* tuple: what a reading says for each hourbook_status */
     PyObject *refresh;  /* called without arguments; returns the buffer of a new segment, or None */
     PyTypeObject *reading_type;
     PyTypeObject *snapshot_type;
@@ -32,7 +33,7 @@ static int use_segment(TimeReader *self, PyObject *buffer)
         return -1;
     PyBuffer_Release(&self->view);
     self->view = view;
-    self->page = segment_words(&self->view, TIME_OFFSET);
+    self->page = (const uint64_t *)segment_words(&self->view, TIME_OFFSET);
     self->header_state = segment_words(&self->view, 0) + HEADER_state;
     self->stuck_seq = 0;
     return 0;
@@ -45,7 +46,7 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O:TimeReader", names, &buffer,
                                      &PyTuple_Type, &statuses, &refresh))
         return NULL;
-    if (PyTuple_GET_SIZE(statuses) != DISRUPTED + 1) {
+    if (PyTuple_GET_SIZE(statuses) != HOURBOOK_DISRUPTED + 1) {
         PyErr_SetString(PyExc_ValueError, "Expected `statuses` with 4 members");
         return NULL;
     }
@@ -97,10 +98,10 @@ static void reader_dealloc(TimeReader *self)
 
 /* -- looking ----------------------------------------------------------------------------------- */
 
-static inline bool is_outdated(const TimeReader *self, enum page_kind kind, const uint64_t *page,
-                               int64_t raw_ns)
+static inline bool is_outdated(const TimeReader *self, hourbook_page_kind kind,
+                               const uint64_t *page, int64_t raw_ns)
 {
-    return kind == PAGE_NONE || line_age(page, raw_ns) > FRESH_NS ||
+    return kind == HOURBOOK_PAGE_NONE || hourbook_line_age(page, raw_ns) > HOURBOOK_FRESH_NS ||
            load_relaxed(self->header_state) != SEGMENT_LIVE;
 }
 
@@ -118,83 +119,73 @@ static int refresh_segment(TimeReader *self, int64_t raw_ns)
     return result;
 }
 
-static int look(TimeReader *self, sample_t *sample)
+static int look_around(TimeReader *self, hourbook_look *look)
 {
     int refreshed = 0;
     do {
-        sample->kind = page_read(self->page, sample->page, TIME_PAGE_WORD_COUNT,
-                                 &sample->now_raw_ns, &self->stuck_seq);
-        if (__builtin_expect(sample->kind == PAGE_NONE, 0)) {
-            sample->now_raw_ns = clock_raw_ns();
-            memset(sample->page, 0, sizeof sample->page);
-        }
-        if (refreshed || !is_outdated(self, sample->kind, sample->page, sample->now_raw_ns))
+        hourbook_look_at(self->page, look, &self->stuck_seq);
+        if (refreshed || !is_outdated(self, look->kind, look->page, look->now_raw_ns))
             break;
-        refreshed = refresh_segment(self, sample->now_raw_ns);
+        refreshed = refresh_segment(self, look->now_raw_ns);
     } while (refreshed == 1);
-    if (refreshed < 0)
-        return -1;
-    sample->raw_ns = sample->now_raw_ns;
-    sample->suspended =
-        sample->kind != PAGE_NONE &&
-        has_suspended_since((int64_t)sample->page[PAGE_boottime_minus_monotonic_ns]);
-    return 0;
+    return refreshed < 0 ? -1 : 0;
 }
 
-static PyObject *reading_of(TimeReader *self, const sample_t *sample)
+static PyObject *reading_of(TimeReader *self, const hourbook_look *look)
 {
     int64_t earliest_ns, latest_ns;
-    sample_interval(sample, &earliest_ns, &latest_ns);
-    return reading_make(self->reading_type, sample_time(sample), earliest_ns, latest_ns,
-                        sample_sigma(sample),
-                        PyTuple_GET_ITEM(self->statuses, sample_status(sample)));
+    hourbook_look_interval(look, &earliest_ns, &latest_ns);
+    return reading_make(self->reading_type, hourbook_look_time_ns(look), earliest_ns, latest_ns,
+                        hourbook_look_sigma_ns(look),
+                        PyTuple_GET_ITEM(self->statuses, hourbook_look_status(look)));
 }
 
 /* -- methods ----------------------------------------------------------------------------------- */
 
 static PyObject *time_outdated(TimeReader *self)
 {
-    sample_t sample;
-    if (look(self, &sample) < 0)
+    hourbook_look look;
+    if (look_around(self, &look) < 0)
         return NULL;
-    return PyLong_FromLongLong(sample_time(&sample));
+    return PyLong_FromLongLong(hourbook_look_time_ns(&look));
 }
 
 static PyObject *reader_time_ns(TimeReader *self, PyObject *unused)
 {
     uint64_t page[PAGE_state]; /* the words before it are all that a line needs */
     int64_t raw_ns;
-    enum page_kind kind = page_read(self->page, page, PAGE_state, &raw_ns, &self->stuck_seq);
+    hourbook_page_kind kind =
+        hourbook_page_read(self->page, page, PAGE_state, &raw_ns, &self->stuck_seq);
     if (__builtin_expect(is_outdated(self, kind, page, raw_ns), 0))
         return time_outdated(self);
-    return PyLong_FromLongLong(line_output(page, raw_ns));
+    return PyLong_FromLongLong(hourbook_line_output(page, raw_ns));
 }
 
 static PyObject *reader_now(TimeReader *self, PyObject *unused)
 {
-    sample_t sample;
-    if (look(self, &sample) < 0)
+    hourbook_look look;
+    if (look_around(self, &look) < 0)
         return NULL;
-    return reading_of(self, &sample);
+    return reading_of(self, &look);
 }
 
 static PyObject *reader_at(TimeReader *self, PyObject *raw)
 {
-    sample_t sample;
+    hourbook_look look;
     int64_t raw_ns = PyLong_AsLongLong(raw);
     if (raw_ns == -1 && PyErr_Occurred())
         return NULL;
-    if (look(self, &sample) < 0)
+    if (look_around(self, &look) < 0)
         return NULL;
-    sample.raw_ns = raw_ns;
-    return reading_of(self, &sample);
+    look.raw_ns = raw_ns;
+    return reading_of(self, &look);
 }
 
 static PyObject *reader_uncertainty_ns(TimeReader *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"ahead_s", NULL};
     double ahead_s = 0;
-    sample_t sample;
+    hourbook_look look;
     int64_t earliest_ns, latest_ns;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|d:uncertainty_ns", names, &ahead_s))
         return NULL;
@@ -202,24 +193,24 @@ static PyObject *reader_uncertainty_ns(TimeReader *self, PyObject *args, PyObjec
         PyErr_SetString(PyExc_ValueError, "ahead_s must be in 0..1e9");
         return NULL;
     }
-    if (look(self, &sample) < 0)
+    if (look_around(self, &look) < 0)
         return NULL;
-    sample.raw_ns += (int64_t)(ahead_s * BILLION);
-    sample_interval(&sample, &earliest_ns, &latest_ns);
-    if (earliest_ns == UNBOUNDED_EARLIEST || latest_ns == UNBOUNDED_LATEST)
+    look.raw_ns += (int64_t)(ahead_s * HOURBOOK_BILLION);
+    hourbook_look_interval(&look, &earliest_ns, &latest_ns);
+    if (earliest_ns == HOURBOOK_UNBOUNDED_EARLIEST || latest_ns == HOURBOOK_UNBOUNDED_LATEST)
         Py_RETURN_NONE;
-    int64_t time_ns = sample_time(&sample);
-    wide_t before_ns = (wide_t)time_ns - earliest_ns;
-    wide_t after_ns = (wide_t)latest_ns - time_ns;
-    return PyLong_FromLongLong(saturate(before_ns > after_ns ? before_ns : after_ns));
+    int64_t time_ns = hourbook_look_time_ns(&look);
+    hourbook_wide before_ns = (hourbook_wide)time_ns - earliest_ns;
+    hourbook_wide after_ns = (hourbook_wide)latest_ns - time_ns;
+    return PyLong_FromLongLong(hourbook_saturate(before_ns > after_ns ? before_ns : after_ns));
 }
 
 static PyObject *reader_snapshot(TimeReader *self, PyObject *unused)
 {
-    sample_t sample;
-    if (look(self, &sample) < 0)
+    hourbook_look look;
+    if (look_around(self, &look) < 0)
         return NULL;
-    return snapshot_new(self->snapshot_type, self->statuses, &sample);
+    return snapshot_new(self->snapshot_type, self->statuses, &look);
 }
 
 /* -- types ------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ __all__ = ["CAUSES", "STEP_NS_MIN", "SUSPEND_NS_MIN", "Cause", "Surroundings", "
 Cause = Literal["suspend", "migration", "external_step"]
 CAUSES: Final[tuple[Cause, ...]] = ("suspend", "migration", "external_step")
 SUSPEND_NS_MIN: Final = 20_000_000
-"""As in shm/clocks.h."""
+"""As in shm/include/hourbook_clock.h."""
 STEP_NS_MIN: Final = 5_000_000
 """Other daemons slew by up to 0.1 % or so: between two looks, at most a second apart, 1 ms."""
 

@@ -17,11 +17,13 @@ Edits = Mapping[str, Sequence[tuple[str, str]]]
 
 
 def build(directory: Path, source: Path, edits: Edits | None = None) -> Path:
-    """Compile `source` against a copy of shm/*.h, each edited as file -> (old, new)."""
+    """Compile `source` against a copy of the headers in shm/, each edited as file -> (old, new)."""
     headers = directory / "include"
-    headers.mkdir()
-    for header in (ROOT / "shm").glob("*.h"):
-        shutil.copy(header, headers)
+    shutil.copytree(
+        ROOT / "shm",
+        headers,
+        ignore=lambda _, names: {name for name in names if "." in name and not name.endswith(".h")},
+    )
     for name, changes in (edits or {}).items():
         text = (headers / name).read_text()
         for old, new in changes:

@@ -20,7 +20,7 @@ static void *publish(void *unused)
     for (uint64_t number = 1; !atomic_load(&stop); number++) {
         for (int i = 1; i < TIME_PAGE_WORD_COUNT; i++)
             proposal[i] = number;
-        proposal[PAGE_as_of_raw_ns] = (uint64_t)clock_raw_ns();
+        proposal[PAGE_as_of_raw_ns] = (uint64_t)hourbook_raw_ns();
         proposal[PAGE_utc_at_as_of_ns] = proposal[PAGE_as_of_raw_ns];
         proposal[PAGE_rate] = (uint64_t)((int64_t)(number % 3) - 1) << 46; /* -25, 0, 25 % */
         proposal[PAGE_slew_ppb] = 0;
@@ -40,20 +40,20 @@ int main(int argc, char **argv)
     pthread_create(&writer, NULL, publish, NULL);
     while (reads < wanted && (argc < 3 || torn + backward == 0)) {
         int64_t raw_ns;
-        enum page_kind kind =
-            page_read(region, page, TIME_PAGE_WORD_COUNT, &raw_ns, &stuck_seq);
-        if (kind == PAGE_NONE)
+        hourbook_page_kind kind =
+            hourbook_page_read((const uint64_t *)region, page, TIME_PAGE_WORD_COUNT, &raw_ns, &stuck_seq);
+        if (kind == HOURBOOK_PAGE_NONE)
             continue;
         reads++;
-        stale += kind == PAGE_STALE;
+        stale += kind == HOURBOOK_PAGE_STALE;
         int mixed = 0;
         for (int i = PAGE_growth_ppb; i < TIME_PAGE_WORD_COUNT; i++)
             mixed |= i != PAGE_last_step_raw_ns && page[i] != page[PAGE_growth_ppb];
         torn += mixed;
-        int64_t time_ns = line_output(page, raw_ns);
+        int64_t time_ns = hourbook_line_output(page, raw_ns);
         /* The shadow is the old line, followed on while the writer was put aside inside an update:
          * the one case in which output may run ahead of the next page (see time_page.h). */
-        if (mixed || kind != PAGE_LIVE)
+        if (mixed || kind != HOURBOOK_PAGE_LIVE)
             continue;
         backward += time_ns < newest_ns;
         if (time_ns > newest_ns)

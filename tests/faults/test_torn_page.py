@@ -8,19 +8,18 @@ from fakes import c_programs
 
 TEAR = Path(__file__).with_name("tear.c")
 NO_ODD = {"time_page.h": [("    store_relaxed(&page[PAGE_seq], odd);\n", "")]}
-NO_SECOND_LOOK = {
-    "time_page.h": [("    if (load_relaxed(&page[PAGE_seq]) != seq)\n        return false;\n", "")]
-}
-SECOND_LOOK = "    if (load_relaxed(&page[PAGE_seq]) != seq)\n        return false;\n"
+READER = "include/hourbook_clock.h"
+SECOND_LOOK = "    if (hourbook_load(&page[HOURBOOK_PAGE_seq]) != seq)\n        return false;\n"
+NO_SECOND_LOOK = {READER: [(SECOND_LOOK, "")]}
 DAWDLING_CLOCK = """
     static int turn; /* every other read dawdles before it looks at the clock */
     for (volatile int i = 0; i < 500 * (turn & 1); i++) continue;
     turn++;
-    *raw_ns = clock_raw_ns();
+    *raw_ns = hourbook_raw_ns();
 """
 CLOCK_OUTSIDE = {
-    "time_page.h": [
-        ("    *raw_ns = clock_raw_ns();\n", ""),
+    READER: [
+        ("    *raw_ns = hourbook_raw_ns();\n", ""),
         (SECOND_LOOK, SECOND_LOOK + DAWDLING_CLOCK),
     ]
 }
