@@ -3,17 +3,21 @@
 A new socket for each exchange gives a new source port, which together with the cookie makes a reply
 hard to forge; a connected one hears only the address that was asked. The request is stamped before
 it leaves and the reply after it came, both on CLOCK_MONOTONIC_RAW, so that whatever the stamps cost
-lengthens the measured delay and with it the interval, never the reverse.
+lengthens the measured delay and with it the interval, never the reverse. Where the kernel stamps
+arrivals, its stamp stands for ours if the clocks around it agree (:mod:`hourbook.clock.arrival`).
 
 A suspend in between would be missing from RAW; BOOTTIME counts it, and the exchange is discarded.
 """
 
+import contextlib
 import secrets
 import socket
+import struct
 import time
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from hourbook.clock.arrival import Arrival, kernel_arrival
 from hourbook.clock.kernel import Reading
 from hourbook.clock.polling import Address
 from protocols import ntp
@@ -28,18 +32,32 @@ SUSPEND_NS_MIN: Final = 10_000_000
 OWN_PRECISION_NS: Final = 100
 """Reading CLOCK_MONOTONIC_RAW takes less."""
 _DATAGRAM_BYTES_MAX: Final = 1024
+_SO_TIMESTAMPNS: Final = 35
+"""<asm-generic/socket.h>; Python names it only where its C library does."""
+_TIMESPEC: Final = struct.Struct("@qq")
+_S_NS: Final = 1_000_000_000
 _READINGS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply that counts, and what it says."""
+    """A reply that counts, and what it says.
+
+    Attributes:
+        reply: its header.
+        measurement: UTC at `raw_ns`, and the delay.
+        half_width: what the measurement may hide.
+        raw_ns: when it arrived.
+        realtime_offset_ns: UTC minus CLOCK_REALTIME then.
+        is_kernel_stamped: the kernel's stamp tells when it arrived, not ours.
+    """
 
     reply: Reply
     measurement: Measurement
     half_width: HalfWidth
     raw_ns: int
     realtime_offset_ns: int
+    is_kernel_stamped: bool
 
 
 def read_clocks() -> Reading:
@@ -94,7 +112,10 @@ class Exchange:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             self._socket.connect((address.host, address.port))
+            with contextlib.suppress(OSError):  # a kernel without stamps: ours will do
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             self._suspended_ns = suspended_ns()
+            self._before = read_clocks()
             request = ntp.build_request(self._cookie)
             self._sent_raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
             self._socket.send(request)
@@ -122,7 +143,9 @@ class Exchange:
             OSError: nobody listens there (an ICMP error).
         """
         try:
-            data = self._socket.recv(_DATAGRAM_BYTES_MAX)
+            data, ancillary, _, _ = self._socket.recvmsg(
+                _DATAGRAM_BYTES_MAX, socket.CMSG_SPACE(_TIMESPEC.size)
+            )
         except BlockingIOError:
             return None
         raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
@@ -133,16 +156,24 @@ class Exchange:
         rejection = ntp.check(reply, self._cookie)
         if rejection is Rejection.KISS:
             return Kiss(ntp.kiss_code(reply))
-        return rejection or self._measure(reply, raw_ns)
+        return rejection or self._measure(reply, raw_ns, _stamp_wall_ns(ancillary))
 
     def close(self) -> None:
         """Close the socket: a second reply to the same request finds nobody."""
         self._socket.close()
 
-    def _measure(self, reply: Reply, raw_ns: int) -> Answer | Rejection:
+    def _measure(
+        self, reply: Reply, read_raw_ns: int, stamp_wall_ns: int | None
+    ) -> Answer | Rejection:
         if suspended_ns() - self._suspended_ns > SUSPEND_NS_MIN:
             return Rejection.SUSPENDED
         clocks = read_clocks()
+        stamped = None
+        if stamp_wall_ns is not None:
+            stamped = kernel_arrival(
+                stamp_wall_ns, self._before, clocks, self._sent_raw_ns, read_raw_ns
+            )
+        raw_ns, error_ns = stamped or Arrival(read_raw_ns, error_ns=0)
         measured = ntp.measure(reply, self._sent_raw_ns, raw_ns, clocks.wall_ns, OWN_PRECISION_NS)
         if isinstance(measured, Rejection):
             return measured
@@ -151,8 +182,24 @@ class Exchange:
             raw_ns - self._sent_raw_ns,
             measured.delay_ns,
             own_precision_ns=OWN_PRECISION_NS,
-            bracket_ns=clocks.bracket_ns,
+            bracket_ns=clocks.bracket_ns + 2 * error_ns,
             max_drift_ppb=self._max_drift_ppb,
         )
         wall_ns = clocks.wall_ns - (clocks.raw_ns - raw_ns)
-        return Answer(reply, measured, half_width, raw_ns, measured.utc_ns - wall_ns)
+        return Answer(
+            reply,
+            measured,
+            half_width,
+            raw_ns,
+            measured.utc_ns - wall_ns,
+            is_kernel_stamped=stamped is not None,
+        )
+
+
+def _stamp_wall_ns(ancillary: list[tuple[int, int, Any]]) -> int | None:
+    """Return the kernel's stamp of a datagram, None where it gave none that we can read."""
+    for level, kind, data in ancillary:
+        if (level, kind, len(data)) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS, _TIMESPEC.size):
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return int(seconds * _S_NS + nanoseconds)
+    return None

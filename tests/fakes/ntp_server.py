@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from protocols import ntp
 
-__all__ = ["NtpServer", "reply_to", "scripted_server"]
+__all__ = ["NtpServer", "has_ipv6_loopback", "reply_to", "scripted_server"]
 
 Script = Callable[[bytes, int], list[bytes]]
 """From a request and its number (counts from 0) to the datagrams that answer it."""
@@ -51,6 +51,16 @@ def reply_to(
     )
 
 
+def has_ipv6_loopback() -> bool:
+    """Say whether a server can listen on ::1 here."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 @dataclass
 class NtpServer:
     """Where it listens, and what it has heard."""
@@ -62,10 +72,12 @@ class NtpServer:
 @contextmanager
 def scripted_server(script: Script, host: str = "127.0.0.1") -> Iterator[NtpServer]:
     """Answer each request by the script until the block ends."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    is_ipv6 = ":" in host
+    sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((host, 0))
     sock.settimeout(0.02)
-    server = NtpServer(f"{host}:{sock.getsockname()[1]}")
+    shown = f"[{host}]" if is_ipv6 else host
+    server = NtpServer(f"{shown}:{sock.getsockname()[1]}")
     ended = threading.Event()
 
     def serve() -> None:

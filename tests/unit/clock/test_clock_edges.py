@@ -1,12 +1,14 @@
 """Names, reference ids and one exchange: the edges of the sampler, on real sockets."""
 
+import dataclasses
 import hashlib
 import select
 import socket
+import sys
 import time
 
 import pytest
-from fakes.ntp_server import reply_to, scripted_server
+from fakes.ntp_server import has_ipv6_loopback, reply_to, scripted_server
 from waiting import wait_until
 
 from hourbook.clock import exchange, reference
@@ -47,6 +49,50 @@ def test_honest_server_gives_an_answer_that_contains_the_truth() -> None:
     assert abs(answer.realtime_offset_ns) <= answer.half_width.total_ns
     assert answer.half_width.root_dispersion_ns >= 1_000_000
     assert 0 < answer.measurement.delay_ns < 1_000_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps arrivals like this")
+def test_kernel_tells_the_arrival_of_a_reply_that_is_read_late() -> None:
+    """A process that was busy for a while measures the delay of the network, not its own."""
+    with scripted_server(lambda request, _: [reply_to(request)]) as server:
+        asked = Exchange(address_of(server.name), max_drift_ppb=500_000)
+        select.select([asked.fd], [], [], 5)
+        began_ns = time.monotonic_ns()
+        wait_until(lambda: time.monotonic_ns() - began_ns > 50_000_000, 5, "50 ms of other work")
+        answer = asked.receive()
+        asked.close()
+
+    assert isinstance(answer, Answer)
+    assert answer.is_kernel_stamped
+    assert answer.measurement.delay_ns < 50_000_000
+    assert abs(answer.realtime_offset_ns) <= answer.half_width.total_ns
+
+
+def test_clock_that_is_set_in_mid_exchange_costs_only_the_stamp(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stamp is on neither side of the step for certain; the process's own one stands."""
+    read = exchange.read_clocks
+    with scripted_server(lambda request, _: [reply_to(request)]) as server:
+        asked = Exchange(address_of(server.name), max_drift_ppb=500_000)
+        select.select([asked.fd], [], [], 5)
+        stepped = dataclasses.replace(read(), wall_ns=time.time_ns() + 3_600 * 10**9)
+        monkeypatch.setattr(exchange, "read_clocks", lambda: stepped)
+        answer = asked.receive()
+        asked.close()
+
+    assert isinstance(answer, Answer)
+    assert not answer.is_kernel_stamped
+
+
+@pytest.mark.skipif(not has_ipv6_loopback(), reason="this machine has no ::1")
+def test_ipv6_server_is_measured_like_any_other() -> None:
+    """The same exchange over ::1, stamps and all."""
+    with scripted_server(lambda request, _: [reply_to(request)], host="::1") as server:
+        (answer,) = outcomes(server.name, 1)
+
+    assert isinstance(answer, Answer)
+    assert abs(answer.realtime_offset_ns) <= answer.half_width.total_ns
 
 
 def test_foreign_datagrams_do_not_end_an_exchange() -> None:
