@@ -1,8 +1,8 @@
 """The actor that judges: samples in, estimates out, and what the clock remembers between runs.
 
-Owns the state of :mod:`hourbook.clock.model` and the drift file. Hears ``clock.sample``; tells
-shm_publisher ``clock.estimate`` on every update and each second, and ntp_sampler ``clock.resample``
-when it has lost its history or has just begun.
+Owns the state of :mod:`hourbook.clock.model` and the drift file. Hears ``clock.sample``, and
+``clock.disrupted`` of shm_publisher; tells that ``clock.estimate`` on every update and each second,
+and ntp_sampler ``clock.resample`` when it has lost its history or has just begun.
 """
 
 from collections import Counter
@@ -23,16 +23,20 @@ from actors.base import (
 )
 from actors.config import ClockModelConfig
 from hourbook.clock import drift_file, model
+from hourbook.clock.disruption import MEANING, spoils_history
 from hourbook.clock.exchange import suspended_ns
 from hourbook.clock.state import Limits, State
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols.clock_messages import (
+    DISRUPTED_KIND,
     ESTIMATE_KIND,
     RESAMPLE_KIND,
     SAMPLE_KIND,
     ClockEstimate,
     ClockSample,
+    Disrupted,
+    DisruptionCause,
     Resample,
 )
 from protocols.control import Snapshot
@@ -64,6 +68,11 @@ class ClockModel(Actor[ClockModelConfig]):
         # An epoch that an earlier run began goes on; any other begins with our first estimate.
         self._announced_step_raw_ns = self._state.last_step_raw_ns if self._state.held else 0
         self._rejected: Counter[str] = Counter()
+        self._disruptions: Counter[str] = Counter()
+        self._disrupted_raw_ns = 0
+        """The last disruption that the publisher told of and that is taken into account."""
+        self._spoiled_raw_ns = 0
+        """What was measured before this raw time is worth nothing."""
         self._standings: Mapping[str, str] = {}
         self._saves_failed = 0
 
@@ -77,7 +86,10 @@ class ClockModel(Actor[ClockModelConfig]):
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return what is heard."""
-        return {SAMPLE_KIND: Handler(ClockSample, self._on_sample)}
+        return {
+            SAMPLE_KIND: Handler(ClockSample, self._on_sample),
+            DISRUPTED_KIND: Handler(Disrupted, self._on_disrupted),
+        }
 
     def reload(self, config: dict[str, Any]) -> bool:
         """Ask for a restart: the state resumes from the drift file under the new limits."""
@@ -121,29 +133,71 @@ class ClockModel(Actor[ClockModelConfig]):
         if sample.raw_ns > self.timebase.raw_ns():
             self._rejected["from_the_future"] += 1
             return
+        if sample.raw_ns - sample.delay_ns <= self._spoiled_raw_ns:
+            self._rejected["before_disruption"] += 1  # its request left before
+            return
         self._state = after = model.absorb(before, sample)
         if after.rejected:
             self._rejected[after.rejected] += 1
             return
         self._log_changes(before, after)
         if after.counters.disruptions > before.counters.disruptions:
-            self._after_disruption("the new interval contradicts the old one")
+            self._disruptions["contradiction"] += 1
+            self._ask_again("the new interval contradicts the old one")
         elif before.followed != "ntp" and after.followed == "ntp":
             self._save()  # so that a crash in the first minute does not lose it
         self._tell()
 
+    # -- disruptions -----------------------------------------------------------------------------
+
     def _every_second(self) -> None:
+        self._notice_suspend()
+        self._tell()
+
+    def _on_disrupted(self, request: Request[Disrupted]) -> None:
+        news = request.body
+        if news.raw_ns != self._disrupted_raw_ns:
+            self._disrupted_raw_ns = news.raw_ns
+            match news.cause:
+                case "suspend":
+                    self._notice_suspend()
+                case "boot":
+                    self._notice_boot()
+                case cause:
+                    self._disrupt(cause)
+        self._tell()
+
+    def _notice_suspend(self) -> None:
+        """Look for ourselves, so that whoever sees it first, it counts once."""
         slept_ns = suspended_ns()
         if abs(slept_ns - self._epoch.suspended_ns) >= drift_file.SUSPEND_NS_MIN:
             self._epoch = drift_file.read_epoch(slept_ns)
-            self._state = model.disrupt(self._state, self.timebase.raw_ns())
-            self._after_disruption("the machine was suspended")
-        self._tell()
+            self._disrupt("suspend")
 
-    def _after_disruption(self, cause: str) -> None:
-        self.log.warning("history thrown away: %s", cause)
+    def _notice_boot(self) -> None:
+        """Begin anew in the new boot, unless that is where we began."""
+        epoch = drift_file.read_epoch(suspended_ns())
+        if epoch.boot == self._epoch.boot:
+            return
+        self._epoch = epoch
+        self._state = self._begin()
+        self._spoiled_raw_ns = 0
+        self._disrupt("boot")
+
+    def _disrupt(self, cause: DisruptionCause) -> None:
+        self._disruptions[cause] += 1
+        if spoils_history(cause, self._state.origin):
+            self._spoiled_raw_ns = self.timebase.raw_ns()
+            self._state = model.disrupt(self._state, self._spoiled_raw_ns)
+            self.log.warning("history thrown away: %s", MEANING[cause])
+        else:
+            self._state = model.doubt(self._state)
+            self.log.warning("to be confirmed: %s", MEANING[cause])
+        self._ask_again(MEANING[cause])
+
+    def _ask_again(self, why: str) -> None:
         self._save()
-        self.reactor.tell(SAMPLER, RESAMPLE_KIND, Resample(cause))
+        self.reactor.tell(SAMPLER, RESAMPLE_KIND, Resample(why))
 
     def _log_changes(self, before: State, after: State) -> None:
         if after.status is not before.status:
@@ -158,7 +212,10 @@ class ClockModel(Actor[ClockModelConfig]):
     # -- estimates -------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        now = model.estimate(self._state, self.timebase.raw_ns())
+        now = msgspec.structs.replace(
+            model.estimate(self._state, self.timebase.raw_ns()),
+            disrupted_raw_ns=self._disrupted_raw_ns,
+        )
         if now.last_step_raw_ns != self._announced_step_raw_ns:
             now = msgspec.structs.replace(now, is_step=True)
         if self.reactor.tell(PUBLISHER, ESTIMATE_KIND, now):

@@ -14,7 +14,7 @@ HELP: Final[Mapping[str, str]] = {
     "beats_dropped_total": "Beats that the supervisor did not take in time.",
     "publisher_publications_total": "Pages published.",
     "publisher_ticks_missed_total": "Publications skipped because the machine was busy.",
-    "publisher_disruptions_total": "Suspends, external steps and migrations seen, by cause.",
+    "publisher_disruptions_total": "Disturbances of the machine seen, by cause (docs/CLOCK.md).",
     "publisher_estimates_from_the_future_total": "Estimates refused as later than now.",
     "publisher_epoch": "Number of the step epoch; output is monotonic within one.",
     "publisher_slew_ppb": "Rate of the slew under way.",

@@ -1,9 +1,14 @@
 """The actor that writes the time page: the newest estimate, carried to now, 100 times a second.
 
-Owns the time region of the segment. Hears ``clock.estimate``; tells nobody, it writes memory. Paced
-by a timerfd in its loop. After a restart it goes on from the page that it finds: the line, its
-epoch and its counters are all there. Without an estimate it publishes nothing: an old page with an
-honest age is better than a new one that knows nothing.
+Owns the time region of the segment. Hears ``clock.estimate``, and tells clock_model
+``clock.disrupted``; all else that it says it writes to memory. Paced by a timerfd in its loop.
+After a restart it goes on from the page that it finds: the line, its epoch and its counters are all
+there. Without an estimate it publishes nothing: an old page with an honest age is better than a new
+one that knows nothing.
+
+It watches the machine, too, because it looks most often (:mod:`hourbook.clock.disruption`).
+Whatever disturbs the clock is published as DISRUPTED at once, and stays so until an estimate says
+that the model has heard of it.
 """
 
 from collections import Counter
@@ -24,18 +29,26 @@ from actors.base import (
 )
 from actors.config import ShmPublisherConfig
 from actors.timerfd import Timerfd
-from hourbook.clock.disruption import CAUSES, Cause, disruption_between
-from hourbook.clock.publication import Settings, propose
-from hourbook.clock.surroundings import VmClock, look_around
+from hourbook.clock.disruption import CAUSES, MEANING, disruption_between, disruption_since
+from hourbook.clock.publication import Settings, disown, propose
+from hourbook.clock.surroundings import Lookout
 from hourbook.home import Home
 from hourbook.timebase import Timebase
-from protocols.clock_messages import ESTIMATE_KIND, ClockEstimate
+from protocols.clock_messages import (
+    DISRUPTED_KIND,
+    ESTIMATE_KIND,
+    ClockEstimate,
+    Disrupted,
+    DisruptionCause,
+)
 from protocols.control import Snapshot
+from shm import segment
 from shm.layout import TimePage
 from shm.writer import TimeWriter
 
-__all__ = ["ShmPublisher"]
+__all__ = ["MODEL", "ShmPublisher"]
 
+MODEL: Final = "clock_model"
 _NS: Final = 1_000_000_000
 LOOK_PERIOD_NS: Final = 100_000_000
 """Between looks at the surroundings, half the cost of a tick. Readers notice a suspend themselves,
@@ -58,9 +71,9 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         super().__init__(config, context, home, timebase, reactor)
         self._settings = _settings_of(config)
         self._estimate: ClockEstimate | None = None
-        self._disrupted_by: ClockEstimate | None = None
-        """The estimate in force when a disruption was seen: believed again when it is replaced."""
-        self._disruptions: Counter[Cause] = Counter()
+        self._disrupted: Disrupted | None = None
+        """What the model has not heard of yet: until then, what it says is of before."""
+        self._disruptions: Counter[DisruptionCause] = Counter()
         self._is_step_withheld = False
         self._ticks_missed = 0
         self._page: TimePage | None = None
@@ -68,9 +81,9 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
 
     def init(self) -> Outcome:
         """Take the time page and begin to tick."""
-        self._open_page()
-        self._vmclock = VmClock(self.config.vmclock_path)
-        self._surroundings = look_around(self.timebase, self._vmclock)
+        self._lookout = Lookout(self.timebase, self.config.vmclock_path)
+        self._surroundings = self._lookout.look()
+        self._begin_page()
         self._timer = Timerfd(_period_ns(self.config))
         self.reactor.watch(self._timer.descriptor, self._on_tick)
         return Ready()
@@ -108,7 +121,7 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         """Give the page up; readers keep the last one."""
         self.reactor.unwatch(self._timer.descriptor)
         self._timer.close()
-        self._vmclock.close()
+        self._lookout.close()
         self._writer.close()
 
     # -- estimates -------------------------------------------------------------------------------
@@ -120,17 +133,19 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
             return
         if old is not None and new.as_of_raw_ns < old.as_of_raw_ns:
             return  # a dead model's last words, after its successor's first
-        if old is not None and self._disrupted_by is None and _knows_nothing_yet(new):
+        if old is not None and self._disrupted is None and _knows_nothing_yet(new):
             # The old estimate keeps its promise until it is void; its successor measures soon.
             self._is_step_withheld |= new.is_step
             return
         if self._is_step_withheld:
             new = msgspec.structs.replace(new, is_step=True)
             self._is_step_withheld = False
-        if self._disrupted_by is not None and _knows_more(new, self._disrupted_by):
-            self._disrupted_by = None
         self._estimate = new
         self._watch_surroundings()
+        if self._disrupted is not None and new.disrupted_raw_ns == self._disrupted.raw_ns:
+            self._disrupted = None
+        elif self._disrupted is not None:
+            self.reactor.tell(MODEL, DISRUPTED_KIND, self._disrupted)
         self._publish()
 
     # -- ticks -----------------------------------------------------------------------------------
@@ -153,14 +168,27 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
             self.timebase.raw_ns(),
             self._settings,
             suspended_ns=self._surroundings.suspended_ns,
-            vmclock_marker=self._surroundings.vmclock_marker,
-            is_disrupted=self._disrupted_by is not None,
+            vmclock_marker=self._surroundings.vmclock_marker or 0,
+            is_disrupted=self._disrupted is not None,
         )
         self._page = self._writer.publish(proposal.page, is_step=proposal.is_step)
         if proposal.is_step:
             self.log.info("epoch %d begins", self._page.epoch)
 
     # -- surroundings ----------------------------------------------------------------------------
+
+    def _begin_page(self) -> None:
+        """Find the page of an earlier life, and what has happened since it was written."""
+        is_of_another_boot = segment.is_of_another_boot(self.home.segment)
+        self._open_page()
+        if is_of_another_boot:
+            self._disrupt("boot")
+        elif self._page is not None:
+            before = (self._page.boottime_minus_monotonic_ns, self._page.vmclock_marker)
+            if cause := disruption_since(*before, self._surroundings):
+                self._disrupt(cause)
+                now_raw_ns = self.timebase.raw_ns()
+                self._page = self._writer.publish(disown(self._page, now_raw_ns), is_step=False)
 
     def _open_page(self) -> None:
         self._writer = TimeWriter(self.home.segment)
@@ -169,20 +197,23 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
 
     def _watch_surroundings(self) -> None:
         self._next_look_mono_ns = self.timebase.mono_ns() + LOOK_PERIOD_NS
-        if self._writer.segment.is_lost():
-            self.log.error("%s was removed: building it anew", self.home.segment)
+        before = self._surroundings
+        self._surroundings = self._lookout.look()
+        cause = disruption_between(before, self._surroundings)
+        if cause == "boot" or self._writer.segment.is_lost():
+            self.log.error("%s is of no use any more: building it anew", self.home.segment)
             self._writer.close()
             self._open_page()
-        before = self._surroundings
-        self._surroundings = look_around(self.timebase, self._vmclock)
-        cause = disruption_between(before, self._surroundings)
-        if cause is None:
-            return
+        if cause == "boot":
+            self._estimate = None  # it counts on the RAW of another boot
+        if cause is not None:
+            self._disrupt(cause)
+
+    def _disrupt(self, cause: DisruptionCause) -> None:
         self._disruptions[cause] += 1
-        self.log.warning("disruption: %s", cause)
-        rests_on_ntp = self._estimate is None or self._estimate.source == "ntp"
-        if self._estimate is not None and not (cause == "external_step" and rests_on_ntp):
-            self._disrupted_by = self._estimate
+        self.log.warning("disruption: %s", MEANING[cause])
+        self._disrupted = Disrupted(cause, self.timebase.raw_ns())
+        self.reactor.tell(MODEL, DISRUPTED_KIND, self._disrupted)
 
 
 def _settings_of(config: ShmPublisherConfig) -> Settings:
@@ -199,8 +230,3 @@ def _period_ns(config: ShmPublisherConfig) -> int:
 def _knows_nothing_yet(new: ClockEstimate) -> bool:
     """Say whether a model speaks that was restarted and has had no sample since."""
     return not new.bounded and new.samples == 0 and new.disruptions == 0
-
-
-def _knows_more(new: ClockEstimate, old: ClockEstimate) -> bool:
-    """Say whether `new` came of what was measured, or thrown away, after `old`."""
-    return new.disruptions != old.disruptions or new.last_sample_raw_ns > old.last_sample_raw_ns

@@ -1,7 +1,8 @@
 """What the two halves of the clock say: one measurement, and the estimate that comes of many.
 
 ``clock.sample`` goes from ntp_sampler to clock_model, ``clock.estimate`` from clock_model to
-shm_publisher, ``clock.resample`` from clock_model back to ntp_sampler. Nobody answers them.
+shm_publisher, ``clock.disrupted`` from there back, and ``clock.resample`` from clock_model back to
+ntp_sampler. Nobody answers them.
 
 Times are integers in nanoseconds. `_raw_ns` counts on CLOCK_MONOTONIC_RAW of this boot, `utc_ns`
 on POSIX time (UTC since 1970, leap seconds not counted). Intervals are hard: they carry every term
@@ -13,6 +14,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 __all__ = [
+    "DISRUPTED_KIND",
     "ESTIMATE_KIND",
     "FLAG_ASSERTED",
     "FLAG_KERNEL_UNPROVEN",
@@ -28,6 +30,8 @@ __all__ = [
     "UNBOUNDED_NS",
     "ClockEstimate",
     "ClockSample",
+    "Disrupted",
+    "DisruptionCause",
     "Origin",
     "Resample",
 ]
@@ -35,6 +39,7 @@ __all__ = [
 SAMPLE_KIND: Final = "clock.sample"
 ESTIMATE_KIND: Final = "clock.estimate"
 RESAMPLE_KIND: Final = "clock.resample"
+DISRUPTED_KIND: Final = "clock.disrupted"
 
 STATUS_UNKNOWN: Final = 0
 STATUS_SYNCHRONIZED: Final = 1
@@ -57,6 +62,7 @@ RATE_ONE: Final = 1 << 48
 """The unit of `rate`: a rate of 2^48 would be one second a second."""
 
 Origin = Literal["ntp", "kernel", "asserted"]
+DisruptionCause = Literal["boot", "suspend", "migration", "clocksource", "external_step"]
 
 _INT64_MAX: Final = (1 << 63) - 1
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -143,6 +149,7 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True):
         leap_tai_after_s: TAI - UTC after it.
         smear_kind: 0 for none.
         smear_length_s: length of a smear.
+        disrupted_raw_ns: `raw_ns` of the last `clock.disrupted` that is taken into account here.
     """
 
     as_of_raw_ns: _Raw
@@ -176,9 +183,22 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True):
     leap_tai_after_s: _Natural = 0
     smear_kind: _Natural = 0
     smear_length_s: _Natural = 0
+    disrupted_raw_ns: _Raw = 0
 
 
 class Resample(msgspec.Struct, frozen=True):
     """The model lost its history: ask the sources again, as soon as they may be asked."""
 
     cause: str
+
+
+class Disrupted(msgspec.Struct, frozen=True):
+    """The publisher saw the machine disturbed; told again until an estimate has heard of it.
+
+    Attributes:
+        cause: what happened.
+        raw_ns: when it was seen, which names it.
+    """
+
+    cause: DisruptionCause
+    raw_ns: _Raw

@@ -25,6 +25,7 @@ __all__ = [
     "create",
     "current_boot_id",
     "ensure",
+    "is_of_another_boot",
     "mark_closed",
     "open_reader",
     "state_of",
@@ -147,6 +148,15 @@ def state_of(path: Path) -> Literal["live", "closed", "unusable"]:
     if _is_usable(path, layout.LIVE):
         return "live"
     return "closed" if _is_usable(path, layout.CLOSED) else "unusable"
+
+
+def is_of_another_boot(path: Path) -> bool:
+    """Say whether a segment was left here before this machine was booted, or elsewhere."""
+    try:
+        with _open(path, os.O_RDONLY) as descriptor:
+            return _read_header(path, descriptor).boot_id != current_boot_id()
+    except (errors.ClockUnavailable, errors.UnsupportedVersion):
+        return False
 
 
 def current_boot_id() -> bytes:

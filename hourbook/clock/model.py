@@ -24,7 +24,7 @@ from hourbook.clock.state import NO_SOURCES, RATE_PRIOR_SIGMA_PPB, Held, Rejecte
 from hourbook.clock.status import Happening, Status
 from protocols.clock_messages import FLAG_SINGLE_SOURCE, UNBOUNDED_NS, ClockEstimate, ClockSample
 
-__all__ = ["SOURCES_MAX", "absorb", "disrupt", "estimate"]
+__all__ = ["SOURCES_MAX", "absorb", "disrupt", "doubt", "estimate"]
 
 SOURCES_MAX: Final = 64
 """More than a configuration may name; a bound on what a stranger's messages can make us keep."""
@@ -82,6 +82,15 @@ def disrupt(state: State, raw_ns: int) -> State:
         flags=0,
         counters=counters,
     )
+
+
+def doubt(state: State) -> State:
+    """Return the state after something that spoils nothing, and yet must be checked.
+
+    The kernel's clock was set by others: what was measured on RAW stands, with its interval, until
+    the next sample confirms it.
+    """
+    return replace(state, status=status.after(state.status, Happening.DISRUPTED))
 
 
 def estimate(state: State, raw_ns: int) -> ClockEstimate:

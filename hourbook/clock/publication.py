@@ -23,10 +23,11 @@ from typing import Final, NamedTuple
 from protocols.clock_messages import FLAG_SLEWING, STATUS_DISRUPTED, ClockEstimate
 from shm.layout import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, TimePage
 
-__all__ = ["Proposal", "Settings", "base_ns", "centre_ns", "output_ns", "propose"]
+__all__ = ["Proposal", "Settings", "base_ns", "centre_ns", "disown", "output_ns", "propose"]
 
 _NS: Final = 1_000_000_000
 _RATE_SHIFT: Final = 48
+_STATUS_MASK: Final = 0xFF
 ROUNDING_NS: Final = 2
 SLEW_SPAN_NS: Final = _NS
 
@@ -113,6 +114,17 @@ def propose(
         bound_violations=estimate.bound_violations,
     )
     return Proposal(page, is_step)
+
+
+def disown(page: TimePage, now_raw_ns: int) -> TimePage:
+    """Return a page that no estimate stands behind any more: its line goes on, unbounded."""
+    return page._replace(
+        state=page.state & ~_STATUS_MASK | STATUS_DISRUPTED,
+        earliest_off_ns=UNBOUNDED_EARLIEST_NS,
+        latest_off_ns=UNBOUNDED_LATEST_NS,
+        published_raw_ns=now_raw_ns,
+        publications=page.publications + 1,
+    )
 
 
 def centre_ns(estimate: ClockEstimate, raw_ns: int) -> int:

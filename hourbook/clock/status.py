@@ -1,17 +1,8 @@
 """How far the clock is to be trusted: one table, every cell defined.
 
 The words are ClockBound's. The table is read by row, the present status, and column, what happened;
-`STALE` and `VOID` follow from age and are applied again by every reader, because a dead daemon
-cannot downgrade itself.
-
-=============  ============  ============  ===========  =======  ============  =======  =========
-               PROVEN        UNPROVEN      NO_MAJORITY  CARRIED  STALE         VOID     DISRUPTED
-=============  ============  ============  ===========  =======  ============  =======  =========
-UNKNOWN        SYNCHRONIZED  FREE_RUNNING  UNKNOWN      FREE_R.  UNKNOWN       UNKNOWN  DISRUPTED
-SYNCHRONIZED   SYNCHRONIZED  FREE_RUNNING  UNKNOWN      FREE_R.  FREE_RUNNING  UNKNOWN  DISRUPTED
-FREE_RUNNING   SYNCHRONIZED  FREE_RUNNING  UNKNOWN      FREE_R.  FREE_RUNNING  UNKNOWN  DISRUPTED
-DISRUPTED      SYNCHRONIZED  FREE_RUNNING  UNKNOWN      FREE_R.  DISRUPTED     UNKNOWN  DISRUPTED
-=============  ============  ============  ===========  =======  ============  =======  =========
+docs/CLOCK.md shows it. `STALE` and `VOID` follow from age and are applied again by every reader,
+because a dead daemon cannot downgrade itself.
 """
 
 from collections.abc import Mapping
@@ -83,7 +74,7 @@ def after(status: Status, happening: Happening) -> Status:
 
 def at_age(status: Status, age_ns: int, poll_s: int, void_after_s: int) -> Status:
     """Return what a status is still worth when the last accepted sample is `age_ns` old."""
-    if age_ns > void_after_s * _S_NS:
+    if age_ns >= void_after_s * _S_NS:
         return after(status, Happening.VOID)
     if age_ns > STALE_POLLS * poll_s * _S_NS:
         return after(status, Happening.STALE)

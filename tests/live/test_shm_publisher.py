@@ -18,12 +18,13 @@ from actors.base import ActorContext
 from actors.config import ShmPublisherConfig
 from actors.contract import Request
 from actors.shm_publisher import ShmPublisher
-from hourbook.clock import surroundings
-from hourbook.clock_face import Clock, Status
+from hourbook.clock.surroundings import Lookout
+from hourbook.clock_face import UNBOUNDED_LATEST_NS, Clock, Status
 from hourbook.home import Home
 from hourbook.timebase import SystemTimebase
 from protocols import wire
-from protocols.clock_messages import ESTIMATE_KIND, ClockEstimate
+from protocols.clock_messages import DISRUPTED_KIND, ESTIMATE_KIND, ClockEstimate, Disrupted
+from shm import segment
 
 pytestmark = pytest.mark.live
 
@@ -142,33 +143,61 @@ def test_estimates_of_the_past_and_the_future_are_not_taken(publisher: Bench, ho
     assert publisher.reactor.counters["publisher_estimates_from_the_future_total"] == 1
 
 
-def test_suspend_disrupts_until_the_model_knows(
-    publisher: Bench, home: Home, monkeypatch: pytest.MonkeyPatch
+def told(bench: Bench) -> list[Disrupted]:
+    """Return what the model was told of."""
+    return [b for b in bench.reactor.bodies(DISRUPTED_KIND) if isinstance(b, Disrupted)]
+
+
+@pytest.mark.parametrize(
+    ("cause", "change"),
+    [
+        ("suspend", {"suspended_ns": 10**12}),
+        ("migration", {"vmclock_marker": 8}),
+        ("clocksource", {"clocksource": "other"}),
+        ("external_step", {"realtime_minus_raw_ns": 5}),
+        ("boot", {"boot_id": "other"}),
+    ],
+)
+def test_disruption_is_published_at_once_and_told_until_heard(
+    publisher: Bench, home: Home, monkeypatch: pytest.MonkeyPatch, cause: str, change: Any
 ) -> None:
-    """No interval until an estimate comes that is from after it; counted by cause."""
+    """No interval until an estimate says that the model has heard; counted by cause."""
     clock = Clock(home)
-    before = estimate()
-    publisher.hear(before)
-    look = surroundings.look_around
+    publisher.hear(estimate())
+    look = Lookout.look
+    if cause == "boot":
+        with home.segment.open("r+b") as file:
+            file.seek(32)
+            file.write(bytes(16))
+    calm = replace(publisher.actor._surroundings, vmclock_marker=7)
+    monkeypatch.setattr(publisher.actor, "_surroundings", calm)
+    monkeypatch.setattr(
+        Lookout, "look", lambda self: replace(look(self), **{"vmclock_marker": 7, **change})
+    )
 
-    def slept(*arguments: Any) -> Any:
-        seen = look(*arguments)
-        return replace(seen, suspended_ns=seen.suspended_ns + 10**9)
+    publisher.turn(lambda: told(publisher), "the next look")
+    (first,) = told(publisher)
+    disrupted = clock.now()
+    publisher.hear(estimate())
+    deaf = clock.now()
+    publisher.hear(estimate(status=3, bounded=False, disrupted_raw_ns=first.raw_ns))
+    publisher.hear(estimate(disrupted_raw_ns=first.raw_ns))
 
-    monkeypatch.setattr("actors.shm_publisher.look_around", slept)
-    publisher.hear(before)
-    disrupted = clock.snapshot()
+    assert first.cause == cause
+    # The line of another boot means nothing here: there is no page until the model speaks.
+    at_once = Status.UNKNOWN if cause == "boot" else Status.DISRUPTED
+    assert disrupted.status is at_once
+    assert disrupted.latest_ns == UNBOUNDED_LATEST_NS
+    assert deaf.status is Status.DISRUPTED
+    assert told(publisher) == [first, first]
+    assert publisher.actor.snapshot()[f'publisher_disruptions_total{{cause="{cause}"}}'] == 1
     monkeypatch.undo()
-    publisher.hear(estimate(disruptions=1))
-
-    assert disrupted.status is Status.DISRUPTED
-    assert disrupted.boottime_minus_monotonic_ns >= 10**9 - 10**8
-    assert publisher.actor.snapshot()['publisher_disruptions_total{cause="suspend"}'] >= 1
-    publisher.hear(estimate(disruptions=1, last_sample_raw_ns=raw_ns()))
-    assert clock.now().status is Status.SYNCHRONIZED
+    seen = clock.snapshot()
+    assert seen.published_status == Status.SYNCHRONIZED
+    assert seen.vmclock_marker == change.get("vmclock_marker", 7)
 
 
-def test_vmclock_marker_disrupts(home: Home, tmp_path: Path) -> None:
+def test_vmclock_marker_of_a_plain_file_disrupts(home: Home, tmp_path: Path) -> None:
     """A migration shows in the marker; a plain file serves as the device."""
     device = tmp_path / "vmclock0"
     device.write_bytes(struct.pack("<4s12xQ80x", b"VCLK", 7))
@@ -183,7 +212,43 @@ def test_vmclock_marker_disrupts(home: Home, tmp_path: Path) -> None:
 
     seen = Clock(home).snapshot()
     assert (seen.status, seen.vmclock_marker) == (Status.DISRUPTED, 8)
-    bench.hear(estimate())
+    assert [news.cause for news in told(bench)] == ["migration", "migration"]
+    bench.hear(estimate(disrupted_raw_ns=told(bench)[0].raw_ns))
+    assert Clock(home).now().status is Status.SYNCHRONIZED
+    bench.actor.stop()
+
+
+def test_successor_sees_what_happened_while_nobody_looked(home: Home, tmp_path: Path) -> None:
+    """The page tells of which marker it was written under; its line is disowned at once."""
+    device = tmp_path / "vmclock0"
+    device.write_bytes(struct.pack("<4s12xQ80x", b"VCLK", 7))
+    first = Bench(home, vmclock_path=str(device))
+    first.hear(estimate())
+    first.actor.stop()
+    before = Clock(home).now()
+    device.write_bytes(struct.pack("<4s12xQ80x", b"VCLK", 8))
+
+    second = Bench(home, vmclock_path=str(device))
+
+    after = Clock(home).now()
+    assert (before.status, after.status) == (Status.SYNCHRONIZED, Status.DISRUPTED)
+    assert after.time_ns > before.time_ns
+    assert after.latest_ns == UNBOUNDED_LATEST_NS
+    assert [news.cause for news in told(second)] == ["migration"]
+    second.actor.stop()
+
+
+def test_segment_of_another_boot_is_replaced_and_counted(home: Home) -> None:
+    """What lies there counts on another RAW: a new file, no page, and the model is told."""
+    segment.create(home.segment, bytes(16))
+    inode = home.segment.stat().st_ino
+
+    bench = Bench(home)
+
+    assert home.segment.stat().st_ino != inode
+    assert [news.cause for news in told(bench)] == ["boot"]
+    assert Clock(home).now().status is Status.UNKNOWN
+    bench.hear(estimate(disrupted_raw_ns=told(bench)[0].raw_ns))
     assert Clock(home).now().status is Status.SYNCHRONIZED
     bench.actor.stop()
 

@@ -1,5 +1,6 @@
 """The model's actor: what it tells whom, what it keeps, and what it refuses."""
 
+import time
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from actors import clock_model
 from actors.base import ActorContext, Request
 from actors.clock_model import ClockModel
 from actors.config import ClockModelConfig
+from hourbook.clock.disruption import MEANING
+from hourbook.clock.drift_file import Epoch
 from hourbook.home import Home
 from hourbook.timebase import SystemTimebase
 from protocols import wire
-from protocols.clock_messages import ClockEstimate, ClockSample, Resample
+from protocols.clock_messages import ClockEstimate, ClockSample, Disrupted, Resample
 
 
 class Bench:
@@ -123,6 +126,75 @@ def test_suspend_disrupts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert bench.resamples[1:] == ["the machine was suspended"]
     assert not bench.estimates[-1].bounded
+
+
+def told_of(bench: Bench, cause: Any, raw_ns: int) -> ClockEstimate:
+    """Tell of a disruption; return the estimate that answers it."""
+    handler = bench.model.handlers()["clock.disrupted"]
+    envelope = wire.Envelope(kind="clock.disrupted", id=1)
+    handler.function(Request(b"", envelope, Disrupted(cause, raw_ns), 100, lambda *_: None))
+    return bench.estimates[-1]
+
+
+@pytest.mark.parametrize("cause", ["migration", "clocksource"])
+def test_what_spoils_raw_throws_the_history_away(home: Home, cause: str) -> None:
+    """Unbounded at once, resampled, counted; a sample that was under way is not believed."""
+    bench = Bench(home)
+    bench.hear(0)
+
+    answer = told_of(bench, cause, 77)
+    bench.hear(0, ahead_ns=-1000)
+    deaf = bench.estimates[-1]
+    time.sleep(0.002)  # longer than the delay of the next sample: its request left after
+    bench.hear(0)
+
+    assert (answer.status, answer.bounded, answer.disrupted_raw_ns) == (3, False, 77)
+    assert deaf is answer
+    assert bench.model.snapshot()['clock_samples_rejected_total{reason="before_disruption"}'] == 1
+    assert bench.resamples[1:] == [MEANING[cause]]  # type: ignore[index]
+    assert (bench.estimates[-1].status, bench.estimates[-1].bounded) == (1, True)
+
+
+def test_external_step_is_confirmed_and_spoils_nothing(home: Home) -> None:
+    """What NTP has measured on RAW stands: DISRUPTED with its interval, until the next sample."""
+    bench = Bench(home)
+    bench.hear(0)
+
+    answer = told_of(bench, "external_step", 77)
+    bench.hear(0)
+
+    assert (answer.status, answer.bounded, answer.disruptions) == (3, True, 0)
+    assert bench.resamples[1:] == ["the kernel's clock was set"]
+    assert bench.estimates[-1].status == 1
+
+
+def test_disruption_counts_once_however_often_it_is_told(home: Home) -> None:
+    """The same raw time is the same disruption; a suspend that we see ourselves is one, too."""
+    bench = Bench(home)
+    bench.hear(0)
+
+    told_of(bench, "migration", 77)
+    again = told_of(bench, "migration", 77)
+    known = told_of(bench, "suspend", 78)
+    here = told_of(bench, "boot", 79)
+
+    assert again.disruptions == known.disruptions == here.disruptions == 1
+    assert here.disrupted_raw_ns == 79
+    assert len(bench.resamples) == 2
+
+
+def test_another_boot_begins_anew(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that lives on in another boot forgets its RAW and keeps the rate it learned."""
+    bench = Bench(home)
+    bench.hear(0)
+    monkeypatch.setattr(
+        "hourbook.clock.drift_file.read_epoch", lambda slept_ns: Epoch("other", slept_ns)
+    )
+
+    answer = told_of(bench, "boot", 77)
+
+    assert (answer.status, answer.bounded, answer.disruptions) == (0, False, 1)
+    assert (answer.samples, answer.source) == (0, "none")
 
 
 def test_restart_goes_on_from_the_file(home: Home) -> None:

@@ -5,7 +5,6 @@ import random
 import msgspec
 import pytest
 
-from hourbook.clock.disruption import Surroundings, disruption_between
 from hourbook.clock.publication import Settings, base_ns, centre_ns, output_ns, propose
 from protocols.clock_messages import FLAG_SLEWING, ClockEstimate
 from shm.layout import UNBOUNDED_LATEST_NS, Status, TimePage
@@ -132,18 +131,3 @@ def test_output_never_runs_back_and_comes_home(rng: random.Random) -> None:
         assert base_ns(page, now_ns) == centre_ns(news, now_ns)
 
     assert abs(output_ns(current, now_ns) - centre_ns(news, now_ns)) <= 1000
-
-
-@pytest.mark.parametrize(
-    ("after", "cause"),
-    [
-        (Surroundings(0, 0, 0), None),
-        (Surroundings(19_000_000, 4_000_000, 0), None),
-        (Surroundings(S, S, 0), "suspend"),
-        (Surroundings(0, 0, 7), "migration"),
-        (Surroundings(0, -5_000_000, 0), "external_step"),
-    ],
-)
-def test_disruption_is_told_by_cause(after: Surroundings, cause: str | None) -> None:
-    """Each cause by its own sign; noise is none."""
-    assert disruption_between(Surroundings(0, 0, 0), after) == cause
