@@ -4,11 +4,12 @@ Each field names its unit and range; ``deploy/hourbook.toml`` shows them all, an
 two in step. Unknown keys are refused.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 __all__ = [
+    "LOCAL_DAEMON",
     "ClockModelConfig",
     "CompactorConfig",
     "JournalWriterConfig",
@@ -37,6 +38,12 @@ Server = Annotated[
         description="HOST or HOST:PORT",
     ),
 ]
+Family = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,16}\Z", description='a word such as "linear24"')
+]
+
+LOCAL_DAEMON: Final = "127.0.0.1:123"
+"""The name under which a machine's own chronyd or ntpd is a source."""
 
 
 class _Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +59,10 @@ class NtpSamplerConfig(_Config, frozen=True):
         "2.pool.ntp.org",
         "3.pool.ntp.org",
     )
-    """NTP servers, "host" or "host:port" (0..16 of them). Leap-smearing ones only by themselves."""
+    """NTP servers, "host" or "host:port" (0..16 of them)."""
+    smear: dict[str, Family] = {}
+    """How servers serve a leap second: {"SERVER" = "linear24"} or any word, the same for the same
+    smear; "none" does not smear. Google's, Amazon's and Meta's are known."""
     local_daemon: bool = True
     """Ask 127.0.0.1:123 too; a machine's own chronyd or ntpd counts as a source if it answers."""
     poll_min_s: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
@@ -80,6 +90,8 @@ class NtpSamplerConfig(_Config, frozen=True):
             raise ValueError(f"poll_min_s must be <= poll_max_s, {self.poll_max_s}")
         if len(set(self.servers)) < len(self.servers):
             raise ValueError("servers must not name the same one twice")
+        if strangers := self.smear.keys() - {*self.servers, LOCAL_DAEMON}:
+            raise ValueError(f"smear must only name servers, not {min(strangers)!r}")
 
 
 class ClockModelConfig(_Config, frozen=True):

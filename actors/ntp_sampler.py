@@ -1,13 +1,14 @@
 """The actor that asks: UDP exchanges with NTP servers, and the kernel where none ever answered.
 
-Owns its sockets. Hears ``clock.resample``; tells clock_model ``clock.sample``. When to ask whom is
-decided in :mod:`hourbook.clock.polling`; this file only does it. It is ready at once: it never
-waits for a server, and a server that does not answer is no failure of ours.
+Owns its sockets. Hears ``clock.resample`` and ``clock.sources``; tells clock_model
+``clock.sample``. When to ask whom is decided in :mod:`hourbook.clock.polling`; this file only does
+it. It is ready at once: it never waits for a server, and a server that does not answer is no
+failure of ours.
 """
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -21,25 +22,23 @@ from actors.base import (
     Request,
     decode_config,
 )
-from actors.config import NtpSamplerConfig
+from actors.config import LOCAL_DAEMON, NtpSamplerConfig
+from actors.own_clock import MODEL, OwnClock
 from actors.timers import Timer
-from hourbook.clock import exchange, kernel, polling, reference
-from hourbook.clock.adjtimex import read_kernel_clock
+from hourbook.clock import polling, reference, smear, tally
 from hourbook.clock.exchange import Answer, Exchange, Kiss
 from hourbook.clock.polling import Pace, Server
 from hourbook.clock.resolver import Resolver
 from hourbook.home import Home
 from hourbook.timebase import Timebase
+from protocols import ntp
 from protocols.clock_messages import RESAMPLE_KIND, SAMPLE_KIND, ClockSample, Resample
 from protocols.control import Snapshot
 from protocols.ntp import Rejection
+from protocols.source_messages import SOURCES_KIND, AskSources, Sampled
 
-__all__ = ["KERNEL_POLL_S", "MODEL", "NtpSampler"]
+__all__ = ["NtpSampler"]
 
-MODEL: Final = "clock_model"
-LOCAL_DAEMON: Final = "127.0.0.1:123"
-KERNEL_POLL_S: Final = 4
-"""Reading the kernel costs a microsecond; its interval grows by 2 ms in between."""
 MAX_DRIFT_PPB: Final = 500_000
 """Of our oscillator, over the milliseconds of one exchange."""
 _S_NS: Final = 1_000_000_000
@@ -72,37 +71,43 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         self._open: dict[str, _Awaited] = {}
         self._timer: Timer | None = None
         self._has_answer = False
-        self._has_said_kernel = False
-        self._requests: Counter[str] = Counter()
-        self._answers: Counter[str] = Counter()
-        self._troubles: Counter[str] = Counter()
+        self._own_clock = OwnClock(config, reactor, self.log)
+        self._tallies: dict[str, tally.Tally] = {}
         self._jitter = random.SystemRandom().random
 
     def init(self) -> Outcome:
         """Begin to look names up; ready long before any server has answered."""
         self.reactor.watch(self._resolver.fd, self._hear_resolver)
         self._set_servers()
-        self.reactor.after(self.config.kernel_after_s, self._sample_kernel)
+        self._own_clock.start()
         return Ready()
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return what is heard."""
-        return {RESAMPLE_KIND: Handler(Resample, self._on_resample)}
+        return {
+            RESAMPLE_KIND: Handler(Resample, self._on_resample),
+            SOURCES_KIND: Handler(AskSources, self._on_sources),
+        }
 
     def reload(self, config: dict[str, Any]) -> bool:
         """Take new servers and a new pace; what stays the same keeps its state."""
-        self.config = decode_config(NtpSamplerConfig, config)
+        self.config = self._own_clock.config = decode_config(NtpSamplerConfig, config)
         self._set_servers()
         return True
 
     def snapshot(self) -> Snapshot:
-        """Return requests, answers and what came instead, by source and by reason."""
-        now_reach = {name: server.reach.bit_count() for name, server in self._servers.items()}
+        """Return requests and answers by source, and what came instead by reason."""
+        rejected: Counter[str] = Counter()
+        for one in self._tallies.values():
+            rejected.update(dict(one.rejected))
+        requests = {name: one.requests for name, one in self._tallies.items()}
+        answers = {name: one.answers for name, one in self._tallies.items()}
+        reach = {name: server.reach.bit_count() for name, server in self._servers.items()}
         return {
-            **_labelled("ntp_requests_total", "source", self._requests),
-            **_labelled("ntp_answers_total", "source", self._answers),
-            **_labelled("ntp_rejected_total", "reason", self._troubles),
-            **_labelled("ntp_reach", "source", now_reach),
+            **_labelled("ntp_requests_total", "source", requests),
+            **_labelled("ntp_answers_total", "source", answers),
+            **_labelled("ntp_rejected_total", "reason", rejected),
+            **_labelled("ntp_reach", "source", reach),
         }
 
     def stop(self) -> None:
@@ -131,6 +136,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         self._servers = {
             name: self._servers.get(name) or polling.new(name, self._pace, now_ns) for name in names
         }
+        self._tallies = {name: self._tallies.get(name, tally.NOTHING_YET) for name in names}
         self._turn()
 
     def _turn(self) -> None:
@@ -164,6 +170,16 @@ class NtpSampler(Actor[NtpSamplerConfig]):
             self._servers[name] = polling.hurry(server, self._pace, now_ns)
         self._turn()
 
+    def _on_sources(self, _: Request[AskSources]) -> Sampled:
+        now_ns = self.timebase.mono_ns()
+        return Sampled(
+            servers=tuple(
+                tally.report(server, self._tallies[name], self._family(name), now_ns)
+                for name, server in self._servers.items()
+            ),
+            own_clock=self._own_clock.worth,
+        )
+
     # -- names -----------------------------------------------------------------------------------
 
     def _hear_resolver(self) -> None:
@@ -175,7 +191,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
                 continue
             if isinstance(found, str):
                 self._note(server, found)
-                self._troubles["name"] += 1
+                self._count(name, "name")
                 self._servers[name] = polling.unresolved(
                     server, found, self._pace, now_ns, self._jitter()
                 )
@@ -190,7 +206,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         name, address = server.name, server.address
         assert address is not None, "polling asks only who has an address"
         self._servers[name] = polling.asked(server, self.timebase.mono_ns())
-        self._requests[name] += 1
+        self._tallies[name] = tally.requested(self._tallies[name])
         try:
             opened = Exchange(address, MAX_DRIFT_PPB)
         except OSError as error:
@@ -219,10 +235,11 @@ class NtpSampler(Actor[NtpSamplerConfig]):
                 self._kiss(name, heard.code)
                 break
             if heard not in (Rejection.SHORT, Rejection.ORIGIN):
-                self._fail(name, heard.value, f"reply rejected: {heard.value}")
+                text = f"reply rejected: {ntp.describe_rejection(heard)}"
+                self._fail(name, heard.value, text, is_heard=True)
                 break
             # Not from the server that was asked: the true reply may still come.
-            self._troubles[heard.value] += 1
+            self._count(name, heard.value)
             if opened.is_flooded:
                 self._fail(name, "flooded", "flooded with foreign datagrams")
                 break
@@ -233,32 +250,53 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         self._turn()
 
     def _answer(self, name: str, answer: Answer) -> None:
+        if name not in self.config.servers and reference.follows_own_clock(answer.reply):
+            # A local daemon without sources of its own: this very clock, and no evidence.
+            self._fail(name, "own_clock", "serves this machine's own clock", is_heard=True)
+            return
         self._close(name)
-        self._answers[name] += 1
+        now_ns = self.timebase.mono_ns()
+        self._tallies[name] = tally.answered(
+            self._tallies[name], answer.reply, now_ns, is_kernel_stamped=answer.is_kernel_stamped
+        )
         if not self._has_answer:
             self.log.info("%s answers: NTP is in charge of the clock", name)
+            self._own_clock.silence()
         self._has_answer = True
         server = polling.answered(
-            self._servers[name], self._pace, self.timebase.mono_ns(), self._jitter()
+            self._servers[name], answer.half_width.total_ns, self._pace, now_ns, self._jitter()
         )
         self._servers[name] = server
-        self.reactor.tell(MODEL, SAMPLE_KIND, _sample_of(server, answer))
+        self.reactor.tell(MODEL, SAMPLE_KIND, _sample_of(server, answer, self._family(name)))
+
+    def _family(self, name: str) -> str:
+        reply = self._tallies[name].reply
+        upstream = reference.upstream_of(reply) if reply else ""
+        return smear.family_of(name, self.config.smear, upstream)
 
     def _kiss(self, name: str, code: str) -> None:
+        self._count(name, Rejection.KISS.value)
         self._close(name)
-        self._troubles[Rejection.KISS.value] += 1
         self.log.warning("%s sent a kiss of death: %s", name, code)
-        self._servers[name] = polling.kissed(
-            self._servers[name], code, self._pace, self.timebase.mono_ns(), self._jitter()
-        )
+        self._change(name, polling.kissed, code)
 
-    def _fail(self, name: str, reason: str, text: str) -> None:
+    def _fail(self, name: str, reason: str, text: str, *, is_heard: bool = False) -> None:
+        self._count(name, reason)
         self._close(name)
-        self._troubles[reason] += 1
         self._note(self._servers[name], text)
-        self._servers[name] = polling.failed(
+        self._change(name, partial(polling.failed, is_heard=is_heard), text)
+
+    def _change(
+        self, name: str, happen: Callable[[Server, str, Pace, int, float], Server], text: str
+    ) -> None:
+        self._servers[name] = happen(
             self._servers[name], text, self._pace, self.timebase.mono_ns(), self._jitter()
         )
+
+    def _count(self, name: str, reason: str) -> None:
+        awaited = self._open.get(name)
+        reply = awaited.exchange.reply if awaited else None
+        self._tallies[name] = tally.rejected(self._tallies[name], reason, reply)
 
     def _close(self, name: str) -> None:
         awaited = self._open.pop(name, None)
@@ -272,31 +310,8 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         if trouble != server.trouble and server.name != LOCAL_DAEMON:
             self.log.info("%s: %s", server.name, trouble)
 
-    # -- this machine's own clock ----------------------------------------------------------------
 
-    def _sample_kernel(self) -> None:
-        if self._has_answer:
-            return
-        error_ns = round(self.config.assume_realtime_error_s * _S_NS)
-        reading = exchange.read_clocks()
-        if error_ns:
-            sample = kernel.asserted_sample(reading, error_ns, KERNEL_POLL_S)
-            worth = f"asserted to be right within {self.config.assume_realtime_error_s:g} s"
-        elif self.config.kernel_fallback:
-            clock = read_kernel_clock()
-            floor_ns = round(self.config.kernel_floor_s * _S_NS)
-            sample = kernel.kernel_sample(clock, reading, floor_ns, KERNEL_POLL_S)
-            worth = kernel.why_unbounded(clock) or f"within {clock.maxerror_ns / 1e9:g} s"
-        else:
-            return
-        if not self._has_said_kernel:
-            self.log.info("no server has answered yet, using this machine's clock: %s", worth)
-            self._has_said_kernel = True
-        self.reactor.tell(MODEL, SAMPLE_KIND, sample)
-        self.reactor.after(KERNEL_POLL_S, self._sample_kernel)
-
-
-def _sample_of(server: Server, answer: Answer) -> ClockSample:
+def _sample_of(server: Server, answer: Answer, family: str) -> ClockSample:
     assert server.address is not None, "who answered has an address"
     reply = answer.reply
     return ClockSample(
@@ -314,6 +329,7 @@ def _sample_of(server: Server, answer: Answer) -> ClockSample:
         root_dispersion_ns=reply.root_dispersion_ns,
         poll_s=server.poll_s,
         origin="ntp",
+        smear=family,
     )
 
 

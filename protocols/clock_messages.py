@@ -91,6 +91,7 @@ class ClockSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         poll_s: seconds until the source is asked again.
         origin: which kind of source this is; a weaker kind never votes beside a stronger one.
         flags: FLAG_* that an estimate resting on this sample has to carry.
+        smear: how the source serves a leap second, "" where it does not smear it.
     """
 
     source: str
@@ -108,6 +109,7 @@ class ClockSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     root_delay_ns: _Natural = 0
     root_dispersion_ns: _Natural = 0
     flags: _Natural = 0
+    smear: Annotated[str, msgspec.Meta(max_length=16)] = ""
 
 
 class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True):

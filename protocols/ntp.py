@@ -10,6 +10,7 @@ era of 136 years a 32-bit second lies.
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -29,6 +30,7 @@ __all__ = [
     "check",
     "describe_leap",
     "describe_reference",
+    "describe_rejection",
     "from_timestamp",
     "kiss_code",
     "measure",
@@ -232,6 +234,11 @@ def kiss_code(reply: Reply) -> str:
     return "".join(chr(b) if 0x20 < b < 0x7F else "?" for b in reply.reference_id)  # noqa: PLR2004 - printable ASCII
 
 
+def describe_rejection(rejection: Rejection) -> str:
+    """Return a rejection in words."""
+    return _REJECTED[rejection]
+
+
 def describe_leap(leap: int) -> str:
     """Return a leap indicator in words."""
     return str(ntplib.leap_to_text(leap))
@@ -243,6 +250,22 @@ def describe_reference(reply: Reply) -> str:
         name = ntplib.NTP.REF_ID_TABLE.get(reply.reference_id.decode("latin-1"))
         return str(name) if name else kiss_code(reply).rstrip("?")
     return ".".join(str(byte) for byte in reply.reference_id)
+
+
+_REJECTED: Final[Mapping[Rejection, str]] = {
+    Rejection.SHORT: "it is shorter than NTP's 48 bytes",
+    Rejection.ORIGIN: "it does not answer our request",
+    Rejection.VERSION: "it speaks another version of NTP",
+    Rejection.MODE: "it is no server's answer",
+    Rejection.KISS: "the server sends us away",
+    Rejection.LEAP: "the server calls itself unsynchronised",
+    Rejection.STRATUM: "the server has no reference",
+    Rejection.TIMESTAMPS: "its time stamps are missing or run backwards",
+    Rejection.PRECISION: "its precision is none",
+    Rejection.ROOT_DISTANCE: "the server is too far from its reference",
+    Rejection.NEGATIVE_DELAY: "it claims to have held our request longer than we waited",
+    Rejection.SUSPENDED: "this machine was suspended meanwhile",
+}
 
 
 # -- arithmetic ---------------------------------------------------------------------------------

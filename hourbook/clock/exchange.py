@@ -96,6 +96,9 @@ class Kiss(NamedTuple):
 class Exchange:
     """One exchange; sends in its constructor. Watch `fd` and call :meth:`receive`.
 
+    Attributes:
+        reply: header of the last datagram that carried our cookie, None before one did.
+
     Args:
         address: whom to ask.
         max_drift_ppb: how far our oscillator may be off during the exchange.
@@ -107,6 +110,7 @@ class Exchange:
     def __init__(self, address: Address, max_drift_ppb: int) -> None:
         self._max_drift_ppb = max_drift_ppb
         self._cookie = secrets.randbits(64) or 1
+        self.reply: Reply | None = None
         self._heard = 0
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -154,6 +158,8 @@ class Exchange:
         if reply is None:
             return Rejection.SHORT
         rejection = ntp.check(reply, self._cookie)
+        if rejection is not Rejection.ORIGIN:
+            self.reply = reply
         if rejection is Rejection.KISS:
             return Kiss(ntp.kiss_code(reply))
         return rejection or self._measure(reply, raw_ns, _stamp_wall_ns(ancillary))

@@ -1,11 +1,13 @@
 """When to ask which server: the state of one of them, and what every happening does to it. Pure.
 
 A server begins with a look-up of its name, then a burst of a few requests two seconds apart, then
-polls that lengthen while all is calm. Time-outs back off exponentially, and from the third on the
-name is looked up again before each request. A kiss of death is obeyed: RATE doubles the poll and
-holds for a minute, DENY and RSTR give the address up for good. Public servers are never asked
-faster than every 16 s once the burst is over (RFC 8633, 2.1; the rules of pool.ntp.org); the
-loopback is exempt.
+polls that lengthen while all is calm, as long as the interval gains less by waiting than a
+measurement leaves open anyway: a server next door is asked often, one beyond an ocean seldom.
+Time-outs back off exponentially, and from the third on the name is looked up again before each
+request; another address of it is preferred then, and while names do not resolve the old one is
+asked on. A kiss of death is obeyed: RATE doubles the poll and holds for a minute, DENY and RSTR
+give the address up for good. Public servers are never asked faster than every 16 s once the burst
+is over (RFC 8633, 2.1; the rules of pool.ntp.org); the loopback is exempt.
 
 Every function takes the present monotonic time and returns a new state, whose `next_mono_ns` says
 when `next_action` is due. `jitter` (0..1) comes from outside and spreads requests by a tenth.
@@ -15,12 +17,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
+from protocols.source_messages import Condition
+
 __all__ = [
     "Address",
     "Pace",
     "Server",
     "answered",
     "asked",
+    "condition",
     "failed",
     "hurry",
     "kissed",
@@ -35,6 +40,9 @@ HOLD_S: Final = 60
 """After a RATE kiss (RFC 5905, 7.4, asks only to slow down; a minute lets a bucket refill)."""
 CALM_ANSWERS: Final = 4
 """Answers in a row before the poll doubles."""
+AGEING_PPB: Final = 50_000
+"""What an interval gains with age under the default premise (``ClockModelConfig.max_drift_ppb``).
+It weighs a longer poll against the width of a measurement; no bound rests on it."""
 LOST_MAX: Final = 3
 """Time-outs in a row before the address is doubted."""
 DENIED_MAX: Final = 64
@@ -81,6 +89,9 @@ class Server:
         denied: addresses that have sent us away.
         trouble: why there was no measurement last time, "" where there was.
         names_failed: look-ups in a row that failed.
+        held_mono_ns: a RATE kiss forbids to ask before; 0 where none does.
+        kissed_poll_s: the poll that the last RATE kiss of this address made; it is not undercut.
+        is_heard: the last request brought a reply, whatever it was worth.
     """
 
     name: str
@@ -96,6 +107,24 @@ class Server:
     denied: tuple[str, ...] = ()
     trouble: str = ""
     names_failed: int = 0
+    held_mono_ns: int = 0
+    kissed_poll_s: int = 0
+    is_heard: bool = False
+
+
+def condition(server: Server, now_mono_ns: int) -> Condition:
+    """Return in one word how things stand with a server."""
+    if server.held_mono_ns > now_mono_ns:
+        return "held"
+    if server.address is None:
+        if server.names_failed:
+            return "unresolved"
+        return "refused" if server.trouble else "new"
+    if not server.asked_mono_ns or (not server.reach and not server.trouble):
+        return "new"
+    if server.reach:
+        return "answering"
+    return "rejected" if server.is_heard else "silent"
 
 
 def new(name: str, pace: Pace, now_mono_ns: int) -> Server:
@@ -110,12 +139,21 @@ def resolved(
     pace: Pace,
     now_mono_ns: int,
 ) -> Server:
-    """Return the server at the first address that neither denied us nor is asked already."""
-    choice = next((a for a in addresses if a.host not in server.denied and a not in taken), None)
-    if choice is None:
-        trouble = "every address denied us" if server.denied else "asked under another name"
-        due_ns = now_mono_ns + RETRY_DENIED_S * _S_NS
-        return replace(server, address=None, trouble=trouble, next_mono_ns=due_ns)
+    """Return the server at an address that neither denied us nor is asked already.
+
+    One that has just failed us again and again gives way to the next, where there is one: a name
+    may lead to IPv6 first in a network that drops it.
+    """
+    usable = [a for a in addresses if a.host not in server.denied and a not in taken]
+    if not usable:
+        is_denied = bool(server.denied)
+        trouble = "every address denied us" if is_denied else "asked under another name"
+        wait_s = RETRY_DENIED_S if is_denied else pace.poll_s_max
+        due_ns = now_mono_ns + wait_s * _S_NS
+        return replace(
+            server, address=None, trouble=trouble, next_mono_ns=due_ns, names_failed=0, reach=0
+        )
+    choice = _choose(server, usable)
     if choice == server.address:  # still there; it is merely not answering
         return replace(server, next_action="ask", names_failed=0)
     return replace(
@@ -128,15 +166,20 @@ def resolved(
         burst_left=pace.burst_count if server.lost < LOST_MAX else 0,
         calm=0,
         names_failed=0,
+        kissed_poll_s=0,
     )
 
 
 def unresolved(server: Server, trouble: str, pace: Pace, now_mono_ns: int, jitter: float) -> Server:
-    """Return the server after a look-up that failed; the next comes later each time."""
+    """Return the server after a look-up that failed; the next comes later each time.
+
+    An address that was found before is asked on in between: resolvers fail more often than
+    addresses change.
+    """
     wait_s = min(RETRY_NAME_S_MIN << min(server.names_failed, 16), pace.poll_s_max)
     return replace(
         server,
-        next_action="resolve",
+        next_action="resolve" if server.address is None else "ask",
         next_mono_ns=now_mono_ns + _jittered_ns(wait_s, jitter),
         names_failed=server.names_failed + 1,
         trouble=trouble,
@@ -153,20 +196,48 @@ def asked(server: Server, now_mono_ns: int) -> Server:
     )
 
 
-def answered(server: Server, pace: Pace, now_mono_ns: int, jitter: float) -> Server:
-    """Return the server after a good reply; the poll doubles while all is calm."""
-    calm = server.calm + 1
-    poll_s = server.poll_s
-    if calm >= CALM_ANSWERS and not server.burst_left:
+def answered(
+    server: Server, half_width_ns: int, pace: Pace, now_mono_ns: int, jitter: float
+) -> Server:
+    """Return the server after a good reply; the poll doubles while all is calm and it is worth it.
+
+    Args:
+        server: that answered.
+        half_width_ns: of the measurement. A poll whose ageing adds more than that is too long.
+        pace: what the operator decides.
+        now_mono_ns: the present.
+        jitter: 0..1.
+    """
+    calm, poll_s = server.calm + 1, server.poll_s
+    worth_s = half_width_ns // AGEING_PPB
+    if poll_s > 2 * worth_s:
+        poll_s, calm = max(poll_s // 2, _poll_s_least(server, pace)), 0
+    elif calm >= CALM_ANSWERS and not server.burst_left and poll_s * 2 <= worth_s:
         poll_s, calm = min(poll_s * 2, pace.poll_s_max), 0
-    server = replace(server, reach=server.reach | 1, lost=0, calm=calm, poll_s=poll_s, trouble="")
+    server = replace(
+        server,
+        reach=server.reach | 1,
+        lost=0,
+        calm=calm,
+        poll_s=poll_s,
+        trouble="",
+        is_heard=True,
+    )
     return _next_poll(server, pace, now_mono_ns, poll_s, jitter)
 
 
-def failed(server: Server, trouble: str, pace: Pace, now_mono_ns: int, jitter: float) -> Server:
-    """Return the server after a time-out or a reply that does not count."""
+def failed(
+    server: Server,
+    trouble: str,
+    pace: Pace,
+    now_mono_ns: int,
+    jitter: float,
+    *,
+    is_heard: bool = False,
+) -> Server:
+    """Return the server after a time-out, or (`is_heard`) a reply that does not count."""
     lost = server.lost + (not server.burst_left)
-    server = replace(server, lost=lost, calm=0, trouble=trouble)
+    server = replace(server, lost=lost, calm=0, trouble=trouble, is_heard=is_heard)
     wait_s = min(server.poll_s << min(lost, 16), pace.poll_s_max)
     server = _next_poll(server, pace, now_mono_ns, wait_s, jitter)
     if lost >= LOST_MAX and not server.burst_left:
@@ -176,20 +247,29 @@ def failed(server: Server, trouble: str, pace: Pace, now_mono_ns: int, jitter: f
 
 def kissed(server: Server, code: str, pace: Pace, now_mono_ns: int, jitter: float) -> Server:
     """Return the server after a kiss of death whose cookie was ours."""
-    server = replace(server, calm=0, burst_left=0, trouble=f"kiss of death {code}")
+    server = replace(server, calm=0, burst_left=0, trouble=f"kiss of death {code}", is_heard=True)
     if code in ("DENY", "RSTR") and server.address is not None:
         denied = (*server.denied, server.address.host)[-DENIED_MAX:]
         due_ns = now_mono_ns + _jittered_ns(RETRY_NAME_S_MIN, jitter)
         return replace(
-            server, address=None, denied=denied, next_action="resolve", next_mono_ns=due_ns
+            server,
+            address=None,
+            denied=denied,
+            next_action="resolve",
+            next_mono_ns=due_ns,
+            reach=0,
         )
     if code == "RATE":
         poll_s = min(server.poll_s * 2, pace.poll_s_max)
-        hold_s = max(poll_s, HOLD_S)
+        due_ns = now_mono_ns + _jittered_ns(max(poll_s, HOLD_S), jitter)
         return replace(
-            server, poll_s=poll_s, next_mono_ns=now_mono_ns + _jittered_ns(hold_s, jitter)
+            server,
+            poll_s=poll_s,
+            next_mono_ns=due_ns,
+            held_mono_ns=due_ns,
+            kissed_poll_s=poll_s,
         )
-    return failed(server, server.trouble, pace, now_mono_ns, jitter)
+    return failed(server, server.trouble, pace, now_mono_ns, jitter, is_heard=True)
 
 
 def hurry(server: Server, pace: Pace, now_mono_ns: int) -> Server:
@@ -197,9 +277,10 @@ def hurry(server: Server, pace: Pace, now_mono_ns: int) -> Server:
 
     A RATE hold, a denial and a name that does not resolve stand as they are.
     """
-    if server.address is None or server.next_action != "ask" or server.trouble.endswith("RATE"):
+    is_held = server.held_mono_ns > now_mono_ns
+    if server.address is None or server.next_action != "ask" or is_held:
         return server
-    poll_s = _poll_s_min(server.address, pace)
+    poll_s = _poll_s_least(server, pace)
     earliest_ns = server.asked_mono_ns + _spacing_ns(server.address, pace)
     return replace(
         server,
@@ -208,6 +289,14 @@ def hurry(server: Server, pace: Pace, now_mono_ns: int) -> Server:
         burst_left=pace.burst_count if server.address.is_loopback else 0,
         next_mono_ns=min(server.next_mono_ns, max(now_mono_ns, earliest_ns)),
     )
+
+
+def _choose(server: Server, usable: Sequence[Address]) -> Address:
+    """Return the address to ask: the present one while it serves, else the one after it."""
+    if server.address not in usable:
+        return usable[0]
+    is_doubted = server.lost >= LOST_MAX
+    return usable[(usable.index(server.address) + is_doubted) % len(usable)]
 
 
 def _next_poll(
@@ -223,6 +312,11 @@ def _next_poll(
 
 def _poll_s_min(address: Address, pace: Pace) -> int:
     return pace.poll_s_min if address.is_loopback else max(pace.poll_s_min, PUBLIC_POLL_S_MIN)
+
+
+def _poll_s_least(server: Server, pace: Pace) -> int:
+    assert server.address is not None, "only a server with an address has a poll"
+    return max(_poll_s_min(server.address, pace), server.kissed_poll_s)
 
 
 def _spacing_ns(address: Address, pace: Pace) -> int:

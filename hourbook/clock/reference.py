@@ -1,4 +1,4 @@
-"""Whom a server is, and whom it follows, in the 4 bytes of NTP's reference ids. Pure.
+"""Who a server is: by its configured name, and in the 4 bytes of NTP's reference ids. Pure.
 
 A server that follows another names it by its IPv4 address, or by the first bytes of the MD5 of its
 IPv6 address (RFC 5905, 7.3). Two of our sources that follow the same one are one witness.
@@ -10,8 +10,9 @@ from typing import Final
 
 from protocols.ntp import Reply
 
-__all__ = ["identity_of", "upstream_of"]
+__all__ = ["follows_own_clock", "identity_of", "split_name", "upstream_of"]
 
+_NTP_PORT: Final = 123
 _LOCAL_CLOCKS: Final = 127
 """127.127.t.u names a driver on the server itself: every undisciplined server looks alike."""
 
@@ -26,8 +27,21 @@ def identity_of(host: str) -> str:
     return hashlib.md5(address.packed, usedforsecurity=False).digest()[:4].hex()
 
 
+def follows_own_clock(reply: Reply) -> bool:
+    """Say whether a server serves its machine's clock as it is: 127.127.1.u, the LOCL driver."""
+    return reply.stratum > 1 and reply.reference_id[0] == _LOCAL_CLOCKS
+
+
 def upstream_of(reply: Reply) -> str:
     """Return what a server follows; "" where that is a clock of its own."""
     if reply.stratum == 1 or reply.reference_id[0] in (0, _LOCAL_CLOCKS):
         return ""
     return reply.reference_id.hex()
+
+
+def split_name(name: str) -> tuple[str, int]:
+    """Split "host", "host:port", "[v6]" or "[v6]:port"."""
+    host, separator, port = name.rpartition(":")
+    if not separator or name.endswith("]"):
+        host, port = name, ""
+    return host.strip("[]"), int(port) if port else _NTP_PORT

@@ -11,13 +11,11 @@ import os
 import queue
 import socket
 import threading
-from typing import Final
 
 from hourbook.clock.polling import Address
+from hourbook.clock.reference import split_name
 
-__all__ = ["Resolver", "split_name"]
-
-NTP_PORT: Final = 123
+__all__ = ["Resolver"]
 
 
 class Resolver:
@@ -58,14 +56,6 @@ class Resolver:
             if not self._is_closed:
                 with contextlib.suppress(BlockingIOError):
                     os.write(self._write_fd, b"\0")
-
-
-def split_name(name: str) -> tuple[str, int]:
-    """Split "host", "host:port", "[v6]" or "[v6]:port"."""
-    host, separator, port = name.rpartition(":")
-    if not separator or name.endswith("]"):
-        host, port = name, ""
-    return host.strip("[]"), int(port) if port else NTP_PORT
 
 
 def _look_up(name: str) -> list[Address] | str:

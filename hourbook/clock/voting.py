@@ -2,25 +2,27 @@
 
 Sources that follow the same upstream, or of which one follows the other, have one vote: the one
 with the tightest interval casts it. A source that has been silent for `SILENT_POLLS` of its own
-polls has none. The result is a hard interval, the hull of what all but a minority vouch for, and a
-verdict on every source with its reason.
+polls has none. Near a possible leap second only the largest leap-smear family votes
+(:mod:`hourbook.clock.smear`). The result is a hard interval, the hull of what all but a minority
+vouch for, and a verdict on every source with its reason.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from hourbook.clock import hull, register
+from hourbook.clock import hull, register, smear
 from hourbook.clock.bounds import Drift, Interval, overlaps
 from hourbook.clock.register import Source
+from protocols.source_messages import Standing
 
 __all__ = ["NO_VOTE", "SILENT_POLLS", "Standing", "Verdict", "Vote", "vote"]
 
 SILENT_POLLS: Final = 8
 """The register's length: a source whose every sample is older has nothing fresh to say."""
+LEAP_NS: Final = 1_000_000_000
+"""How far apart a leap second drives two families at most."""
 _S_NS: Final = 1_000_000_000
-
-Standing = Literal["selected", "falseticker", "no_majority", "same_upstream", "unbounded", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def vote(sources: Mapping[str, Source], raw_ns: int, drift: Drift) -> Vote:
             verdicts[name] = Verdict(name, "unbounded", "vouches for no interval")
         else:
             claims[name] = interval
-    voters = _voters(sources, claims, verdicts)
+    voters = _of_one_family(sources, claims, _voters(sources, claims, verdicts), verdicts)
     ballots = [claims[name] for name in voters]
     agreed = hull.clique(ballots)
     verdicts |= {v.source: v for v in _judge(voters, ballots, agreed)}
@@ -94,6 +96,24 @@ def _voters(
     return voters
 
 
+def _of_one_family(
+    sources: Mapping[str, Source],
+    claims: Mapping[str, Interval],
+    voters: list[str],
+    verdicts: dict[str, Verdict],
+) -> list[str]:
+    """Return the voters whose time may be compared, and write down whose may not."""
+    families = {name: sources[name].newest.smear for name in voters}
+    if len(set(families.values())) <= 1 or not smear.is_leap_possible(claims.values()):
+        return voters
+    chosen = smear.most_voted(families.values())
+    for name, family in families.items():
+        if family != chosen:
+            words = f"a leap second may be near: those vote that {smear.in_words(chosen)}"
+            verdicts[name] = Verdict(name, "smear_family", words)
+    return [name for name in voters if families[name] == chosen]
+
+
 def _depend(one: Source, other: Source) -> bool:
     """Say whether two sources follow the same upstream, or one of them the other."""
     a, b = one.newest, other.newest
@@ -110,14 +130,21 @@ def _judge(voters: list[str], ballots: list[Interval], agreed: hull.Clique | Non
     return [
         Verdict(name, "selected")
         if is_member
-        else Verdict(name, "falseticker", _distance(ballot, agreed.core))
+        else Verdict(name, "falseticker", _distance(ballot, agreed.core, ballots))
         for name, ballot, is_member in zip(voters, ballots, agreed.members, strict=True)
     ]
 
 
-def _distance(ballot: Interval, core: Interval) -> str:
+def _distance(ballot: Interval, core: Interval, ballots: list[Interval]) -> str:
     if overlaps(ballot, core):
         return "covers no point that the most agree on"
-    if ballot.latest_ns < core.earliest_ns:
-        return f"ends {(core.earliest_ns - ballot.latest_ns) / 1e6:.3f} ms before the majority"
-    return f"begins {(ballot.earliest_ns - core.latest_ns) / 1e6:.3f} ms after the majority"
+    before_ns = core.earliest_ns - ballot.latest_ns
+    after_ns = ballot.earliest_ns - core.latest_ns
+    words = (
+        f"ends {before_ns / 1e6:.3f} ms before the majority"
+        if before_ns > 0
+        else f"begins {after_ns / 1e6:.3f} ms after the majority"
+    )
+    if max(before_ns, after_ns) <= LEAP_NS and smear.is_leap_possible(ballots):
+        words += "; it may smear a leap second: see `smear` in the configuration"
+    return words

@@ -7,7 +7,7 @@ import pytest
 from fakes.ntp_server import Script, reply_to, scripted_server
 from fakes.reactor import TestReactor
 
-from actors import ntp_sampler
+from actors import own_clock
 from actors.base import ActorContext, Ready
 from actors.config import NtpSamplerConfig
 from actors.ntp_sampler import NtpSampler
@@ -191,8 +191,8 @@ def test_kernel_speaks_while_no_server_has_answered(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unsynchronised: no bound; and once a server answers, the kernel is not heard again."""
-    monkeypatch.setattr(ntp_sampler, "KERNEL_POLL_S", 0.05)
-    monkeypatch.setattr(ntp_sampler, "read_kernel_clock", lambda: KernelClock(status=STA_UNSYNC))
+    monkeypatch.setattr(own_clock, "KERNEL_POLL_S", 0.05)
+    monkeypatch.setattr(own_clock, "read_kernel_clock", lambda: KernelClock(status=STA_UNSYNC))
     may_answer: list[bool] = []
 
     def script(request: bytes, _: int) -> list[bytes]:
@@ -218,7 +218,7 @@ def test_bounded_kernel_carries_its_error_and_the_floor(
 ) -> None:
     """What the kernel admits plus 100 ms."""
     clock = KernelClock(state=0, status=0, maxerror_ns=5_000_000)
-    monkeypatch.setattr(ntp_sampler, "read_kernel_clock", lambda: clock)
+    monkeypatch.setattr(own_clock, "read_kernel_clock", lambda: clock)
     bench = make(servers=(), kernel_after_s=0.0)
 
     bench.run_until(lambda: bench.samples, "a kernel sample")

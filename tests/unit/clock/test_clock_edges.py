@@ -14,7 +14,8 @@ from waiting import wait_until
 from hourbook.clock import exchange, reference
 from hourbook.clock.exchange import Answer, Exchange, Kiss
 from hourbook.clock.polling import Address
-from hourbook.clock.resolver import Resolver, split_name
+from hourbook.clock.reference import split_name
+from hourbook.clock.resolver import Resolver
 from protocols import ntp
 from protocols.ntp import Rejection
 

@@ -12,6 +12,10 @@ PACE = Pace(poll_s_min=16, poll_s_max=256, burst_count=4, burst_interval_s=2.0)
 PUBLIC = Address("192.0.2.1", 123, is_loopback=False)
 OTHER = Address("192.0.2.2", 123, is_loopback=False)
 LOOPBACK = Address("127.0.0.1", 11123, is_loopback=True)
+WIDE_NS = 20_000_000
+"""Half-width of a measurement over a wide area: worth waiting for 400 s."""
+NEAR_NS = 1_000_000
+"""Of one next door: worth 20 s."""
 
 
 def found(address: Address = PUBLIC, pace: Pace = PACE) -> Server:
@@ -24,7 +28,7 @@ def waits_s(server: Server, count: int, pace: Pace = PACE) -> list[float]:
     waits, now_ns = [], 0
     for _ in range(count):
         server = polling.asked(server, now_ns)
-        server = polling.answered(server, pace, now_ns, jitter=0.0)
+        server = polling.answered(server, WIDE_NS, pace, now_ns, jitter=0.0)
         waits.append((server.next_mono_ns - now_ns) / S_NS)
         now_ns = server.next_mono_ns
     return waits
@@ -47,6 +51,28 @@ def test_burst_comes_first_then_the_poll_doubles_to_its_maximum() -> None:
     assert waits == sorted(waits)
 
 
+def after_answers(server: Server, half_width_ns: int, count: int) -> Server:
+    """Return a server that has answered so often."""
+    for _ in range(count):
+        asked = polling.asked(server, 0)
+        server = polling.answered(asked, half_width_ns, PACE, 0, jitter=0.0)
+    return server
+
+
+def test_server_next_door_is_asked_often() -> None:
+    """Waiting longer would cost more than the measurement leaves open."""
+    assert after_answers(found(), NEAR_NS, 24).poll_s == 16
+
+
+def test_poll_shortens_when_the_path_gets_better() -> None:
+    """From 256 s over a wide area back to what a short path is worth, a half at a time."""
+    far = after_answers(found(), WIDE_NS, 24)
+
+    polls = [after_answers(far, NEAR_NS, count).poll_s for count in range(1, 5)]
+
+    assert (far.poll_s, polls) == (256, [128, 64, 32, 32])
+
+
 def test_silence_backs_off_exponentially() -> None:
     """Unanswered requests come at ever longer intervals, up to the longest poll."""
     server, now_ns, waits = found(), 0, []
@@ -63,9 +89,9 @@ def test_one_lost_reply_only_doubles_the_wait() -> None:
     """A single loss costs one poll, and the next answer restores the pace."""
     server = found()
     for _ in range(5):
-        server = polling.answered(polling.asked(server, 0), PACE, 0, jitter=0.0)
+        server = polling.answered(polling.asked(server, 0), WIDE_NS, PACE, 0, jitter=0.0)
     lost = polling.failed(polling.asked(server, 0), "no reply", PACE, 0, jitter=0.0)
-    again = polling.answered(polling.asked(lost, 0), PACE, 0, jitter=0.0)
+    again = polling.answered(polling.asked(lost, 0), WIDE_NS, PACE, 0, jitter=0.0)
 
     assert [s.next_mono_ns // S_NS for s in (server, lost, again)] == [32, 64, 32]
     assert again.trouble == ""
@@ -97,9 +123,9 @@ def test_address_that_is_still_the_same_keeps_its_state() -> None:
 
 def test_reach_shows_the_last_eight() -> None:
     """One bit for each request, set when it was answered."""
-    server = polling.answered(polling.asked(found(), 0), PACE, 0, jitter=0.0)
+    server = polling.answered(polling.asked(found(), 0), WIDE_NS, PACE, 0, jitter=0.0)
     server = polling.failed(polling.asked(server, 0), "no reply", PACE, 0, jitter=0.0)
-    server = polling.answered(polling.asked(server, 0), PACE, 0, jitter=0.0)
+    server = polling.answered(polling.asked(server, 0), WIDE_NS, PACE, 0, jitter=0.0)
 
     assert server.reach == 0b101
 
@@ -113,7 +139,7 @@ def test_public_servers_are_never_asked_faster_than_the_rules_allow(jitter: floa
     waits = []
     for _ in range(6):
         server = polling.asked(server, 0)
-        server = polling.answered(server, eager, 0, jitter)
+        server = polling.answered(server, WIDE_NS, eager, 0, jitter)
         waits.append(server.next_mono_ns / S_NS)
 
     assert 2.0 <= waits[0] < 2.2
@@ -134,6 +160,7 @@ def test_rate_kiss_doubles_the_poll_and_holds_for_a_minute() -> None:
     assert (server.poll_s, server.burst_left) == (32, 0)
     assert server.next_mono_ns == polling.HOLD_S * S_NS
     assert server.trouble == "kiss of death RATE"
+    assert after_answers(server, NEAR_NS, 9).poll_s == 32
 
 
 @pytest.mark.parametrize("code", ["DENY", "RSTR"])
@@ -177,11 +204,54 @@ def test_names_that_do_not_resolve_are_tried_ever_later() -> None:
     assert server.trouble == "no such name"
 
 
+def test_silent_address_gives_way_to_the_next_of_its_name() -> None:
+    """A name that leads to IPv6 first in a network that drops it is measured over IPv4."""
+    server = found()
+    for _ in range(6):
+        server = polling.failed(polling.asked(server, 0), "no reply", PACE, 0, jitter=0.0)
+
+    second = polling.resolved(server, [PUBLIC, OTHER], (), PACE, 0)
+    first = polling.resolved(second, [PUBLIC, OTHER], (), PACE, 0)
+
+    assert (second.address, first.address) == (OTHER, PUBLIC)
+
+
+def test_known_address_is_asked_on_while_names_do_not_resolve() -> None:
+    """A resolver that fails does not cut off a server that may be back."""
+    server = found()
+    for _ in range(6):
+        server = polling.failed(polling.asked(server, 0), "no reply", PACE, 0, jitter=0.0)
+
+    server = polling.unresolved(server, "does not resolve", PACE, 0, jitter=0.0)
+
+    assert (server.address, server.next_action, server.next_mono_ns) == (PUBLIC, "ask", 2 * S_NS)
+
+
+def test_condition_is_one_word() -> None:
+    """What `hourbook sources` says of a server that gives no time."""
+    new, asked = polling.new("s", PACE, 0), polling.asked(found(), 1)
+    servers = {
+        "new": new,
+        "unresolved": polling.unresolved(new, "no such name", PACE, 1, jitter=0.0),
+        "refused": polling.kissed(asked, "DENY", PACE, 1, jitter=0.0),
+        "held": polling.kissed(asked, "RATE", PACE, 1, jitter=0.0),
+        "silent": polling.failed(asked, "no reply", PACE, 1, jitter=0.0),
+        "rejected": polling.failed(asked, "stratum", PACE, 1, jitter=0.0, is_heard=True),
+        "answering": polling.answered(asked, WIDE_NS, PACE, 1, jitter=0.0),
+    }
+
+    assert {word: polling.condition(server, 1) for word, server in servers.items()} == {
+        word: word for word in servers
+    }
+    assert polling.condition(asked, 1) == "new"
+    assert polling.condition(servers["held"], 10**12) == "rejected"
+
+
 def test_hurry_bursts_on_the_loopback_and_stays_polite_elsewhere() -> None:
     """Asked again as soon as allowed: at once here, 16 s after the last request there."""
     due_ns = 300 * S_NS
-    public = polling.answered(polling.asked(found(), 0), PACE, 0, jitter=0.0)
-    local = polling.answered(polling.asked(found(LOOPBACK), 0), PACE, 0, jitter=0.0)
+    public = polling.answered(polling.asked(found(), 0), WIDE_NS, PACE, 0, jitter=0.0)
+    local = polling.answered(polling.asked(found(LOOPBACK), 0), WIDE_NS, PACE, 0, jitter=0.0)
     calm = [dataclasses.replace(s, next_mono_ns=due_ns) for s in (public, local)]
 
     hurried = [polling.hurry(s, PACE, 5 * S_NS) for s in calm]

@@ -1,5 +1,6 @@
 """The vote: who has one, who is silent, who lies, and in which words."""
 
+import msgspec
 from fakes.clock_samples import S_NS, sample, truth_ns
 
 from hourbook.clock import register
@@ -8,6 +9,8 @@ from hourbook.clock.voting import Vote, vote
 from protocols.clock_messages import ClockSample
 
 DRIFT = Drift(0, 500_000)
+NEW_YEAR_S = 1_830_297_600
+"""2028-01-01T00:00:00Z."""
 
 
 def vote_of(*samples: ClockSample, at_s: int = 100) -> Vote:
@@ -88,3 +91,68 @@ def test_source_without_a_bound_does_not_vote() -> None:
 
     assert (voted.interval, voted.voters) == (None, 0)
     assert standings(voted) == {"kernel": "unbounded"}
+
+
+def smearing(source: str, *, to_new_year_s: int, offset_ms: float = 0.0) -> ClockSample:
+    """Return a sample of a source that smears, so long before New Year 2028."""
+    shift_ns = (NEW_YEAR_S - to_new_year_s) * S_NS - truth_ns(100 * S_NS)
+    plain = sample(source, at_s=100, offset_ms=offset_ms)
+    return msgspec.structs.replace(plain, utc_ns=plain.utc_ns + shift_ns, smear="linear24")
+
+
+def stepping(source: str, *, to_new_year_s: int, offset_ms: float = 0.0) -> ClockSample:
+    """Return the same of one that does not."""
+    smeared = smearing(source, to_new_year_s=to_new_year_s, offset_ms=offset_ms)
+    return msgspec.structs.replace(smeared, smear="")
+
+
+def test_families_do_not_mix_near_a_leap() -> None:
+    """Two that smear by 400 ms outvote nobody: three that do not smear are one family."""
+    voted = vote_of(
+        *(stepping(name, to_new_year_s=3600) for name in "abc"),
+        *(smearing(name, to_new_year_s=3600, offset_ms=400) for name in "de"),
+    )
+
+    assert voted.voters == 3
+    assert voted.selected == {"a", "b", "c"}
+    assert standings(voted)["d"] == "smear_family"
+    assert voted.verdicts[3].reason == (
+        "a leap second may be near: those vote that do not smear leap seconds"
+    )
+
+
+def test_larger_family_speaks_even_if_it_smears() -> None:
+    """Two of Google's and one of the pool: the interval is smeared time, and the third waits."""
+    voted = vote_of(
+        stepping("pool", to_new_year_s=60),
+        *(smearing(name, to_new_year_s=60, offset_ms=499) for name in "gh"),
+    )
+
+    assert voted.selected == {"g", "h"}
+    assert standings(voted)["pool"] == "smear_family"
+
+
+def test_families_vote_together_in_the_rest_of_the_year() -> None:
+    """A week before nobody smears."""
+    voted = vote_of(
+        stepping("pool", to_new_year_s=7 * 86_400),
+        *(smearing(name, to_new_year_s=7 * 86_400) for name in "gh"),
+    )
+
+    assert voted.selected == {"g", "h", "pool"}
+
+
+def test_undeclared_smear_is_a_falseticker_with_a_hint() -> None:
+    """Half a second beside the majority on that day: its reason says what it may be."""
+    voted = vote_of(
+        *(stepping(name, to_new_year_s=-60) for name in "ab"),
+        stepping("odd", to_new_year_s=-60, offset_ms=499),
+    )
+    other_day = vote_of(
+        sample("a", at_s=1), sample("b", at_s=1), sample("c", at_s=1, offset_ms=499)
+    )
+
+    assert voted.verdicts[2].reason.startswith("begins ")
+    assert voted.verdicts[2].reason.endswith("; it may smear a leap second: see `smear` in the"
+                                             " configuration")  # fmt: skip
+    assert "smear" not in other_day.verdicts[2].reason
