@@ -27,6 +27,7 @@ import msgspec
 import zmq
 
 from hourbook.home import Home
+from hourbook.patience import Patience
 from hourbook.reply import Reply
 from protocols import errors, wire
 
@@ -94,6 +95,7 @@ class MailboxClient:
         self._poll = select.poll()
         self._poll.register(self._socket.fileno(), select.POLLIN)
         self._poll.register(self._wake_fd, select.POLLIN)
+        self._patience = Patience()
 
     def send(self, kind: str, body: object, *, attended: bool = True) -> Reply:
         """Send a request and return its reply to be.
@@ -217,28 +219,34 @@ class MailboxClient:
 
     def _lead(self, reply: Reply, until_ns: int) -> None:
         """Receive for all until `reply` is settled, `until_ns` has come, or the client closes."""
+        self._patience.begin(until_ns)
         while not reply.done():
             now_ns = time.monotonic_ns()
             if now_ns >= until_ns:
-                return
+                break
             self._transmit_due(now_ns)
             if self._pump_once(self._poll, min(until_ns, self._due_ns) - now_ns):
                 os.eventfd_read(self._wake_fd)
+        self._patience.end()
 
     def _pump_once(self, poll: select.poll, timeout_ns: int) -> bool:
         """Receive what is there, else wait for it; say whether we were woken up."""
+        is_leader = poll is self._poll
         with self._socket_lock:
             arrived = self._receive()
             self._pollers += not arrived
         was_woken = False
         if not arrived:
-            ready = poll.poll(max(1, timeout_ns // _MS_NS))
+            if is_leader:
+                ready = self._patience.await_input(poll, timeout_ns)
+            else:
+                ready = poll.poll(max(1, timeout_ns // _MS_NS))
             was_woken = len(ready) > 1 or (len(ready) == 1 and ready[0][0] == self._wake_fd)
             with self._socket_lock:
                 self._pollers -= 1
                 arrived = self._receive()
         if arrived:
-            self._dispatch(arrived, is_leader=poll is self._poll)
+            self._dispatch(arrived, is_leader=is_leader)
         return was_woken
 
     def _hand_over(self) -> None:
