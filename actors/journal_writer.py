@@ -5,9 +5,10 @@ and ``book.maintain``. Everything that waits in the mailbox becomes one transact
 then the ring wakes the followers, then the writers are answered: who was told ``durable`` is right,
 and who follows is early. A lone request costs one fsync, a burst shares it.
 
-What goes wrong: no room refuses the group and later ones work; a book that does not verify is left
-alone and every append refused (readers, and the clock, go on); any other failure of the disk ends
-the process at once, without closing the database, since closing would ask the disk again.
+What goes wrong: no room refuses the group and later ones work; a book that does not verify, or that
+SQLite finds malformed, is left alone and every append refused (readers, and the clock, go on); any
+other failure of the disk ends the process at once, without closing the database, since closing
+would ask the disk again.
 """
 
 import logging
@@ -18,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
-from hourbook.book import distrust
+from hourbook.book import distrust, schema
 from hourbook.book.journal import Row, row_payload
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter
@@ -133,7 +134,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
             hlc.merge(0, body.hlc, now_ns)
         if self._refused and (refusal := self._refused.get((body.writer, body.nonce))) is not None:
             raise refusal
-        if self._book.is_new(body, self._pending(), now_ns):
+        try:
+            is_new = self._book.is_new(body, self._pending(), now_ns)
+        except sqlite3.Error as error:
+            raise self._distrust_or_die(error) from None
+        if is_new:
             self._waiting.append(request)
             self._waiting_entries += len(body.entries)
         else:
@@ -177,7 +182,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._refuse(group, error)
             return
         except sqlite3.Error as error:
-            self._die(error)
+            self._refuse(group, self._distrust_or_die(error))
+            return
         committed_ns = self.timebase.mono_ns()
         self._ring.publish(rows[0][0], [row_payload(row) for row in rows])
         self._count(rows, committed_ns - started_ns, self.timebase.mono_ns() - committed_ns)
@@ -213,7 +219,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
             body = request.body
             if body.ack == "received":
                 continue
-            rows = self._book.recall(body) if self._book is not None else []
+            try:
+                rows = self._book.recall(body) if self._book is not None else []
+            except sqlite3.Error as error:
+                request.refuse(self._distrust_or_die(error))
+                continue
             refusal = self._refused.get((body.writer, body.nonce))
             if rows:
                 request.reply(_acks(rows))
@@ -240,6 +250,19 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._refuse_from_now_on(standing.as_error(self.home.book_db))
             return
         self.reactor.recover()
+
+    def _distrust_or_die(self, error: sqlite3.Error) -> errors.BookCorrupt:
+        """Leave a malformed book alone from now on; return what every append is refused with."""
+        if schema.error_code(error) & 0xFF != sqlite3.SQLITE_CORRUPT or self._book is None:
+            self._die(error)
+        found = distrust.Distrust(self._book.head.seq + 1, f"unreadable: {error}")
+        try:
+            distrust.store(self.home, found)
+        except OSError:
+            self._die(error)
+        refusal = found.as_error(self.home.book_db)
+        self._refuse_from_now_on(refusal)
+        return refusal
 
     def _refuse_from_now_on(self, error: errors.HourbookError) -> None:
         self._refusal = error

@@ -47,6 +47,7 @@ _SELECT_COMMITS: Final = (
     f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE last_seq > ?"  # noqa: S608 - constants
     " ORDER BY last_seq LIMIT ?"
 )
+_COUNT_NONCES: Final = "SELECT count(*) FROM entry INDEXED BY entry_nonce WHERE seq <= ?"
 _ENTRY_HASH: Final = _sha256(entry.ENTRY_DOMAIN)
 """Copied for each entry, which saves joining the domain and the canonical bytes."""
 _LAST: Final = b"\xff" * entry.NONCE_SIZE
@@ -154,6 +155,8 @@ class _Run:
         if self._commit is None or self._commit.commit_no != head.commit_no:
             raise _Bad(self.seq + 1, f"commits are missing before commit {head.commit_no}")
         self._check_nothing_beyond()
+        if self._from_commit == 1:
+            self._check_nonces(head.last_seq)
 
     def _take_as_given(self, commit_no: int) -> None:
         commit = find_commit(self._connection, commit_no)
@@ -254,6 +257,12 @@ class _Run:
         self._hash = parent
         if parent != commit.head_hash:
             raise _Bad(commit.first_seq, f"commit {commit.commit_no} signed another history")
+
+    def _check_nonces(self, last_seq: int) -> None:
+        """Read the whole index of nonces: the writer asks it at every append, readers never."""
+        (count,) = self._connection.execute(_COUNT_NONCES, (last_seq,)).fetchone()
+        if count != last_seq:
+            raise _Bad(last_seq, f"the index of nonces holds {count} of {last_seq} entries")
 
     def _check_first_use(self, writer: str, nonce: bytes, seq: int) -> None:
         """Look a nonce up that is not above all before it; almost all are, so few come here."""
