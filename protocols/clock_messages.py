@@ -92,6 +92,7 @@ class ClockSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         origin: which kind of source this is; a weaker kind never votes beside a stronger one.
         flags: FLAG_* that an estimate resting on this sample has to carry.
         smear: how the source serves a leap second, "" where it does not smear it.
+        terms: what `half_width_ns` is the sum of, by name; for people.
     """
 
     source: str
@@ -110,6 +111,7 @@ class ClockSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     root_dispersion_ns: _Natural = 0
     flags: _Natural = 0
     smear: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    terms: dict[str, int] = {}
 
 
 class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,19 +1,32 @@
 """`hourbook clock why`: what every term of the interval is, and why the status is what it is."""
 
+from hourbook.actor_question import ask_actor
 from hourbook.cli.exit_codes import OK
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.why_text import why_lines
 from hourbook.clock_face import Clock
-from hourbook.clock_why import page_json
+from hourbook.clock_why import why_json
 from hourbook.home import find_home
+from protocols import errors
+from protocols.why_messages import WHY_KIND, AskWhy, Why
 
 __all__ = ["why"]
 
 
 def why(*, json: JsonOption = False, home: HomeOption = None) -> int:
-    """Explain the clock: status, interval and where each of its nanoseconds comes from."""
-    document = page_json(Clock(find_home(home)).snapshot())
+    """Explain the clock: its status, and where each nanosecond of its interval comes from.
+
+    The page that everybody reads is explained without a running tree; the sources only with one.
+    """
+    found = find_home(home)
+    page = Clock(found).snapshot()
+    model, problem = None, ""
+    try:
+        model = ask_actor(found, "clock_model", WHY_KIND, AskWhy(), Why)
+    except errors.HourbookError as error:  # no tree, or one of an older version
+        problem = str(error)
+    document = why_json(page, model, problem)
     if json:
         emit_json(document)
     else:

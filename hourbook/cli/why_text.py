@@ -1,38 +1,128 @@
 """The explanation of the clock as lines for people. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from hourbook.cli.words import duration_text
+from hourbook.cli.words import duration_text, visible
 
 __all__ = ["why_lines"]
 
+Document = Mapping[str, Any]
+_MARKS: Final = {"selected": "*", "falseticker": "x", "same_upstream": "=", "silent": "?"}
+_LABEL: Final = 10
+UNBOUNDED: Final = "unbounded: nothing can be promised"
 
-def why_lines(document: Mapping[str, Any]) -> list[str]:
+
+def why_lines(document: Document) -> list[str]:
     """Return status, reason, and the interval term by term."""
+    model = document["model"]
     lines = [
         document["time"],
-        f"status    {document['status']}: {document['reason']}",
-        f"source    {document['source']}",
+        *_row("status", f"{document['status']}: {document['reason']}"),
+        *_row("source", document["source"]),
+        *_row("flags", ", ".join(document["flags"]).lower()),
+        *_page_lines(document["interval"]),
     ]
-    if document["flags"]:
-        lines.append(f"flags     {', '.join(document['flags']).lower()}")
-    return [*lines, *_interval_lines(document["interval"])]
-
-
-def _interval_lines(interval: Mapping[str, Any] | None) -> list[str]:
-    if interval is None:
-        return ["interval  unbounded: nothing can be promised"]
-    rate = f"{interval['growth_ppb'] / 1000:g} ppm"
-    ends = _ends(interval["before_ns"], interval["after_ns"])
-    published = _ends(interval["published_before_ns"], interval["published_after_ns"])
-    growth, age = duration_text(interval["growth_ns"]), duration_text(interval["age_ns"])
+    if model is not None:
+        lines += [*_vote_lines(model), *_source_lines(model), *_counter_lines(model)]
+    lines += _leap_lines(document["leap"], model)
     return [
-        f"interval  {ends}",
-        f"  page    {published} when it was published",
-        f"  growth  {growth} on each side since: {age} at {rate}",
+        *lines,
+        *_row("model", f"not asked: {visible(document['problem'])}" if not model else ""),
     ]
 
 
-def _ends(before_ns: int, after_ns: int) -> str:
-    return f"-{duration_text(before_ns)} .. +{duration_text(after_ns)}"
+def _row(label: str, text: str) -> Iterator[str]:
+    if text:
+        yield f"{label:<{_LABEL}}{text}"
+
+
+def _page_lines(interval: Document | None) -> Iterator[str]:
+    if interval is None:
+        yield from _row("interval", UNBOUNDED)
+        return
+    yield from _row("interval", _ends(-interval["before_ns"], interval["after_ns"]))
+    published = _ends(-interval["published_before_ns"], interval["published_after_ns"])
+    yield from _row("  page", f"{published} when it was published")
+    growth, age = duration_text(interval["growth_ns"]), duration_text(interval["age_ns"])
+    rate = f"{interval['growth_ppb'] / 1000:g} ppm"
+    yield from _row("  growth", f"{growth} on each side since: {age} at {rate}")
+
+
+def _vote_lines(model: Document) -> Iterator[str]:
+    vote, premise = model["interval"], model["premise"]
+    if vote is not None:
+        ends = _ends(vote["earliest_off_ns"], vote["latest_off_ns"])
+        authors = (vote["earliest_source"], vote["latest_source"])
+        by = "an earlier run" if None in authors else f"{authors[0]} to {authors[1]}"
+        yield from _row("  vote", f"{ends} about the estimate, from {visible(by)}")
+        growth, age = duration_text(vote["growth_ns"]), duration_text(vote["vote_age_ns"])
+        yield from _row("  growth", f"{growth} of that on each side since the vote, {age} ago")
+    known = "measured" if premise["is_measured"] else "nominal, until 600 s are measured"
+    centre, drift = premise["reference_ppb"] / 1000, premise["max_drift_ppb"] / 1000
+    yield from _row("premise", f"most sources are honest, and the rate is {centre:g} ppm ±"
+                    f" {drift:g} ppm ({known})")  # fmt: skip
+    yield from _row("  rate", f"{premise['rate_ppb'] / 1000:g} ppm is followed; so each side grows"
+                    f" by {premise['growth_ppb'] / 1000:g} ppm")  # fmt: skip
+
+
+def _source_lines(model: Document) -> Iterator[str]:
+    agree = f"{model['sources_selected']} of {model['sources_total']} votes agree"
+    yield from _row("sources", agree if model["sources"] else "none was heard")
+    for source in model["sources"]:
+        mark = _MARKS.get(source["standing"], "-")
+        words = f"{source['standing']} {source['reason']}".strip()
+        yield f"  {mark} {visible(source['source'])}  {visible(words)}"
+        if source["half_width_ns"] is None:
+            yield "      vouches for no interval"
+            continue
+        terms = [_term_text(name, size) for name, size in source["terms"].items() if size]
+        yield f"      ±{duration_text(source['half_width_ns'])} = {' + '.join(terms) or 'untold'}"
+        growth, age = duration_text(source["growth_ns"]), duration_text(source["age_ns"])
+        ends = _ends(source["earliest_off_ns"], source["latest_off_ns"])
+        yield f"      and {growth} for its age of {age}: {ends} about the estimate"
+
+
+def _counter_lines(model: Document) -> Iterator[str]:
+    yield from _row(
+        "samples", f"{model['samples']} accepted{_counts(', rejected', model['rejected'])}"
+    )
+    yield from _row(
+        "disrupted", _counts("", model["disruptions"]) or "never, since the model began"
+    )
+    if model["bound_violations"]:
+        yield from _row("violated", f"{model['bound_violations']} intervals by their successors")
+
+
+def _leap_lines(leap: Document, model: Document | None) -> Iterator[str]:
+    tai = leap["tai_minus_utc_s"]
+    words = "TAI - UTC is unknown" if tai is None else f"TAI - UTC = {tai} s"
+    if leap["next"]:
+        words += f", {leap['tai_minus_utc_after_s']} s from {leap['next']} on"
+    elif tai is not None:
+        words += ", no leap second is announced"
+    if leap["smear"] != "none":
+        words += f"; the sources smear ({leap['smear']}, {leap['smear_length_s']} s)"
+    yield from _row("leap", words)
+    if model is not None:
+        until = f"{model['leap_table']} until {(model['leap_table_expires'] or '')[:10]}"
+        yield from _row(
+            "  table", visible(until) if model["leap_table"] else "none on this machine"
+        )
+
+
+def _term_text(name: str, size_ns: int) -> str:
+    return f"{visible(name.removesuffix('_ns').replace('_', ' '))} {duration_text(size_ns)}"
+
+
+def _counts(before: str, counts: Mapping[str, int]) -> str:
+    words = ", ".join(f"{visible(name)} {number}" for name, number in counts.items())
+    return f"{before} {words}".strip(" ") if words else ""
+
+
+def _ends(earliest_ns: int, latest_ns: int) -> str:
+    return f"{_signed(earliest_ns)} .. {_signed(latest_ns)}"
+
+
+def _signed(duration_ns: int) -> str:
+    return f"{'+' if duration_ns >= 0 else ''}{duration_text(duration_ns)}"

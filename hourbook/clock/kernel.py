@@ -65,15 +65,18 @@ def why_unbounded(clock: KernelClock) -> str:
 
 def kernel_sample(clock: KernelClock, reading: Reading, floor_ns: int, poll_s: int) -> ClockSample:
     """Return the kernel's view as a sample; without a bound where it vouches for nothing."""
-    half_width_ns = UNBOUNDED_NS
-    if not why_unbounded(clock):
-        half_width_ns = clock.maxerror_ns + floor_ns + -(-reading.bracket_ns // 2)
+    terms = {
+        "kernel_maxerror_ns": clock.maxerror_ns,
+        "kernel_floor_ns": floor_ns,
+        "bracket_ns": -(-reading.bracket_ns // 2),
+    }
     return ClockSample(
         source="kernel",
         origin="kernel",
         raw_ns=reading.raw_ns,
         utc_ns=reading.wall_ns,
-        half_width_ns=half_width_ns,
+        half_width_ns=UNBOUNDED_NS if why_unbounded(clock) else sum(terms.values()),
+        terms=terms,
         poll_s=poll_s,
         flags=FLAG_KERNEL_UNPROVEN,
     )
@@ -81,12 +84,14 @@ def kernel_sample(clock: KernelClock, reading: Reading, floor_ns: int, poll_s: i
 
 def asserted_sample(reading: Reading, error_ns: int, poll_s: int) -> ClockSample:
     """Return this machine's clock with the error that its operator asserts."""
+    terms = {"asserted_ns": error_ns, "bracket_ns": -(-reading.bracket_ns // 2)}
     return ClockSample(
         source="asserted",
         origin="asserted",
         raw_ns=reading.raw_ns,
         utc_ns=reading.wall_ns,
-        half_width_ns=error_ns + -(-reading.bracket_ns // 2),
+        half_width_ns=sum(terms.values()),
+        terms=terms,
         poll_s=poll_s,
         flags=FLAG_ASSERTED,
     )

@@ -13,7 +13,7 @@ from shm.layout import Flag, Status
 __all__ = ["FRESH_NS", "FRESH_POLLS", "PageFacts", "status_reason"]
 
 FRESH_NS: Final = 5_000_000_000
-"""As in shm/layout.h."""
+"""As in shm/include/hourbook_clock.h."""
 FRESH_POLLS: Final = 4
 _NS: Final = 1e9
 
@@ -69,6 +69,7 @@ class PageFacts(Protocol):
 def status_reason(page: PageFacts) -> str:
     """Return in one line why the status is what it is."""
     since = f"{page.sample_age_ns / _NS:.1f} s"
+    who = "the only source" if page.flags & Flag.SINGLE_SOURCE else "a majority of sources"
     polls = f"no accepted sample for {since}, more than {FRESH_POLLS} polls"
     reasons = (
         (page.age_ns < 0, "nothing has been published since the tree was started"),
@@ -91,7 +92,7 @@ def status_reason(page: PageFacts) -> str:
         ),
         (
             page.status is Status.SYNCHRONIZED,
-            f"a majority of sources confirmed the interval {since} ago",
+            f"{who} confirmed the interval {since} ago",
         ),
         (page.is_stale, "the publisher is stuck inside an update; this is the page before it"),
         (page.age_ns > FRESH_NS, f"nothing has been published for {page.age_ns / _NS:.1f} s"),
