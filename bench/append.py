@@ -39,8 +39,10 @@ __all__ = ["run"]
 
 Row = tuple[str, str, str, str, str]
 """Name, ours, the peer's, ratio, target."""
+Job = Callable[[Any, int], int]
+"""Writes until CLOCK_MONOTONIC has come, and returns how many entries."""
 
-PROCESSES = 8
+PROCESSES = IN_FLIGHT = 8
 ENTRY = ("deployed", "api.example", {"version": "1.2", "ok": True})
 _PLAIN_TABLE = (
     "CREATE TABLE IF NOT EXISTS entry"
@@ -61,14 +63,14 @@ def run(*, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=_disk()) as directory:
         with _running_writer(Path(directory)) as home:
             single = _latencies(home, 500 * scale)
-            one = _rate(_open_book, _write_one_by_one, home.path, 400 * scale)
-            eight = _rate(_open_book, _write_eight_in_flight, home.path, 1500 * scale)
-            batches = _rate(_open_book, _write_batches, home.path, 5000 * scale)
+            one = _rate(_open_book, _write_one_by_one, home.path, scale)
+            eight = _rate(_open_book, _write_eight_in_flight, home.path, scale)
+            batches = _rate(_open_book, _write_batches, home.path, scale)
         woken = _wake_latencies(Path(directory), 300 * scale)
         tuned_path, plain_path = Path(directory) / "tuned.db", Path(directory) / "plain.db"
         tuned_single = _tuned_latencies(tuned_path, 500 * scale)
-        tuned = _rate(_open_tuned, _insert_rows, tuned_path, 200 * scale)
-        plain = _rate(_open_plain, _insert_rows, plain_path, 100 * scale)
+        tuned = _rate(_open_tuned, _insert_rows, tuned_path, scale)
+        plain = _rate(_open_plain, _insert_rows, plain_path, scale)
     p50, p99 = _percentile(single, 50), _percentile(single, 99)
     tuned_p50, tuned_p99 = _percentile(tuned_single, 50), _percentile(tuned_single, 99)
     return [
@@ -114,25 +116,31 @@ def _open_book(home: Path, name: str) -> Book:
     return book
 
 
-def _write_one_by_one(book: Book, count: int) -> None:
-    for _ in range(count):
+def _write_one_by_one(book: Book, until_ns: int) -> int:
+    count = 0
+    while time.monotonic_ns() < until_ns:
         book.log(*ENTRY)
+        count += 1
+    return count
 
 
-def _write_eight_in_flight(book: Book, count: int) -> None:
-    flying: deque[Any] = deque()
-    for _ in range(count):
-        if len(flying) == PROCESSES:
-            flying.popleft().result()
-        flying.append(book.log_nowait(*ENTRY))
+def _write_eight_in_flight(book: Book, until_ns: int) -> int:
+    flying: deque[Any] = deque(book.log_nowait(*ENTRY) for _ in range(IN_FLIGHT))
+    count = 0
     while flying:
         flying.popleft().result()
+        count += 1
+        if time.monotonic_ns() < until_ns:
+            flying.append(book.log_nowait(*ENTRY))
+    return count
 
 
-def _write_batches(book: Book, count: int) -> None:
+def _write_batches(book: Book, until_ns: int) -> int:
     batch = [ENTRY] * 100
-    for _ in range(count // 100):
-        book.log_many(batch)
+    count = 0
+    while time.monotonic_ns() < until_ns:
+        count += len(book.log_many(batch))
+    return count
 
 
 def _wake_latencies(directory: Path, count: int) -> list[int]:
@@ -189,9 +197,12 @@ def _open_tuned(path: Path, name: str) -> sqlite3.Connection:
     return connection
 
 
-def _insert_rows(connection: sqlite3.Connection, count: int) -> None:
-    for _ in range(count):
+def _insert_rows(connection: sqlite3.Connection, until_ns: int) -> int:
+    count = 0
+    while time.monotonic_ns() < until_ns:
         _insert_row(connection)
+        count += 1
+    return count
 
 
 def _insert_row(connection: sqlite3.Connection) -> None:
@@ -221,44 +232,38 @@ def _timed(job: Callable[[], object], count: int) -> list[int]:
     return durations
 
 
-def _rate(
-    open_: Callable[[Path, str], Any], job: Callable[[Any, int], None], path: Path, count: int
-) -> float:
-    """Run `job` in PROCESSES processes at once; return entries a second, all together."""
-    gate, pipes, workers = _spawn.Event(), [], []
+def _rate(open_: Callable[[Path, str], Any], job: Job, path: Path, seconds: int) -> float:
+    """Run `job` in PROCESSES processes for a while; return entries a second, all together."""
+    pipes, workers = [], []
     for number in range(PROCESSES):
         parent, child = _spawn.Pipe()
         name = f"{job.__name__.strip('_').replace('_', '-')}-{number}"
-        arguments = (open_, job, path, name, count, gate, child)
+        arguments = (open_, job, path, name, child)
         worker = _spawn.Process(target=_work, args=arguments, daemon=True)
         worker.start()
         workers.append(worker)
         pipes.append(parent)
         parent.recv()  # one after the other: two cannot create a database at once
-    started_ns = time.perf_counter_ns()
-    gate.set()
+    started_ns = time.monotonic_ns()
     for pipe in pipes:
-        pipe.recv()
-    seconds = (time.perf_counter_ns() - started_ns) / 1e9
+        pipe.send(started_ns + seconds * 10**9)
+    count: int = sum(pipe.recv() for pipe in pipes)
+    took_s = (time.monotonic_ns() - started_ns) / 1e9
     for worker in workers:
         worker.join(10)
-    return PROCESSES * count / seconds
+    return count / took_s
 
 
 def _work(
     open_: Callable[[Path, str], Any],
-    job: Callable[[Any, int], None],
+    job: Job,
     path: Path,
     name: str,
-    count: int,
-    gate: Any,  # noqa: ANN401 - untyped
     pipe: Any,  # noqa: ANN401 - untyped
 ) -> None:
     target = open_(path, name)
     pipe.send("ready")
-    gate.wait()
-    job(target, count)
-    pipe.send("done")
+    pipe.send(job(target, pipe.recv()))
     target.close()
 
 

@@ -383,7 +383,7 @@ class MailboxClient:
             hint = "it may or may not have happened; see `supervisor status`"
             reply.settle(None, errors.OutcomeUnknown(message, field=path, hint=hint))
         else:
-            hint = "nothing was sent; run `supervisor start`"
+            hint = "nothing was sent; run `supervisor status`, or `supervisor start`"
             reply.settle(None, errors.ActorUnreachable(message, field=path, hint=hint))
 
     def _check_open(self) -> None:
