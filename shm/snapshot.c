@@ -39,17 +39,17 @@ struct page_field {
     X(vmclock_marker, WHOLE, "vmclock_marker", "disruption marker of /dev/vmclock0, 0 without")   \
     X(last_step_raw_ns, SIGNED, "last_step_raw_ns", "RAW at which the epoch began")               \
     X(steps, WHOLE, "steps", "epochs begun after the first")                                      \
-    X(disruptions, WHOLE, "disruptions", "suspends, external steps and migrations seen")          \
+    X(disruptions, WHOLE, "disruptions", "times that the history was thrown away")                \
     X(source, ASCII, "source", "where time comes from: ntp, kernel, asserted, none")              \
     X(sources, LOW, "sources_selected", "sources that vote")                                      \
     X(sources, HIGH, "sources_total", "sources configured")                                       \
     X(confidence_ppm, WHOLE, "confidence_ppm", "confidence of the estimate, in millionths")       \
     X(samples, WHOLE, "samples", "accepted samples")                                              \
     X(publications, WHOLE, "publications", "pages published")                                     \
-    X(leap_utc_s, SIGNED, "leap_utc_s", "UTC second of the next leap event, 0 for none")          \
-    X(leap_tai_s, SIGNED_LOW, "leap_tai_before_s", "TAI - UTC before it")                         \
+    X(leap_utc_s, SIGNED, "leap_utc_s", "first UTC second after the next leap event, 0 for none") \
+    X(leap_tai_s, SIGNED_LOW, "leap_tai_before_s", "TAI - UTC before it, 0 where unknown")        \
     X(leap_tai_s, SIGNED_HIGH, "leap_tai_after_s", "TAI - UTC after it")                          \
-    X(leap_smear, LOW, "leap_smear_kind", "0 none, 1 linear, 2 cosine")                           \
+    X(leap_smear, LOW, "leap_smear_kind", "0 none, 1 linear, 2 cosine, 3 another")                \
     X(leap_smear, HIGH, "leap_smear_length_s", "length of the smear")                             \
     X(bound_violations, WHOLE, "bound_violations", "hard intervals that missed the one before")
 
