@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _NS: Final = 1_000_000_000
+_SYSTEM_TIME_S_MAX: Final = 9e9
+"""2^63 nanoseconds, less what lies between 1970 and now."""
 _NAP_MAX_S: Final = 0.5
 """Longest sleep towards a time: a step or a slew may have moved it meanwhile."""
 _NAP_MIN_S: Final = 0.000_05
@@ -95,6 +97,27 @@ class Clock:
     def time(self) -> float:
         """Return UTC in seconds, as ``time.time()`` does (a float steps by 238 ns today)."""
         return self.time_ns() / _NS
+
+    def time_at(self, system_time: float) -> float:
+        """Return UTC in seconds when the kernel's clock, ``time.time()``, read `system_time`.
+
+        For stamps that were taken from the kernel's clock, such as those in logs:
+        ``clock.time_at(time.time())`` is ``clock.time()``. Both clocks are read together now, and
+        the stamp is counted back from there; so it is as right as the kernel's clock ran evenly
+        since. If that was set or slewed meanwhile, an earlier stamp is wrong by as much. The hard
+        interval is that of ``at``, for which nothing but CLOCK_MONOTONIC_RAW is asked.
+
+        Raises:
+            BadRequest: `system_time` is not in 0..9e9.
+        """
+        if not 0 <= system_time <= _SYSTEM_TIME_S_MAX:
+            raise errors.BadRequest(
+                f"Expected `system_time` in 0..{_SYSTEM_TIME_S_MAX:g} s, got {system_time!r}",
+                field="system_time",
+            )
+        raw_ns, realtime_ns = _read_together()
+        ago_ns = realtime_ns - round(system_time * _NS)
+        return self.at(raw_ns - ago_ns).time_ns / _NS
 
     def before(self, time_ns: int) -> bool:
         """Say whether it is certainly earlier than `time_ns` (UTC) now."""
@@ -202,6 +225,17 @@ class Clock:
         except (OSError, errors.HourbookError):
             return None  # an old page with an honest age is better than none
         return self._segment.map
+
+
+def _read_together() -> tuple[int, int]:
+    """Return CLOCK_MONOTONIC_RAW and CLOCK_REALTIME at one instant: the tightest of a few."""
+    readings = []
+    for _ in range(3):
+        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        realtime_ns = time.time_ns()
+        after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        readings.append((after_ns - before_ns, (before_ns + after_ns) // 2, realtime_ns))
+    return min(readings)[1:]
 
 
 def _ends(instant: Reading | int) -> tuple[int, int]:

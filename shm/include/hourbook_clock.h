@@ -358,8 +358,10 @@ static inline hourbook_status hourbook_look_status(const hourbook_look *look)
 /* Without a page there is still the kernel's own clock, about which we promise nothing. */
 static inline int64_t hourbook_look_time_ns(const hourbook_look *look)
 {
-    return look->kind == HOURBOOK_PAGE_NONE ? hourbook_clock_ns(CLOCK_REALTIME)
-                                            : hourbook_line_output(look->page, look->raw_ns);
+    if (look->kind != HOURBOOK_PAGE_NONE)
+        return hourbook_line_output(look->page, look->raw_ns);
+    hourbook_wide ahead_ns = (hourbook_wide)look->raw_ns - look->now_raw_ns;
+    return hourbook_saturate(hourbook_clock_ns(CLOCK_REALTIME) + ahead_ns);
 }
 
 static inline void hourbook_look_interval(const hourbook_look *look, int64_t *earliest_ns,

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from fakes.time_pages import page_now, state
@@ -66,6 +67,33 @@ def test_clock_reads_one_line_in_many_ways(home: Home) -> None:
     assert clock.time() == pytest.approx(last / S, abs=1)
     assert clock.snapshot().source == "ntp"
     assert clock.uncertainty_ns() < clock.uncertainty_ns(ahead_s=60)  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("publisher")
+@pytest.mark.parametrize("ago_s", [0.0, 0.125, -3600.0])
+def test_stamp_of_the_kernels_clock_is_corrected(home: Home, ago_s: float) -> None:
+    """As the seeds' get_corrected_time_at: what the clock said, or will say, at that instant."""
+    clock = Clock(home)
+
+    corrected = clock.time_at(time.time() - ago_s)
+
+    assert corrected == pytest.approx(clock.time() - ago_s, abs=0.05)
+
+
+@pytest.mark.usefixtures("publisher")
+@pytest.mark.parametrize("system_time", [-1.0, 9.1e9, float("nan"), float("inf")])
+def test_impossible_stamps_are_refused(home: Home, system_time: float) -> None:
+    """Named with the range, before any arithmetic."""
+    with pytest.raises(errors.BadRequest, match=r"in 0\.\.9e\+09 s"):
+        Clock(home).time_at(system_time)
+
+
+def test_stamp_without_a_publication_is_the_kernels_own(home: Home) -> None:
+    """An hour ago was an hour ago, also where nothing is known."""
+    TimeWriter(home.segment).close()
+    stamp = time.time() - 3600
+
+    assert Clock(home).time_at(stamp) == pytest.approx(stamp, abs=0.05)
 
 
 @pytest.mark.usefixtures("publisher")
