@@ -2,7 +2,8 @@
 
 Owns the state of :mod:`hourbook.clock.model` and the drift file. Hears ``clock.sample``, and
 ``clock.disrupted`` of shm_publisher; tells that ``clock.estimate`` on every update and each second,
-and ntp_sampler ``clock.resample`` when it has lost its history or has just begun.
+and ntp_sampler ``clock.resample`` when it has lost its history or has just begun. Answers
+``clock.sources`` and ``clock.why``.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ from actors.base import (
     decode_config,
 )
 from actors.config import ClockModelConfig
-from hourbook.clock import drift_file, model
+from hourbook.clock import drift_file, leap, leap_file, model, source_reports, why
 from hourbook.clock.disruption import MEANING, spoils_history
 from hourbook.clock.exchange import suspended_ns
 from hourbook.clock.state import Limits, State
@@ -40,12 +41,16 @@ from protocols.clock_messages import (
     Resample,
 )
 from protocols.control import Snapshot
+from protocols.source_messages import SOURCES_KIND, AskSources, Judged
+from protocols.why_messages import WHY_KIND, AskWhy, Why
 
 __all__ = ["PUBLISHER", "SAMPLER", "ClockModel"]
 
 PUBLISHER: Final = "shm_publisher"
 SAMPLER: Final = "ntp_sampler"
 TELL_PERIOD_S: Final = 1.0
+LEAP_TABLE_PERIOD_S: Final = 86_400.0
+"""Between looks for a newer leap table, which the system's updates bring."""
 _S_NS: Final = 1_000_000_000
 
 
@@ -73,13 +78,15 @@ class ClockModel(Actor[ClockModelConfig]):
         """The last disruption that the publisher told of and that is taken into account."""
         self._spoiled_raw_ns = 0
         """What was measured before this raw time is worth nothing."""
-        self._standings: Mapping[str, str] = {}
+        self._find_leap_table()
+        self._standings: Mapping[str, source_reports.Since] = {}
         self._saves_failed = 0
 
     def init(self) -> Outcome:
         """Start to tell; what an earlier run left is in force by now."""
         self.reactor.every(TELL_PERIOD_S, self._every_second)
         self.reactor.every(self.config.save_interval_s, self._save)
+        self.reactor.every(LEAP_TABLE_PERIOD_S, self._find_leap_table)
         self.reactor.tell(SAMPLER, RESAMPLE_KIND, Resample("the model has just begun"))
         self._tell()
         return Ready()
@@ -89,6 +96,8 @@ class ClockModel(Actor[ClockModelConfig]):
         return {
             SAMPLE_KIND: Handler(ClockSample, self._on_sample),
             DISRUPTED_KIND: Handler(Disrupted, self._on_disrupted),
+            SOURCES_KIND: Handler(AskSources, self._on_sources),
+            WHY_KIND: Handler(AskWhy, self._on_why),
         }
 
     def reload(self, config: dict[str, Any]) -> bool:
@@ -202,24 +211,65 @@ class ClockModel(Actor[ClockModelConfig]):
     def _log_changes(self, before: State, after: State) -> None:
         if after.status is not before.status:
             self.log.info("%s -> %s", before.status.name, after.status.name)
-        standings = {v.source: v.standing for v in after.voted.verdicts}
+        raw_ns = self.timebase.raw_ns()
+        standings = source_reports.since(self._standings, after, raw_ns)
         for verdict in after.voted.verdicts:
-            if self._standings.get(verdict.source) != verdict.standing:
+            if standings[verdict.source] != self._standings.get(verdict.source):
                 words = f"{verdict.standing} {verdict.reason}".rstrip()
                 self.log.info("%s: %s", verdict.source, words)
         self._standings = standings
 
+    def _on_sources(self, _: Request[AskSources]) -> Judged:
+        return source_reports.judge(self._state, self.timebase.raw_ns(), self._standings)
+
     # -- estimates -------------------------------------------------------------------------------
 
     def _tell(self) -> None:
+        now = model.estimate(self._state, self.timebase.raw_ns())
+        leaps = self._leaps(now)
+        _, smear_kind, smear_length_s = self._smear()
         now = msgspec.structs.replace(
-            model.estimate(self._state, self.timebase.raw_ns()),
+            now,
             disrupted_raw_ns=self._disrupted_raw_ns,
+            leap_utc_s=leaps.utc_s,
+            leap_tai_before_s=leaps.tai_before_s,
+            leap_tai_after_s=leaps.tai_after_s,
+            smear_kind=smear_kind,
+            smear_length_s=smear_length_s,
         )
         if now.last_step_raw_ns != self._announced_step_raw_ns:
             now = msgspec.structs.replace(now, is_step=True)
         if self.reactor.tell(PUBLISHER, ESTIMATE_KIND, now):
             self._announced_step_raw_ns = now.last_step_raw_ns
+
+    def _on_why(self, _: Request[AskWhy]) -> Why:
+        raw_ns = self.timebase.raw_ns()
+        leaps = self._leaps(model.estimate(self._state, raw_ns))
+        return msgspec.structs.replace(
+            why.explain(self._state, raw_ns),
+            rejected=dict(self._rejected),
+            disruptions=dict(self._disruptions),
+            leap_table=self._leap_table.path if self._leap_table else "",
+            leap_expires_s=self._leap_table.expires_s if self._leap_table else 0,
+            leap_utc_s=leaps.utc_s,
+            tai_minus_utc_s=leaps.tai_before_s,
+            smear=self._smear()[0],
+        )
+
+    # -- leap seconds ----------------------------------------------------------------------------
+
+    def _find_leap_table(self) -> None:
+        self._leap_table = leap_file.find_table()
+        if self._leap_table is None:
+            self.log.warning("no leap table: leap seconds and TAI - UTC stay unknown")
+
+    def _leaps(self, now: ClockEstimate) -> leap.Leaps:
+        sources = [self._state.sources[name].newest for name in self._state.voted.selected]
+        return leap.leaps_at(self._leap_table, now.utc_ns // _S_NS, [s.leap for s in sources])
+
+    def _smear(self) -> tuple[str, int, int]:
+        sources = [self._state.sources[name].newest for name in self._state.voted.selected]
+        return leap.smear_of([sample.smear for sample in sources])
 
     def _realtime_offset_ns(self, now: ClockEstimate) -> int:
         """Return our UTC minus CLOCK_REALTIME, for people."""

@@ -235,8 +235,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
                 self._kiss(name, heard.code)
                 break
             if heard not in (Rejection.SHORT, Rejection.ORIGIN):
-                text = f"reply rejected: {ntp.describe_rejection(heard)}"
-                self._fail(name, heard.value, text, is_heard=True)
+                self._fail(name, heard.value, ntp.describe_rejection(heard), is_heard=True)
                 break
             # Not from the server that was asked: the true reply may still come.
             self._count(name, heard.value)
@@ -323,6 +322,7 @@ def _sample_of(server: Server, answer: Answer, family: str) -> ClockSample:
         raw_ns=answer.raw_ns,
         utc_ns=answer.measurement.utc_ns,
         half_width_ns=answer.half_width.total_ns,
+        terms=answer.half_width._asdict(),
         realtime_offset_ns=answer.realtime_offset_ns,
         delay_ns=answer.measurement.delay_ns,
         root_delay_ns=reply.root_delay_ns,

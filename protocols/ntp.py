@@ -37,6 +37,7 @@ __all__ = [
     "offset_ns",
     "parse",
     "precision_ns",
+    "reference_code",
     "round_trip_ns",
     "to_timestamp",
 ]
@@ -244,12 +245,17 @@ def describe_leap(leap: int) -> str:
     return str(ntplib.leap_to_text(leap))
 
 
+def reference_code(reply: Reply) -> str:
+    """Return what a server follows in short: a reference clock's letters, or an address."""
+    if reply.stratum <= 1:
+        return kiss_code(reply).rstrip("?")
+    return ".".join(str(byte) for byte in reply.reference_id)
+
+
 def describe_reference(reply: Reply) -> str:
     """Return what a server follows in words: a name of a reference clock, or an address."""
-    if reply.stratum <= 1:
-        name = ntplib.NTP.REF_ID_TABLE.get(reply.reference_id.decode("latin-1"))
-        return str(name) if name else kiss_code(reply).rstrip("?")
-    return ".".join(str(byte) for byte in reply.reference_id)
+    name = ntplib.NTP.REF_ID_TABLE.get(reply.reference_id.decode("latin-1"))
+    return str(name) if name and reply.stratum <= 1 else reference_code(reply)
 
 
 _REJECTED: Final[Mapping[Rejection, str]] = {

@@ -65,7 +65,8 @@ class ServerReport(msgspec.Struct, frozen=True, kw_only=True):
         next_ms: until the next request or look-up; 0 while one is under way.
         answer_age_ms: since the last reply that counted; -1 before the first.
         stratum: as the last reply said, counted or not; 0 before the first.
-        reference: what the server follows, in words.
+        reference: what the server follows: a reference clock's letters, or an address.
+        reference_name: the same in words, where they are known.
         leap: NTP leap indicator of the last reply, 0..3.
         smear: how the server serves a leap second, "" where it does not smear.
         requests: sent so far.
@@ -84,6 +85,7 @@ class ServerReport(msgspec.Struct, frozen=True, kw_only=True):
     answer_age_ms: int = -1
     stratum: int = 0
     reference: str = ""
+    reference_name: str = ""
     leap: int = 0
     smear: str = ""
     requests: int = 0

@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "monitor": "hourbook.cli.clock_commands:monitor",
     "snapshot": "hourbook.cli.clock_commands:snapshot",
     "benchmark": "hourbook.cli.benchmark:benchmark",
+    "sources": "hourbook.cli.sources_command:sources",
     "clock why": "hourbook.cli.why_command:why",
     "log": "hourbook.cli.book_commands:log",
     "tail": "hourbook.cli.book_commands:tail",

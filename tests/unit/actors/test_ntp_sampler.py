@@ -4,22 +4,24 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fakes.ntp_server import Script, reply_to, scripted_server
+from fakes.ntp_server import Script, has_ipv6_loopback, reply_to, scripted_server
 from fakes.reactor import TestReactor
 
-from actors import own_clock
-from actors.base import ActorContext, Ready
+from actors import ntp_sampler, own_clock
+from actors.base import ActorContext, Ready, Request
 from actors.config import NtpSamplerConfig
 from actors.ntp_sampler import NtpSampler
 from hourbook.clock.kernel import STA_UNSYNC, KernelClock
 from hourbook.home import Home
 from hourbook.timebase import SystemTimebase
+from protocols import wire
 from protocols.clock_messages import (
     FLAG_ASSERTED,
     FLAG_KERNEL_UNPROVEN,
     UNBOUNDED_NS,
     ClockSample,
 )
+from protocols.source_messages import AskSources, Sampled, ServerReport
 
 QUICK = {
     "local_daemon": False, "poll_min_s": 1, "poll_max_s": 1, "burst_interval_s": 0.05,
@@ -45,6 +47,20 @@ class Bench:
     def count(self, key: str) -> float:
         """Return one number of the snapshot."""
         return self.sampler.snapshot().get(key, 0.0)
+
+    @property
+    def sampled(self) -> Sampled:
+        """The answer to ``clock.sources``."""
+        envelope = wire.Envelope(kind="clock.sources", id=1)
+        request = Request(b"", envelope, AskSources(), 9, lambda *_: None)
+        answer = self.sampler.handlers()["clock.sources"].function(request)
+        assert isinstance(answer, Sampled)
+        return answer
+
+    @property
+    def reports(self) -> dict[str, ServerReport]:
+        """What it says of each server."""
+        return {server.source: server for server in self.sampled.servers}
 
     def run_until(self, predicate: Callable[[], object], what: str) -> None:
         """Turn until something holds."""
@@ -249,3 +265,133 @@ def test_reload_takes_new_servers_and_drops_old_ones(make: Make) -> None:
 
         assert len(old.requests) <= heard + 1
     assert f'ntp_reach{{source="{old.name}"}}' not in bench.sampler.snapshot()
+
+
+def test_sources_are_reported_with_all_that_was_heard(make: Make) -> None:
+    """Address, reach, header and counts of a server that answers."""
+    with scripted_server(always(stratum=1, reference_id=b"GPS\0", leap=1)) as server:
+        bench = make(servers=(server.name,), smear={server.name: "linear24"})
+        assert bench.reports[server.name].condition == "new"
+        bench.run_until(lambda: len(bench.samples) >= 2, "two samples")
+        said = bench.reports[server.name]
+
+    assert (said.condition, said.trouble, said.address) == ("answering", "", server.name)
+    assert (said.stratum, said.reference, said.leap) == (1, "GPS", 1)
+    assert said.reference_name == "Global Position System"
+    assert said.reach & 1
+    assert said.answers == 2 <= said.requests
+    assert 0 <= said.answer_age_ms < 5000
+    assert said.smear == bench.samples[0].smear == "linear24"
+
+
+@pytest.mark.parametrize(
+    ("script", "condition", "trouble", "counted"),
+    [
+        (always(leap=3), "rejected", "the server calls itself unsynchronised", "leap"),
+        (always(stratum=16), "rejected", "the server has no reference", "stratum"),
+        (always(mode=5), "rejected", "it is no server's answer", "mode"),
+        (always(origin=7), "silent", "no reply within 0.2 s", "origin"),
+        (lambda _r, _n: [b"garbage"], "silent", "no reply within 0.2 s", "short"),
+        (lambda _r, _n: [], "silent", "no reply within 0.2 s", "timeout"),
+        (lambda _r, _n: [b"x" * 60] * 20, "silent", "flooded with foreign datagrams", "flooded"),
+        (always(stratum=0, reference_id=b"RATE"), "held", "kiss of death RATE", "kiss"),
+        (always(stratum=0, reference_id=b"RSTR"), "refused", "every address denied us", "kiss"),
+    ],
+    ids=["leap-3", "stratum-16", "mode", "spoof", "garbage", "silence", "flood", "RATE", "RSTR"],
+)
+def test_trouble_is_reported_in_words(
+    make: Make, script: Script, condition: str, trouble: str, counted: str
+) -> None:
+    """One word, one line, and a count under the reason: what `hourbook sources` shows."""
+    with scripted_server(script) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(
+            lambda: (
+                bench.reports[server.name].trouble == trouble
+                and bench.reports[server.name].rejected.get(counted)
+            ),
+            trouble,
+        )
+        said = bench.reports[server.name]
+
+    assert said.condition == condition
+    assert bench.samples == []
+
+
+def test_name_that_does_not_resolve_is_reported(make: Make) -> None:
+    """DNS failing is trouble of that source, and of no other."""
+    with scripted_server(always()) as server:
+        bench = make(servers=("name.invalid", server.name))
+        bench.run_until(lambda: bench.reports["name.invalid"].trouble, "the failed look-up")
+        bench.run_until(lambda: bench.samples, "a sample of the other")
+
+    said = bench.reports["name.invalid"]
+    assert (said.condition, said.address, said.rejected) == ("unresolved", "", {"name": 1})
+    assert said.trouble.startswith("does not resolve: ")
+
+
+def test_flipping_leap_bit_changes_nothing_but_the_report(make: Make) -> None:
+    """Samples go on; what the bit says is carried along and believed by nobody."""
+    with scripted_server(lambda request, n: [reply_to(request, leap=n % 3)]) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: len(bench.samples) >= 4, "samples")
+
+    assert [sample.leap for sample in bench.samples[:4]] == [0, 1, 2, 0]
+
+
+def test_leap_bits_that_say_unsynchronised_now_and_then_cost_only_those_replies(
+    make: Make,
+) -> None:
+    """Every other reply counts."""
+    with scripted_server(lambda request, n: [reply_to(request, leap=3 * (n % 2))]) as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: len(bench.samples) >= 2, "samples")
+        said = bench.reports[server.name]
+
+    assert said.rejected["leap"] >= 1
+    assert said.condition == "answering"
+
+
+def test_local_daemon_without_sources_is_no_evidence(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves this machine's own clock; configured by name, the same server is believed."""
+    with scripted_server(always(stratum=10, reference_id=b"\x7f\x7f\x01\x01")) as server:
+        monkeypatch.setattr(ntp_sampler, "LOCAL_DAEMON", server.name)
+        found = make(servers=(), local_daemon=True)
+        named = make(servers=(server.name,), local_daemon=True)
+        found.run_until(lambda: found.reports[server.name].rejected, "the refusal")
+        named.run_until(lambda: named.samples, "a sample")
+
+    assert found.samples == []
+    assert found.reports[server.name].trouble == "serves this machine's own clock"
+
+
+def test_local_daemon_that_follows_others_is_a_source(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chronyd of this machine that answers counts, unasked."""
+    with scripted_server(always(stratum=3)) as server:
+        monkeypatch.setattr(ntp_sampler, "LOCAL_DAEMON", server.name)
+        bench = make(servers=(), local_daemon=True)
+        bench.run_until(lambda: bench.samples, "a sample")
+
+    assert bench.samples[0].source == server.name
+
+
+def test_own_clock_is_reported_until_a_server_answers(make: Make) -> None:
+    """What stands in for servers, in words."""
+    bench = make(servers=(), kernel_after_s=0.0, assume_realtime_error_s=0.5)
+    bench.run_until(lambda: bench.samples, "the asserted clock")
+
+    assert bench.sampled == Sampled(own_clock="asserted to be right within 0.5 s")
+
+
+@pytest.mark.skipif(not has_ipv6_loopback(), reason="this machine has no ::1")
+def test_ipv6_server_is_a_source(make: Make) -> None:
+    """Named by its literal address in brackets."""
+    with scripted_server(always(), host="::1") as server:
+        bench = make(servers=(server.name,))
+        bench.run_until(lambda: bench.samples, "a sample")
+
+    assert bench.reports[server.name].address == server.name

@@ -7,7 +7,15 @@ import msgpack
 import msgspec
 import pytest
 
-from protocols import book_messages, clock_messages, control, errors, wire
+from protocols import (
+    book_messages,
+    clock_messages,
+    control,
+    errors,
+    source_messages,
+    why_messages,
+    wire,
+)
 
 TEXT = (Path(__file__).parents[3] / "docs" / "WIRE.md").read_text()
 KINDS = {
@@ -41,6 +49,32 @@ def test_every_key_of_every_kind_is_in_the_document(kind: str) -> None:
         row = re.search(rf"^\| `{field.encode_name}` \|.*$", text, re.MULTILINE)
         assert row, field.encode_name
         assert field.required == ("| required |" in row[0])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        source_messages.Sampled,
+        source_messages.ServerReport,
+        source_messages.Judged,
+        source_messages.SourceReport,
+    ],
+)
+def test_every_key_of_the_answers_about_sources_is_in_the_document(
+    answer: type[msgspec.Struct],
+) -> None:
+    """The section on ``clock.sources`` has a row for every key of both answers."""
+    keys = set(re.findall(r"^\| `(\w+)` \|", section("`clock.sources`"), re.MULTILINE))
+
+    assert {field.encode_name for field in msgspec.structs.fields(answer)} <= keys
+
+
+@pytest.mark.parametrize("answer", [why_messages.Why, why_messages.SourceWhy])
+def test_every_key_of_the_explanation_is_in_the_document(answer: type[msgspec.Struct]) -> None:
+    """The section on ``clock.why`` has a row for every key of the answer."""
+    keys = set(re.findall(r"^\| `(\w+)` \|", section("`clock.why`"), re.MULTILINE))
+
+    assert {field.encode_name for field in msgspec.structs.fields(answer)} <= keys
 
 
 def test_every_key_of_the_envelope_is_in_the_document() -> None:
