@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hourbook.clock import kalman, rate, register, status, voting
-from hourbook.clock.bounds import Drift, overlaps
+from hourbook.clock.bounds import overlaps
 from hourbook.clock.rate import Anchor
 from hourbook.clock.register import Source
 from hourbook.clock.state import NO_SOURCES, RATE_PRIOR_SIGMA_PPB, Held, Rejected, State
@@ -44,17 +44,15 @@ def absorb(state: State, sample: ClockSample) -> State:
     state = replace(_take_over(state, sample), rejected="")
     source = register.absorb(state.sources.get(sample.source), sample, state.drift)
     sources = MappingProxyType({**state.sources, sample.source: source})
-    voted = voting.vote(sources, raw_ns, state.drift)
-    state = replace(state, sources=sources, voted=voted)
-    if voted.interval is None:
+    state = _voted(replace(state, sources=sources), raw_ns)
+    if _contradicts(state, raw_ns):
+        if state.held is not None:
+            return disrupt(_violated(state), raw_ns)
+        state = _voted(_violated(state), raw_ns)
+    if state.voted.interval is None:
         state = _without_majority(state, sample, source)
     else:
-        held = Held(raw_ns, voted.interval)
-        if state.proven is not None and _contradicts(state.proven, held, state.drift):
-            state = _violated(state)
-            if state.held is not None:
-                return disrupt(state, raw_ns)
-        state = _accept(state, sample, source, held)
+        state = _accept(state, sample, source, Held(raw_ns, state.voted.interval))
     return _marked_step(state, raw_ns, before_ns)
 
 
@@ -62,9 +60,13 @@ def disrupt(state: State, raw_ns: int) -> State:
     """Return the state after something that makes the past worthless; the line goes on, unbounded.
 
     A suspend, a step seen by others, a contradicted interval: whatever was measured before says
-    nothing of UTC any more.
+    nothing of UTC any more. An epoch begins: a raw time of before lies on another scale.
     """
-    counters = replace(state.counters, disruptions=state.counters.disruptions + 1)
+    counters = replace(
+        state.counters,
+        disruptions=state.counters.disruptions + 1,
+        steps=state.counters.steps + 1,
+    )
     line = kalman.predict(state.filter_, raw_ns)
     observation = kalman.Observation(raw_ns, line.utc_ns, 0, 0)
     return replace(
@@ -80,6 +82,7 @@ def disrupt(state: State, raw_ns: int) -> State:
         status=status.after(state.status, Happening.DISRUPTED),
         voted=voting.NO_VOTE,
         flags=0,
+        last_step_raw_ns=raw_ns,
         counters=counters,
     )
 
@@ -160,15 +163,31 @@ def _take_over(state: State, sample: ClockSample) -> State:
     return replace(state, origin=sample.origin, sources=NO_SOURCES, held=None, anchors=())
 
 
+def _voted(state: State, raw_ns: int) -> State:
+    return replace(state, voted=voting.vote(state.sources, raw_ns, state.drift))
+
+
+def _contradicts(state: State, raw_ns: int) -> bool:
+    """Say whether the vote and the last proven interval cannot both be true."""
+    if state.proven is None or state.voted.interval is None:
+        return False
+    return not overlaps(state.proven.at(raw_ns, state.drift), state.voted.interval)
+
+
 def _violated(state: State) -> State:
-    counters = state.counters
-    violations = counters.bound_violations + 1
-    return replace(state, counters=replace(counters, bound_violations=violations), proven=None)
+    """Count a contradiction, and believe nothing that rests on the interval that it disproves.
 
-
-def _contradicts(before: Held, held: Held, drift: Drift) -> bool:
-    """Say whether two intervals cannot both have been true."""
-    return not overlaps(before.at(held.raw_ns, drift), held.interval)
+    Anchors least of all: a rate between a false interval and a true one may be any, and time that
+    follows it runs backwards.
+    """
+    violations = state.counters.bound_violations + 1
+    return replace(
+        state,
+        counters=replace(state.counters, bound_violations=violations),
+        proven=None,
+        anchors=(),
+        drift=state.limits.unproven,
+    )
 
 
 def _without_majority(state: State, sample: ClockSample, source: Source) -> State:

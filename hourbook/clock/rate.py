@@ -34,14 +34,24 @@ def keep(anchors: tuple[Anchor, ...], anchor: Anchor) -> tuple[Anchor, ...]:
 
 
 def measure(anchors: tuple[Anchor, ...], unproven: Drift, wander_ppb: int) -> Drift:
-    """Return the premise that the anchors (at least one) allow, `unproven` at the loosest."""
+    """Return the premise that the anchors (at least one) allow, `unproven` at the loosest.
+
+    Anchors that contradict each other, or put the rate where `unproven` excludes it, count for
+    nothing: one of their intervals is false.
+    """
     last = anchors[-1]
     measured = (
         measured_drift(anchor.interval, anchor.raw_ns, last.interval, last.raw_ns, wander_ppb)
         for anchor in anchors
         if last.raw_ns - anchor.raw_ns >= RATE_BASELINE_MIN_NS
     )
-    return min((unproven, *measured), key=lambda drift: drift.max_drift_ppb)
+    credible = (
+        drift
+        for drift in measured
+        if drift.max_drift_ppb >= wander_ppb
+        and abs(drift.reference_ppb - unproven.reference_ppb) <= unproven.max_drift_ppb
+    )
+    return min((unproven, *credible), key=lambda drift: drift.max_drift_ppb)
 
 
 def to_fixed(rate_ppb: int) -> int:
