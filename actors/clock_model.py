@@ -23,7 +23,7 @@ from actors.base import (
     decode_config,
 )
 from actors.config import ClockModelConfig
-from hourbook.clock import drift_file, leap, leap_file, model, source_reports, why
+from hourbook.clock import drift_file, leap, leap_file, model, rate, source_reports, why
 from hourbook.clock.disruption import MEANING, spoils_history
 from hourbook.clock.exchange import suspended_ns
 from hourbook.clock.state import Limits, State
@@ -123,7 +123,7 @@ class ClockModel(Actor[ClockModelConfig]):
             "clock_saves_failed_total": float(self._saves_failed),
             "clock_status": float(now.status),
             "clock_offset_seconds": self._realtime_offset_ns(now) / _S_NS,
-            "clock_rate_ppb": self._state.filter_.rate_ppb,
+            "clock_rate_ppb": float(rate.to_ppb(now.rate)),
             "clock_growth_ppb": float(now.growth_ppb),
             "clock_sigma_seconds": now.sigma_offset_ns / _S_NS,
             "clock_confidence": now.confidence,

@@ -84,7 +84,8 @@ class ClockSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         utc_ns: what the source says UTC was at `raw_ns`.
         half_width_ns: UTC at `raw_ns` was within `utc_ns` +- this, as long as the source is honest;
             its own terms only, not aged; `UNBOUNDED_NS` where the source says nothing.
-        realtime_offset_ns: `utc_ns` minus CLOCK_REALTIME at `raw_ns`. For people, never for sums.
+        realtime_offset_ns: `utc_ns` minus CLOCK_REALTIME at `raw_ns`. For people and for the
+            statistical estimate, never for a bound.
         delay_ns: round trip to the source.
         root_delay_ns: round trip from the source to its reference, as it claims.
         root_dispersion_ns: error of the source, as it claims.

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from hourbook.clock import kalman, state
+from hourbook.clock import centre, state
 from hourbook.clock.bounds import Drift, Interval
 from hourbook.clock.state import Held, Limits, State
 
@@ -89,8 +89,8 @@ def remember(model: State, epoch: Epoch, wall_ns: int) -> Remembered | None:
     """
     if model.origin != "ntp":
         return None
-    raw_ns = model.held.raw_ns if model.held else model.filter_.raw_ns
-    line = kalman.predict(model.filter_, raw_ns)
+    raw_ns = model.held.raw_ns if model.held else model.centre.reference.raw_ns
+    line = centre.predict(model.centre, raw_ns)
     held = model.held.interval if model.held else None
     return Remembered(
         version=VERSION,

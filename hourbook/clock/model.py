@@ -16,8 +16,12 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from hourbook.clock import kalman, rate, register, status, voting
+from hourbook.clock import centre, rate, register, status, voting
+from hourbook.clock.bias import bias_ns
 from hourbook.clock.bounds import overlaps
+from hourbook.clock.centre import Centre
+from hourbook.clock.line import Line, Reference
+from hourbook.clock.observation import Observation
 from hourbook.clock.rate import Anchor
 from hourbook.clock.register import Source
 from hourbook.clock.state import NO_SOURCES, RATE_PRIOR_SIGMA_PPB, Held, Rejected, State
@@ -67,12 +71,12 @@ def disrupt(state: State, raw_ns: int) -> State:
         disruptions=state.counters.disruptions + 1,
         steps=state.counters.steps + 1,
     )
-    line = kalman.predict(state.filter_, raw_ns)
-    observation = kalman.Observation(raw_ns, line.utc_ns, 0, 0)
+    line = centre.predict(state.centre, raw_ns)
+    observation = Observation(raw_ns, line.utc_ns, line.utc_ns)
     return replace(
         state,
         rate_prior=(line.rate_ppb, RATE_PRIOR_SIGMA_PPB),
-        filter_=kalman.start(observation, line.rate_ppb, RATE_PRIOR_SIGMA_PPB),
+        centre=centre.start(observation, line.rate_ppb, RATE_PRIOR_SIGMA_PPB),
         followed="none",
         sources=NO_SOURCES,
         held=None,
@@ -101,7 +105,7 @@ def estimate(state: State, raw_ns: int) -> ClockEstimate:
 
     `is_step` is left to the sender, who knows which epochs were announced.
     """
-    line = kalman.predict(state.filter_, raw_ns)
+    line = centre.predict(state.centre, raw_ns)
     rate_ppb = min(
         max(round(line.rate_ppb), state.drift.reference_ppb - state.drift.max_drift_ppb),
         state.drift.reference_ppb + state.drift.max_drift_ppb,
@@ -218,32 +222,44 @@ def _accept(state: State, sample: ClockSample, source: Source, held: Held) -> St
 def _moved(state: State, sample: ClockSample, source: Source) -> State:
     """Move the centre by an accepted sample."""
     quiet_ns = source.delay_ns_min
-    observation = kalman.Observation(
+    selected = state.voted.selected
+    bias = 0
+    if len(selected) > 1:
+        bias = bias_ns(state.sources, selected, sample.source, _line(state, sample.raw_ns))
+    observation = Observation(
         raw_ns=sample.raw_ns,
-        utc_ns=sample.utc_ns,
+        utc_ns=sample.utc_ns - bias,
+        wall_ns=sample.utc_ns - sample.realtime_offset_ns,
         queued_ns=sample.delay_ns - quiet_ns,
         path_ns=quiet_ns + sample.root_delay_ns,
+        bias_ns=bias,
     )
     if state.followed != sample.origin:
-        filter_ = kalman.start(observation, *state.rate_prior)
-    elif sample.origin != "ntp" and _is_wall_jump(state.filter_, sample):
-        filter_ = kalman.restart(state.filter_, observation)
+        moved = centre.start(observation, *state.rate_prior)
+    elif sample.origin != "ntp" and _is_wall_jump(state.centre, sample):
+        moved = centre.restart(state.centre, observation)
     else:
-        filter_ = kalman.observe(state.filter_, observation)
-    selected = [s.newest.poll_s for n, s in state.sources.items() if n in state.voted.selected]
+        moved = centre.observe(state.centre, observation)
+    polls = [state.sources[name].newest.poll_s for name in selected if name in state.sources]
     return replace(
         state,
-        filter_=filter_,
+        centre=moved,
         followed=sample.origin,
-        poll_s=max(selected, default=sample.poll_s),
+        poll_s=max(polls, default=sample.poll_s),
         last_sample_raw_ns=max(sample.raw_ns, state.last_sample_raw_ns),
         counters=replace(state.counters, samples=state.counters.samples + 1),
     )
 
 
-def _is_wall_jump(line: kalman.Filter, sample: ClockSample) -> bool:
+def _line(state: State, raw_ns: int) -> Line:
+    """Return the centre about an instant as one line."""
+    now = centre.predict(state.centre, raw_ns)
+    return Line(Reference(raw_ns, now.utc_ns), 0.0, now.rate_ppb)
+
+
+def _is_wall_jump(line: Centre, sample: ClockSample) -> bool:
     """Say whether the wall clock was set: it is the centre there, and its jump no spike."""
-    return abs(kalman.predict(line, sample.raw_ns).utc_ns - sample.utc_ns) > WALL_JUMP_NS
+    return abs(centre.predict(line, sample.raw_ns).utc_ns - sample.utc_ns) > WALL_JUMP_NS
 
 
 def _marked_step(state: State, raw_ns: int, before_ns: int) -> State:
@@ -258,7 +274,7 @@ def _marked_step(state: State, raw_ns: int, before_ns: int) -> State:
 
 
 def _centre_ns(state: State, raw_ns: int) -> int:
-    utc_ns = kalman.predict(state.filter_, raw_ns).utc_ns
+    utc_ns = centre.predict(state.centre, raw_ns).utc_ns
     return state.held.at(raw_ns, state.drift).clamp(utc_ns) if state.held else utc_ns
 
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
-from hourbook.clock import kalman, status
+from hourbook.clock import centre, status
 from hourbook.clock.bounds import Drift, Interval, carry
+from hourbook.clock.centre import Centre
+from hourbook.clock.observation import Observation
 from hourbook.clock.rate import Anchor
 from hourbook.clock.register import Source
 from hourbook.clock.status import Happening, Status
@@ -78,7 +80,7 @@ class State:
     Attributes:
         limits: the operator's.
         rate_prior: rate and its sigma (ppb) for a filter that starts anew.
-        filter_: the centre; there is always one, at first on the wall clock alone.
+        centre: the statistical estimate; there is always one, at first on the wall clock alone.
         drift: the premise in force.
         followed: origin of the samples that the filter rests on; "none": it waits for its first.
         origin: strongest origin ever heard.
@@ -98,7 +100,7 @@ class State:
 
     limits: Limits
     rate_prior: tuple[float, float]
-    filter_: kalman.Filter
+    centre: Centre
     drift: Drift
     followed: str = "none"
     origin: str = "none"
@@ -126,7 +128,7 @@ def initial(
     return State(
         limits=limits,
         rate_prior=rate_prior,
-        filter_=kalman.start(kalman.Observation(raw_ns, wall_ns, 0, 0), *rate_prior),
+        centre=centre.start(Observation(raw_ns, wall_ns, wall_ns), *rate_prior),
         drift=limits.unproven,
         last_step_raw_ns=raw_ns,
     )
@@ -140,10 +142,10 @@ def resume(
     It stays in force until the first sample of this run, and is checked against that, but casts no
     vote of its own.
     """
-    start = kalman.start(kalman.Observation(held.raw_ns, centre_ns, 0, 0), *state.rate_prior)
+    start = centre.start(Observation(held.raw_ns, centre_ns, centre_ns), *state.rate_prior)
     return replace(
         state,
-        filter_=start,
+        centre=start,
         origin="ntp",
         held=held,
         proven=held,

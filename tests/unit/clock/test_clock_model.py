@@ -235,7 +235,7 @@ def test_rate_becomes_bounded_after_ten_minutes() -> None:
 
     assert abs(now.drift.reference_ppb - 30_000) < 7_000
     assert now.drift.max_drift_ppb < 60_000
-    assert abs(now.filter_.rate_ppb - 30_000) < 1_000
+    assert abs(now.centre.short_term.rate_ppb - 30_000) < 1_000
 
 
 def test_disrupt_keeps_the_line_and_nothing_else() -> None:

@@ -1,0 +1,133 @@
+"""Which expert to believe: each is weighed by what it recently got right. Pure.
+
+State
+    loss_k of every expert, and the sizes of the last errors of the fused centre.
+
+Equations (exponentially weighted average forecaster; Cesa-Bianchi and Lugosi 2006, chapter 2, with
+the forgetting and the cap that measured clocks ask for)
+    scale    = median |error of the centre| over the last SCALE_WINDOW measurements
+    loss_k  := FORGETTING loss_k + g min(|measured - said_k| / scale, CAP)
+    g        = 2 d / (d + doubt), d the typical doubt: a measurement that may itself be far off
+               says little of who was right (g = 1 for a typical one)
+    weight_k = exp(-RATE (loss_k - min loss))
+    centre   = sum weight_k clip(said_k) / sum weight_k,
+               clip: to within CAP scale of the weighted median of what is said
+
+The cap keeps one spike from deciding, the clip keeps a newcomer that is absurd from mattering: both
+stop counting at the same distance. An expert that begins to speak starts with the mean loss of the
+others, plus its handicap.
+
+The fusion knows nothing of who the experts are; whatever keeps to `line.Opinion` may join. What
+they say rests on measurements alone: a centre is never fed back to anybody as one.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from hourbook.clock.line import Opinion, Reference
+from hourbook.clock.robust import median, weighted_median
+
+__all__ = ["CAP", "FORGETTING", "Centred", "Fusion", "admit", "forgive", "fuse", "learn"]
+
+FORGETTING: Final = 0.98
+CAP: Final = 4.0
+_RATE: Final = 0.5
+_SCALE_WINDOW: Final = 45
+_SCALE_MIN: Final = 4
+"""Errors before their median says more than their largest."""
+_RESOLUTION_NS: Final = 1.0
+_NOBODY: Final[Mapping[str, float]] = MappingProxyType({})
+
+
+class Centred(NamedTuple):
+    """What the experts say together of one instant.
+
+    Attributes:
+        ahead_ns: UTC minus the reference line.
+        spread_ns: weighted standard deviation of what they say.
+    """
+
+    ahead_ns: float
+    spread_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """What is known of the experts.
+
+    Attributes:
+        losses: by name.
+        errors_ns: sizes of the centre's last errors, newest last.
+        scale_ns: their median; 0 before the first.
+    """
+
+    losses: Mapping[str, float] = field(default_factory=lambda: _NOBODY)
+    errors_ns: tuple[float, ...] = ()
+    scale_ns: float = 0.0
+
+
+def learn(
+    before: Fusion,
+    said_ns: Mapping[str, float],
+    measured_ns: float,
+    error_ns: float,
+    trust: float,
+) -> Fusion:
+    """Return the fusion after a measurement.
+
+    Args:
+        before: the fusion.
+        said_ns: what the experts had said of it.
+        measured_ns: what it says itself.
+        error_ns: by how much the centre missed it.
+        trust: g above, 0..2.
+    """
+    # A gross error must not widen the scale by which it is itself judged.
+    scale_ns = before.scale_ns or max(abs(error_ns), _RESOLUTION_NS)
+    losses = {
+        name: FORGETTING * before.losses[name]
+        + trust * min(abs(measured_ns - said) / scale_ns, CAP)
+        for name, said in said_ns.items()
+    }
+    errors = (*before.errors_ns, abs(error_ns))[-_SCALE_WINDOW:]
+    enough = len(errors) >= _SCALE_MIN
+    scale_ns = max(median(errors) if enough else max(errors), _RESOLUTION_NS)
+    return Fusion(MappingProxyType(losses), errors, scale_ns)
+
+
+def admit(before: Fusion, opinions: Mapping[str, Opinion]) -> Fusion:
+    """Return the fusion with those who speak now; who fell silent is forgotten."""
+    known = [loss for name, loss in before.losses.items() if name in opinions]
+    begin = sum(known) / len(known) if known else 0.0
+    losses = {
+        name: before.losses.get(name, begin + opinion.handicap)
+        for name, opinion in opinions.items()
+    }
+    return Fusion(MappingProxyType(losses), before.errors_ns, before.scale_ns)
+
+
+def forgive(before: Fusion) -> Fusion:
+    """Return the fusion after a step, which was nobody's fault: half of the past counts."""
+    losses = {name: loss / 2 for name, loss in before.losses.items()}
+    return Fusion(MappingProxyType(losses), before.errors_ns, before.scale_ns)
+
+
+def fuse(
+    fusion: Fusion, opinions: Mapping[str, Opinion], reference: Reference, raw_ns: int
+) -> Centred:
+    """Return what the experts say together of `raw_ns`; there is at least one."""
+    said = [opinion.ahead_of_ns(reference, raw_ns) for opinion in opinions.values()]
+    losses = [fusion.losses[name] for name in opinions]
+    least = min(losses)
+    weights = [math.exp(-_RATE * (loss - least)) for loss in losses]
+    middle = weighted_median(said, weights)
+    reach = CAP * fusion.scale_ns
+    low, high = middle - reach, middle + reach
+    clipped = [low if s < low else min(s, high) for s in said]
+    total = sum(weights)
+    mean = sum(w * s for w, s in zip(weights, clipped, strict=True)) / total
+    variance = sum(w * (s - mean) ** 2 for w, s in zip(weights, clipped, strict=True)) / total
+    return Centred(mean, math.sqrt(variance))

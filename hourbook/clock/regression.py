@@ -1,0 +1,177 @@
+"""The long-term estimate: a robust weighted regression over hours, for the rate and for holdover.
+
+State
+    Up to POINTS_MAX measurements, as integers. They lie close together at first; when there is no
+    more room the spacing doubles (up to SPACING_MAX_S) and of each two that are now too close the
+    less doubtful one stays. So a minute of fast polls and four hours of slow ones both fill it.
+
+Assumptions
+    Over the span that is kept UTC is a straight line over RAW: the rate is constant. Where it is
+    not, residuals of one sign come in runs; then the span is too long, and the oldest go.
+    Each measurement errs by a common scatter plus what its own delay may hide; some are far off.
+
+Equations (chrony's sourcestats, and Huber's weights)
+    w_i = 1 / (s + doubt_i - min doubt)^2 * min(1, HUBER s / |r_i|),   s = 1.4826 median |r|,
+          iterated ROUNDS times from s = median doubt
+    u = r + offset,  rate r = sum w (x - X)(y - Y) / sum w (x - X)^2  about the weighted means X, Y
+    var(rate) = [sum w res^2 / (n - 2)] / sum w (x - X)^2
+    runs test (Wald and Wolfowitz 1940): with n+ and n- residuals of either sign and
+          m = 2 n+ n- / n + 1,  v = (m - 1)(m - 2) / (n - 1),
+          fewer than m - RUNS_SIGMAS sqrt(v) runs: drop the oldest quarter, and fit again
+
+Never: this estimate bounds nothing; and it is not independent of the short-term one, since both see
+the same measurements. They are weighed against each other by what they got right (`fusion.py`).
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from hourbook.clock.line import S_NS, Line, Reference
+from hourbook.clock.observation import Observation
+from hourbook.clock.robust import least_squares, median
+
+__all__ = ["POINTS_MIN", "LongTerm", "Trend", "keep", "line"]
+
+POINTS_MAX: Final = 64
+"""As many as chrony keeps."""
+POINTS_MIN: Final = 6
+SPACING_MAX_S: Final = 64.0
+_ROUNDS: Final = 3
+_HUBER: Final = 1.5
+_SCATTER: Final = 1.4826
+"""From a median of sizes to a standard deviation, for Gaussian errors."""
+_RESOLUTION_NS: Final = 1.0
+"""Of every measurement: a perfect line has no smaller scatter."""
+_RUNS_SIGMAS: Final = 1.645
+"""One chance in twenty to shorten a span that was good."""
+
+
+class Trend(NamedTuple):
+    """What a regression gives; the offset is UTC minus the reference line, at its `raw_ns`.
+
+    Attributes:
+        reference: newest point.
+        offset_ns: of the line there.
+        rate_ppb: of the line.
+        sigma_rate_ppb: its standard error.
+        used: points that the runs test left.
+    """
+
+    reference: Reference
+    offset_ns: float
+    rate_ppb: float
+    sigma_rate_ppb: float
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class LongTerm:
+    """The memory of hours.
+
+    Attributes:
+        points: oldest first.
+        spacing_s: points lie at least so far apart, the newest excepted.
+        trend: the regression over them, None while there are fewer than POINTS_MIN.
+    """
+
+    points: tuple[Observation, ...] = ()
+    spacing_s: float = 0.0
+    trend: Trend | None = None
+
+
+def keep(before: LongTerm, observation: Observation) -> LongTerm:
+    """Return the memory with one more measurement, which is not earlier than the last."""
+    points, spacing_s = [*before.points, observation], before.spacing_s
+    points = _thinned(points, spacing_s)
+    while len(points) > POINTS_MAX and spacing_s < SPACING_MAX_S:
+        spacing_s = max(1.0, 2 * spacing_s)
+        points = _thinned(points, spacing_s)
+    points = points[-POINTS_MAX:]
+    trend = _fit(points) if len(points) >= POINTS_MIN else None
+    return LongTerm(tuple(points), spacing_s, trend)
+
+
+def line(memory: LongTerm, handicap: float = 0.0) -> Line | None:
+    """Return the regression's opinion."""
+    trend = memory.trend
+    return trend and Line(trend.reference, trend.offset_ns, trend.rate_ppb, handicap)
+
+
+def _thinned(points: list[Observation], spacing_s: float) -> list[Observation]:
+    """Keep one point, the least doubtful, of those closer to its first than the spacing."""
+    spacing_ns = spacing_s * S_NS
+    kept: list[Observation] = []
+    first_raw_ns = 0
+    for point in points:
+        if not kept or point.raw_ns - first_raw_ns >= spacing_ns:
+            kept.append(point)
+            first_raw_ns = point.raw_ns
+        elif point.doubt_ns <= kept[-1].doubt_ns:
+            kept[-1] = point
+    return kept
+
+
+def _fit(points: Sequence[Observation]) -> Trend:
+    """Fit, and shorten the span until the residuals change sign as often as chance does."""
+    newest = points[-1]
+    reference = Reference(newest.raw_ns, newest.utc_ns)
+    line_ns = newest.utc_ns - newest.raw_ns
+    xs = [(one.raw_ns - newest.raw_ns) / S_NS for one in points]
+    ys = [float(one.utc_ns - one.raw_ns - line_ns) for one in points]
+    doubts = [one.doubt_ns for one in points]
+    while True:
+        level, rate_ppb, sigma_ppb, residuals = _weighted(xs, ys, doubts)
+        if len(xs) <= POINTS_MIN or _is_random(residuals):
+            return Trend(reference, level, rate_ppb, sigma_ppb, len(xs))
+        first = max(1, min(len(xs) // 4, len(xs) - POINTS_MIN))
+        xs, ys, doubts = xs[first:], ys[first:], doubts[first:]
+
+
+def _weighted(
+    xs: Sequence[float], ys: Sequence[float], doubts: Sequence[float]
+) -> tuple[float, float, float, list[float]]:
+    """Return level and slope of the robust line, the slope's error, and the residuals."""
+    least_ns = min(doubts)
+    excess = [doubt - least_ns for doubt in doubts]
+    scatter = median(doubts)
+    weights = [1 / (scatter + e) ** 2 for e in excess]
+    fit = least_squares(xs, ys, weights)
+    for _ in range(_ROUNDS):
+        level, slope = fit
+        residuals = [y - level - slope * x for x, y in zip(xs, ys, strict=True)]
+        scatter = max(_SCATTER * median([abs(r) for r in residuals]), _RESOLUTION_NS)
+        limit = _HUBER * scatter
+        weights = [
+            (limit / abs(r) if abs(r) > limit else 1.0) / (scatter + e) ** 2
+            for r, e in zip(residuals, excess, strict=True)
+        ]
+        fit = least_squares(xs, ys, weights)
+    level, slope = fit
+    residuals = [y - level - slope * x for x, y in zip(xs, ys, strict=True)]
+    return level, slope, _slope_error(xs, weights, residuals), residuals
+
+
+def _slope_error(
+    xs: Sequence[float], weights: Sequence[float], residuals: Sequence[float]
+) -> float:
+    total = sum(weights)
+    mean_x = sum(w * x for w, x in zip(weights, xs, strict=True)) / total
+    spread = sum(w * (x - mean_x) ** 2 for w, x in zip(weights, xs, strict=True))
+    if spread <= 0.0:
+        return math.inf
+    chi = sum(w * r * r for w, r in zip(weights, residuals, strict=True))
+    return math.sqrt(chi / (len(xs) - 2) / spread)
+
+
+def _is_random(residuals: Sequence[float]) -> bool:
+    """Say whether the signs of the residuals change as often as those of a fair coin."""
+    signs = [r > 0 for r in residuals]
+    n = len(signs)
+    above = sum(signs)
+    runs = 1 + sum(a is not b for a, b in itertools.pairwise(signs))
+    expected = 2 * above * (n - above) / n + 1
+    variance = (expected - 1) * (expected - 2) / (n - 1)
+    return runs >= expected - _RUNS_SIGMAS * math.sqrt(max(variance, 0.0))

@@ -1,0 +1,75 @@
+"""Statistics that a few wild values cannot move: medians, trimmed means, lines. Pure.
+
+Sources: Theil (1950) and Sen (1968) for the median of slopes, in Theil's "incomplete" form that
+pairs each point with the one half a window later: n/2 slopes instead of n^2/2, as robust.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Fit", "least_squares", "median", "theil_sen", "trimmed_mean", "weighted_median"]
+
+
+class Fit(NamedTuple):
+    """A line: its value at 0, and its slope per unit."""
+
+    level: float
+    slope: float
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the middle value, of an even number the mean of the two (there is at least one)."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+    """Return the value below and above which lies half of the weight (> 0 in all)."""
+    half = sum(weights) / 2
+    reached = 0.0
+    ordered = sorted(zip(values, weights, strict=True))
+    for value, weight in ordered:
+        reached += weight
+        if reached >= half:
+            return value
+    return ordered[-1][0]
+
+
+def trimmed_mean(values: Sequence[float], share: float = 0.25) -> float:
+    """Return the mean without a share of values at either end."""
+    ordered = sorted(values)
+    cut = int(len(ordered) * share)
+    kept = ordered[cut : len(ordered) - cut]
+    return sum(kept) / len(kept)
+
+
+def theil_sen(xs: Sequence[float], ys: Sequence[float]) -> Fit:
+    """Return the line of median slope and median residual; flat where all x are the same."""
+    half = len(xs) // 2
+    slopes = [
+        (ys[i + half] - ys[i]) / (xs[i + half] - xs[i])
+        for i in range(len(xs) - half)
+        if xs[i + half] != xs[i]
+    ]
+    slope = median(slopes) if slopes else 0.0
+    return Fit(median([y - slope * x for x, y in zip(xs, ys, strict=True)]), slope)
+
+
+def least_squares(
+    xs: Sequence[float], ys: Sequence[float], weights: Sequence[float] | None = None
+) -> Fit:
+    """Return the line of least (weighted) squares; flat where all x are the same."""
+    w = weights or [1.0] * len(xs)
+    total = sum(w)
+    mean_x = sum(a * x for a, x in zip(w, xs, strict=True)) / total
+    mean_y = sum(a * y for a, y in zip(w, ys, strict=True)) / total
+    spread = across = 0.0
+    for a, x, y in zip(w, xs, ys, strict=True):
+        d = x - mean_x
+        spread += a * d * d
+        across += a * d * (y - mean_y)
+    slope = across / spread if spread > 0.0 else 0.0
+    return Fit(mean_y - slope * mean_x, slope)
