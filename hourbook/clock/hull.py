@@ -21,14 +21,21 @@ class Clique(NamedTuple):
     """The largest agreement.
 
     Attributes:
-        core: hull of the points that the most intervals cover.
-        members: for each interval whether it covers a point covered by the most.
+        agreements: the points that the most intervals cover, as disjoint stretches in order.
         coverage: how many intervals cover such a point.
     """
 
-    core: Interval
-    members: tuple[bool, ...]
+    agreements: tuple[Interval, ...]
     coverage: int
+
+    @property
+    def core(self) -> Interval:
+        """Hull of the agreements."""
+        return Interval(self.agreements[0].earliest_ns, self.agreements[-1].latest_ns)
+
+    def has_member(self, claim: Interval) -> bool:
+        """Say whether an interval covers a point that the most cover."""
+        return any(overlaps(agreement, claim) for agreement in self.agreements)
 
 
 def liars_max(count: int) -> int:
@@ -50,9 +57,8 @@ def clique(intervals: Sequence[Interval]) -> Clique | None:
     coverage = max((covered for _, covered in _regions(intervals)), default=0)
     if coverage < len(intervals) - liars_max(len(intervals)) or not coverage:
         return None
-    cores = [region for region, covered in _regions(intervals) if covered == coverage]
-    members = tuple(any(overlaps(core, interval) for core in cores) for interval in intervals)
-    return Clique(Interval(cores[0].earliest_ns, cores[-1].latest_ns), members, coverage)
+    agreements = [region for region, covered in _regions(intervals) if covered == coverage]
+    return Clique(tuple(agreements), coverage)
 
 
 def _regions(intervals: Sequence[Interval]) -> Iterator[tuple[Interval, int]]:

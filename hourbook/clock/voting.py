@@ -1,15 +1,19 @@
 """Who may vote, what they say together, and what is said of each: one selection over all sources.
 
-Sources that follow the same upstream, or of which one follows the other, have one vote: the one
-with the tightest interval casts it. A source that has been silent for `SILENT_POLLS` of its own
-polls has none. Near a possible leap second only the largest leap-smear family votes
-(:mod:`hourbook.clock.smear`). The result is a hard interval, the hull of what all but a minority
-vouch for, and a verdict on every source with its reason.
+Sources that follow the same upstream, or of which one follows the other, are one **witness** and
+have one vote. Whom a source follows is its own claim, so a liar may name the upstream of an honest
+one; therefore the vote of a witness is the hull of what its sources say. It holds the truth as soon
+as one of them does, and a false claim can widen an interval and never push an honest source out.
+
+A source that has been silent for `SILENT_POLLS` of its own polls has no part. Near a possible leap
+second only the largest leap-smear family votes (:mod:`hourbook.clock.smear`). The result is a hard
+interval, the hull of what all but a minority of the witnesses vouch for, and a verdict on every
+source with its reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hourbook.clock import hull, register, smear
 from hourbook.clock.bounds import Drift, Interval, overlaps
@@ -41,7 +45,7 @@ class Vote:
     Attributes:
         interval: the hard interval, None where there is no majority.
         selected: names of those that agree; they feed the centre.
-        voters: how many votes were cast.
+        voters: how many votes were cast: one for each witness.
         verdicts: one for each source, in the order of the sources.
     """
 
@@ -68,50 +72,67 @@ def vote(sources: Mapping[str, Source], raw_ns: int, drift: Drift) -> Vote:
             verdicts[name] = Verdict(name, "unbounded", "vouches for no interval")
         else:
             claims[name] = interval
-    voters = _of_one_family(sources, claims, _voters(sources, claims, verdicts), verdicts)
-    ballots = [claims[name] for name in voters]
-    agreed = hull.clique(ballots)
-    verdicts |= {v.source: v for v in _judge(voters, ballots, agreed)}
+    witnesses = _of_one_family(sources, _witnesses(sources, claims), verdicts)
+    ballots = [witness.ballot for witness in witnesses]
+    is_split = len(witnesses) == 1 and not _agrees_with_itself(witnesses[0], claims)
+    agreed = None if is_split else hull.clique(ballots)
+    for witness in witnesses:
+        judged = _judge(witness, claims, agreed, ballots)
+        verdicts |= {verdict.source: verdict for verdict in judged}
     return Vote(
-        interval=hull.hull(ballots),
+        interval=None if is_split else hull.hull(ballots),
         selected=frozenset(n for n, v in verdicts.items() if v.standing == "selected"),
-        voters=len(voters),
+        voters=len(witnesses),
         verdicts=tuple(verdicts[name] for name in sources),
     )
 
 
-def _voters(
-    sources: Mapping[str, Source],
-    claims: Mapping[str, Interval],
-    verdicts: dict[str, Verdict],
-) -> list[str]:
-    """Return one name for each upstream, and write down who stands behind whom."""
-    voters: list[str] = []
+class _Witness(NamedTuple):
+    """Sources that depend on each other, the tightest first, and what they say together."""
+
+    names: tuple[str, ...]
+    ballot: Interval
+
+
+def _witnesses(sources: Mapping[str, Source], claims: Mapping[str, Interval]) -> list[_Witness]:
+    """Return the sources that claim something, those that depend on each other together."""
+    groups: list[list[str]] = []
     for name in sorted(claims, key=lambda n: (claims[n].half_width_ns, n)):
-        speaker = next((v for v in voters if _depend(sources[v], sources[name])), None)
-        if speaker is None:
-            voters.append(name)
-        else:
-            verdicts[name] = Verdict(name, "same_upstream", f"{speaker} votes for both")
-    return voters
+        kin = [group for group in groups if any(_depend(sources[name], sources[o]) for o in group)]
+        groups = [group for group in groups if group not in kin]
+        groups.append([*(member for group in kin for member in group), name])
+    return [
+        _Witness(
+            tuple(group),
+            Interval(
+                min(claims[name].earliest_ns for name in group),
+                max(claims[name].latest_ns for name in group),
+            ),
+        )
+        for group in groups
+    ]
+
+
+def _agrees_with_itself(witness: _Witness, claims: Mapping[str, Interval]) -> bool:
+    """Say whether its sources have a point in common; where it is alone, nobody else can tell."""
+    latest_begin_ns = max(claims[name].earliest_ns for name in witness.names)
+    return latest_begin_ns <= min(claims[name].latest_ns for name in witness.names)
 
 
 def _of_one_family(
-    sources: Mapping[str, Source],
-    claims: Mapping[str, Interval],
-    voters: list[str],
-    verdicts: dict[str, Verdict],
-) -> list[str]:
-    """Return the voters whose time may be compared, and write down whose may not."""
-    families = {name: sources[name].newest.smear for name in voters}
-    if len(set(families.values())) <= 1 or not smear.is_leap_possible(claims.values()):
-        return voters
-    chosen = smear.most_voted(families.values())
-    for name, family in families.items():
+    sources: Mapping[str, Source], witnesses: list[_Witness], verdicts: dict[str, Verdict]
+) -> list[_Witness]:
+    """Return the witnesses whose time may be compared, and write down whose may not."""
+    families = [sources[witness.names[0]].newest.smear for witness in witnesses]
+    ballots = [witness.ballot for witness in witnesses]
+    if len(set(families)) <= 1 or not smear.is_leap_possible(ballots):
+        return witnesses
+    chosen = smear.most_voted(families)
+    words = f"a leap second may be near: those vote that {smear.in_words(chosen)}"
+    for witness, family in zip(witnesses, families, strict=True):
         if family != chosen:
-            words = f"a leap second may be near: those vote that {smear.in_words(chosen)}"
-            verdicts[name] = Verdict(name, "smear_family", words)
-    return [name for name in voters if families[name] == chosen]
+            verdicts |= {name: Verdict(name, "smear_family", words) for name in witness.names}
+    return [w for w, family in zip(witnesses, families, strict=True) if family == chosen]
 
 
 def _depend(one: Source, other: Source) -> bool:
@@ -123,23 +144,39 @@ def _depend(one: Source, other: Source) -> bool:
     return same or chained or chained_back
 
 
-def _judge(voters: list[str], ballots: list[Interval], agreed: hull.Clique | None) -> list[Verdict]:
-    if agreed is None:
-        reason = f"no {len(voters) - hull.liars_max(len(voters))} of {len(voters)} agree"
-        return [Verdict(name, "no_majority", reason) for name in voters]
-    return [
-        Verdict(name, "selected")
-        if is_member
-        else Verdict(name, "falseticker", _distance(ballot, agreed.core, ballots))
-        for name, ballot, is_member in zip(voters, ballots, agreed.members, strict=True)
-    ]
+def _judge(
+    witness: _Witness,
+    claims: Mapping[str, Interval],
+    agreed: hull.Clique | None,
+    ballots: list[Interval],
+) -> Iterator[Verdict]:
+    """Yield a verdict on each source of a witness: the tightest that agrees feeds the centre."""
+    speaker = ""
+    for name in witness.names:
+        if agreed is not None and not agreed.has_member(claims[name]):
+            yield Verdict(name, "falseticker", _distance(claims[name], agreed.core, ballots))
+        elif speaker:
+            yield Verdict(name, "same_upstream", f"{speaker} votes for both")
+        else:
+            speaker = name
+            yield (
+                Verdict(name, "no_majority", _why_none(len(ballots)))
+                if agreed is None
+                else Verdict(name, "selected")
+            )
 
 
-def _distance(ballot: Interval, core: Interval, ballots: list[Interval]) -> str:
-    if overlaps(ballot, core):
+def _why_none(voters: int) -> str:
+    if voters == 1:
+        return "contradicts a source that follows the same server"
+    return f"no {voters - hull.liars_max(voters)} of {voters} agree"
+
+
+def _distance(claim: Interval, core: Interval, ballots: list[Interval]) -> str:
+    if overlaps(claim, core):
         return "covers no point that the most agree on"
-    before_ns = core.earliest_ns - ballot.latest_ns
-    after_ns = ballot.earliest_ns - core.latest_ns
+    before_ns = core.earliest_ns - claim.latest_ns
+    after_ns = claim.earliest_ns - core.latest_ns
     words = (
         f"ends {before_ns / 1e6:.3f} ms before the majority"
         if before_ns > 0

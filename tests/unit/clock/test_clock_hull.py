@@ -39,16 +39,26 @@ def test_hull_is_what_all_but_a_minority_cover(
 
 def test_clique_names_the_outsider() -> None:
     """Two agree, the third overlaps neither."""
-    found = clique([*HONEST, Interval(50, 60)])
+    outsider = Interval(50, 60)
 
-    assert found == (Interval(-8, 10), (True, True, False), 2)
+    found = clique([*HONEST, outsider])
+
+    assert found is not None
+    assert (found.agreements, found.coverage) == ((Interval(-8, 10),), 2)
+    assert [found.has_member(one) for one in (*HONEST, outsider)] == [True, True, False]
 
 
 def test_clique_forgives_where_two_agreements_are_equal() -> None:
     """Whoever belongs to one of the largest agreements is not named a liar."""
-    found = clique([Interval(0, 9), Interval(0, 2), Interval(7, 9)])
+    claims = [Interval(0, 9), Interval(0, 2), Interval(7, 9)]
 
-    assert found == (Interval(0, 9), (True, True, True), 2)
+    found = clique(claims)
+
+    assert found is not None
+    assert (found.agreements, found.coverage) == ((Interval(0, 2), Interval(7, 9)), 2)
+    assert found.core == Interval(0, 9)
+    assert all(found.has_member(one) for one in claims)
+    assert not found.has_member(Interval(3, 6))
 
 
 @pytest.mark.parametrize(

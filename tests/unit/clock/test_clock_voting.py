@@ -61,9 +61,7 @@ def test_sources_of_one_upstream_have_one_vote() -> None:
 
     assert voted.voters == 3
     assert voted.selected == {"a", "b"}
-    assert sorted(standings(voted).values()) == [
-        "falseticker", "same_upstream", "same_upstream", "selected", "selected"
-    ]  # fmt: skip
+    assert sorted(standings(voted).values()) == [*["falseticker"] * 3, "selected", "selected"]
 
 
 def test_source_behind_another_has_no_vote_of_its_own() -> None:
@@ -75,6 +73,60 @@ def test_source_behind_another_has_no_vote_of_its_own() -> None:
 
     assert voted.voters == 1
     assert voted.verdicts[1].reason == "a votes for both"
+
+
+def test_false_claim_of_an_upstream_pushes_no_honest_source_out() -> None:
+    """Two liars of five name the upstreams of two honest ones, and seem tighter than they are."""
+    honest = [sample(name, at_s=100, upstream=f"0a00000{name}") for name in "abc"]
+    liars = [
+        sample(f"z{name}", at_s=100, upstream=f"0a00000{name}", offset_ms=15, half_width_ms=6)
+        for name in "ab"
+    ]
+
+    voted = vote_of(*honest, *liars)
+
+    assert voted.voters == 3
+    assert voted.interval is not None
+    truth = truth_ns(100 * S_NS)
+    assert voted.interval.earliest_ns <= truth <= voted.interval.latest_ns
+
+
+def test_liar_behind_an_honest_source_is_still_named() -> None:
+    """Dependent sources have one vote, and each its own verdict."""
+    voted = vote_of(
+        sample("a", at_s=100, upstream="0a0a0a0a"),
+        sample("liar", at_s=100, upstream="0a0a0a0a", offset_ms=700, half_width_ms=1),
+        sample("b", at_s=100),
+        sample("c", at_s=100),
+    )
+
+    assert standings(voted) == {
+        "a": "selected", "liar": "falseticker", "b": "selected", "c": "selected"
+    }  # fmt: skip
+
+
+def test_sources_in_a_chain_are_one_witness() -> None:
+    """C follows B, which follows A: two links, and one vote."""
+    voted = vote_of(
+        sample("a", at_s=100, identity="0a000001", half_width_ms=4),
+        sample("c", at_s=100, identity="0a000003", upstream="0a000002", half_width_ms=6),
+        sample("b", at_s=100, identity="0a000002", upstream="0a000001", half_width_ms=9),
+    )
+
+    assert voted.voters == 1
+    assert standings(voted) == {"a": "selected", "b": "same_upstream", "c": "same_upstream"}
+
+
+def test_lone_witness_that_contradicts_itself_vouches_for_nothing() -> None:
+    """A local daemon and the server that it follows disagree, and nobody else can tell."""
+    voted = vote_of(
+        sample("server", at_s=100, identity="0a000001"),
+        sample("daemon", at_s=100, upstream="0a000001", offset_ms=700),
+    )
+
+    assert voted.interval is None
+    assert voted.selected == frozenset()
+    assert voted.verdicts[1].reason == "contradicts a source that follows the same server"
 
 
 def test_silent_source_loses_its_vote() -> None:
