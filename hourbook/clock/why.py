@@ -16,6 +16,8 @@ from protocols.why_messages import SourceWhy, Why
 
 __all__ = ["explain"]
 
+_VOTING: Final = ("selected", "falseticker", "same_upstream")
+"""Standings of sources whose interval is part of a vote."""
 _S_NS: Final = 1_000_000_000
 
 
@@ -86,7 +88,7 @@ def _authors(state: State, held: Held) -> tuple[str, str]:
 
     The nearest: the premise, and with it every width, may have moved since the vote.
     """
-    voters = [v.source for v in state.voted.verdicts if v.standing in ("selected", "falseticker")]
+    voters = [v.source for v in state.voted.verdicts if v.standing in _VOTING]
     carried = {
         name: register.interval_at(state.sources[name], held.raw_ns, state.drift) for name in voters
     }
