@@ -128,6 +128,9 @@ class ShmPublisherConfig(_Config, frozen=True):
     """An output further from the estimate jumps to it; a new epoch begins (seconds)."""
     vmclock_path: str = "/dev/vmclock0"
     """Where a hypervisor tells of migrations (path); "" looks nowhere."""
+    clockbound_path: str = ""
+    """Publish for ClockBound clients, too, in this file (path); "" does not. A file that another
+    program made is never touched."""
 
 
 class JournalWriterConfig(_Config, frozen=True):

@@ -13,6 +13,7 @@ that the model has heard of it.
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +28,7 @@ from actors.base import (
     Request,
     decode_config,
 )
+from actors.clockbound_export import ClockBoundExport
 from actors.config import ShmPublisherConfig
 from actors.timerfd import Timerfd
 from hourbook.clock.disruption import CAUSES, MEANING, disruption_between, disruption_since
@@ -78,6 +80,7 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         self._ticks_missed = 0
         self._page: TimePage | None = None
         self._next_look_mono_ns = 0
+        self._clockbound: ClockBoundExport | None = None
 
     def init(self) -> Outcome:
         """Take the time page and begin to tick."""
@@ -86,6 +89,9 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         self._begin_page()
         self._timer = Timerfd(_period_ns(self.config))
         self.reactor.watch(self._timer.descriptor, self._on_tick)
+        if self.config.clockbound_path:
+            self._clockbound = ClockBoundExport(Path(self.config.clockbound_path), self.reactor)
+            self._clockbound.start()
         return Ready()
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -93,9 +99,10 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         return {ESTIMATE_KIND: Handler(ClockEstimate, self._on_estimate)}
 
     def reload(self, config: dict[str, Any]) -> bool:
-        """Take another rate into force; another vmclock needs a restart."""
+        """Take another rate into force; other paths need a restart."""
         new = decode_config(ShmPublisherConfig, config)
-        if new.vmclock_path != self.config.vmclock_path:
+        paths = (self.config.vmclock_path, self.config.clockbound_path)
+        if (new.vmclock_path, new.clockbound_path) != paths:
             return False
         self.config = new
         self._settings = _settings_of(new)
@@ -122,6 +129,8 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
         self.reactor.unwatch(self._timer.descriptor)
         self._timer.close()
         self._lookout.close()
+        if self._clockbound is not None:
+            self._clockbound.stop()
         self._writer.close()
 
     # -- estimates -------------------------------------------------------------------------------
@@ -172,6 +181,8 @@ class ShmPublisher(Actor[ShmPublisherConfig]):
             is_disrupted=self._disrupted is not None,
         )
         self._page = self._writer.publish(proposal.page, is_step=proposal.is_step)
+        if self._clockbound is not None:
+            self._clockbound.tell(self._page, self._surroundings.vmclock_marker)
         if proposal.is_step:
             self.log.info("epoch %d begins", self._page.epoch)
 

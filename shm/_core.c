@@ -111,7 +111,8 @@ static int core_exec(PyObject *module)
     core_state *state = PyModule_GetState(module);
     PyType_Spec *specs[] = {&time_reader_spec,       &time_page_writer_spec,
                             &generation_reader_spec, &generation_writer_spec,
-                            &ring_reader_spec,       &ring_writer_spec};
+                            &ring_reader_spec,       &ring_writer_spec,
+                            &clockbound_writer_spec};
 
     state->reading_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &reading_spec, NULL);
     if (state->reading_type == NULL || PyModule_AddType(module, state->reading_type) < 0)

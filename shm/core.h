@@ -21,6 +21,7 @@ extern PyType_Spec generation_reader_spec;
 extern PyType_Spec generation_writer_spec;
 extern PyType_Spec ring_reader_spec;
 extern PyType_Spec ring_writer_spec;
+extern PyType_Spec clockbound_writer_spec;
 
 extern PyStructSequence_Desc snapshot_desc;
 
