@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h)
 ARGS ?=
 
-.PHONY: help start test lint check bench sanitize format clean
+.PHONY: help start test lint check sim bench sanitize format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,10 @@ check: lint test  ## lint, then test.
 format: $(VENV)/.lint  ## Let ruff write the layout.
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+sim: $(VENV)/.test  ## Simulate clocks, networks and liars ([SEED=N] [RUNS=N] [SCENARIO=name] [HOURS=H]).
+	@PYTHONPATH=tests $(BIN)/python -m sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(HOURS),--hours $(HOURS))
 
 bench: $(VENV)/.test  ## Measure, as ratios against named peers in the same run.
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,174 @@
+"""The daemon of the simulation: what the three clock actors do, around the same pure functions.
+
+``Client`` judges a datagram as ``hourbook.clock.exchange`` does, ``Judge`` is clock_model and
+``Publisher`` shm_publisher, without mailboxes: each call is told the raw time at which it happens.
+Nothing is decided in here that the product decides in a pure function.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from actors.ntp_sampler import MAX_DRIFT_PPB
+from hourbook.clock import drift_file, model
+from hourbook.clock.arrival import Arrival, kernel_arrival
+from hourbook.clock.disruption import Surroundings, disruption_between, spoils_history
+from hourbook.clock.drift_file import Epoch
+from hourbook.clock.exchange import OWN_PRECISION_NS, SUSPEND_NS_MIN, Answer, Kiss
+from hourbook.clock.kernel import Reading
+from hourbook.clock.publication import Settings, propose
+from hourbook.clock.state import Limits, State, initial
+from protocols import ntp
+from protocols.clock_messages import ClockEstimate, ClockSample
+from protocols.ntp import HalfWidth, Rejection
+from sim import page as pages
+
+__all__ = ["Judge", "Publisher", "Request", "judge"]
+
+_BOOT: Final = "simulated"
+
+
+class Request(NamedTuple):
+    """A request under way.
+
+    Attributes:
+        cookie: its transmit stamp.
+        sent_raw_ns: when it left.
+        before: the clocks before that.
+        suspended_ns: BOOTTIME - MONOTONIC then.
+    """
+
+    cookie: int
+    sent_raw_ns: int
+    before: Reading
+    suspended_ns: int
+
+
+def judge(
+    request: Request, data: bytes, stamp_wall_ns: int, read_raw_ns: int, after: Reading,
+    suspended_ns: int,
+) -> Answer | Rejection | Kiss:  # fmt: skip
+    """Do with a datagram what ``Exchange.receive`` does, the kernel's stamp included."""
+    reply = ntp.parse(data)
+    if reply is None:
+        return Rejection.SHORT
+    rejection = ntp.check(reply, request.cookie)
+    if rejection is Rejection.KISS:
+        return Kiss(ntp.kiss_code(reply))
+    if rejection is not None:
+        return rejection
+    if suspended_ns - request.suspended_ns > SUSPEND_NS_MIN:
+        return Rejection.SUSPENDED
+    stamped = kernel_arrival(stamp_wall_ns, request.before, after, request.sent_raw_ns, read_raw_ns)
+    raw_ns, error_ns = stamped or Arrival(read_raw_ns, error_ns=0)
+    measured = ntp.measure(reply, request.sent_raw_ns, raw_ns, after.wall_ns, OWN_PRECISION_NS)
+    if isinstance(measured, Rejection):
+        return measured
+    half_width = HalfWidth.of(
+        reply,
+        raw_ns - request.sent_raw_ns,
+        measured.delay_ns,
+        own_precision_ns=OWN_PRECISION_NS,
+        bracket_ns=after.bracket_ns + 2 * error_ns,
+        max_drift_ppb=MAX_DRIFT_PPB,
+    )
+    wall_ns = after.wall_ns - (after.raw_ns - raw_ns)
+    return Answer(
+        reply,
+        measured,
+        half_width,
+        raw_ns,
+        measured.utc_ns - wall_ns,
+        is_kernel_stamped=stamped is not None,
+    )
+
+
+class Judge:
+    """clock_model: the state, and when it is thrown away."""
+
+    def __init__(self, limits: Limits, raw_ns: int, wall_ns: int) -> None:
+        self.state: State = initial(limits, raw_ns, wall_ns)
+        self._announced_step_raw_ns = 0
+        self._suspended_ns = 0
+        self._spoiled_raw_ns = 0
+
+    def hear(self, sample: ClockSample) -> bool:
+        """Absorb a sample; return whether the history was thrown away for it."""
+        if sample.raw_ns - sample.delay_ns <= self._spoiled_raw_ns:
+            return False
+        disruptions = self.state.counters.disruptions
+        self.state = model.absorb(self.state, sample)
+        return self.state.counters.disruptions > disruptions
+
+    def notice_suspend(self, suspended_ns: int, raw_ns: int) -> bool:
+        """Look whether the machine slept; return whether the history was thrown away for it."""
+        if abs(suspended_ns - self._suspended_ns) < drift_file.SUSPEND_NS_MIN:
+            return False
+        self._suspended_ns = suspended_ns
+        self._spoiled_raw_ns = raw_ns
+        self.state = model.disrupt(self.state, raw_ns)
+        return True
+
+    def notice_step(self) -> None:
+        """Hear that somebody set REALTIME."""
+        assert not spoils_history("external_step", "ntp"), "an NTP clock outlives a step"
+        self.state = model.doubt(self.state)
+
+    def restart(self, limits: Limits, raw_ns: int, wall_ns: int) -> None:
+        """Die and come back with the drift file, under other limits."""
+        epoch = Epoch(_BOOT, self._suspended_ns)
+        kept = drift_file.remember(self.state, epoch, wall_ns)
+        self.state = drift_file.recall(kept, limits, epoch, raw_ns, wall_ns).state
+        if self.state.held:
+            self._announced_step_raw_ns = self.state.last_step_raw_ns
+
+    def tell(self, raw_ns: int) -> ClockEstimate:
+        """Return what shm_publisher hears now."""
+        now = model.estimate(self.state, raw_ns)
+        if now.last_step_raw_ns != self._announced_step_raw_ns:
+            self._announced_step_raw_ns = now.last_step_raw_ns
+            now = msgspec.structs.replace(now, is_step=True)
+        return now
+
+
+class Publisher:
+    """shm_publisher: the newest estimate, the page, and looks at the surroundings."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.page: pages.TimePage | None = None
+        self._settings = Settings()
+        self._estimate: ClockEstimate | None = None
+        self._disrupted_by: ClockEstimate | None = None
+        self._surroundings = surroundings
+
+    def hear(self, estimate: ClockEstimate) -> None:
+        """Take the newest estimate."""
+        before = self._disrupted_by
+        if before is not None and (
+            estimate.disruptions != before.disruptions
+            or estimate.last_sample_raw_ns > before.last_sample_raw_ns
+        ):
+            self._disrupted_by = None
+        self._estimate = estimate
+
+    def look(self, now: Surroundings) -> str | None:
+        """Look around; return what disturbed the clock since the last look."""
+        cause = disruption_between(self._surroundings, now)
+        self._surroundings = now
+        if cause is not None and cause != "external_step":
+            self._disrupted_by = self._estimate
+        return cause
+
+    def publish(self, decided_raw_ns: int, as_of_raw_ns: int) -> None:
+        """Write the page: decided at one raw time, anchored some instants later."""
+        if self._estimate is None:
+            return
+        proposal = propose(
+            self._estimate,
+            self.page,
+            decided_raw_ns,
+            self._settings,
+            suspended_ns=self._surroundings.suspended_ns,
+            is_disrupted=self._disrupted_by is not None,
+        )
+        self.page = pages.anchored(proposal.page, self.page, as_of_raw_ns)
