@@ -42,9 +42,10 @@ def status(*, json: JsonOption = False, home: HomeOption = None) -> int:
 
     tree = ask(lambda h: fetch_status(h, src="hourbook"))
     reading = ask(lambda h: Clock(h).snapshot())
+    seen = _disruptions(tree)
     document = {
         **_tree_json(tree),
-        "clock": None if reading is None else now_json(reading),
+        "clock": None if reading is None else {**now_json(reading), "disruptions": seen},
         "book": ask(_book_json),
         "segment": _segment_json(found),
         "problems": [str(problem) for problem in problems],
@@ -52,7 +53,7 @@ def status(*, json: JsonOption = False, home: HomeOption = None) -> int:
     if json:
         emit_json(document)
     else:
-        clock_lines = [] if reading is None else now_lines(reading)
+        clock_lines = [] if reading is None else [*now_lines(reading), *_disruption_lines(seen)]
         for line in _lines(tree, clock_lines, document):
             emit(line)
     return OK if tree is not None else exit_code_of(problems[0])
@@ -63,6 +64,23 @@ def _tree_json(tree: control.Status | None) -> dict[str, Any]:
         return {"supervisor": None, "actors": []}
     document: dict[str, Any] = msgspec.to_builtins(tree)
     return {"supervisor": document["supervisor"], "actors": document["actors"]}
+
+
+def _disruptions(tree: control.Status | None) -> dict[str, int] | None:
+    """Return what the publisher has seen since it was started, by cause; None: nobody to ask."""
+    if tree is None or "shm_publisher" not in tree.snapshots:
+        return None
+    prefix, suffix = 'publisher_disruptions_total{cause="', '"}'
+    return {
+        name.removeprefix(prefix).removesuffix(suffix): int(number)
+        for name, number in tree.snapshots["shm_publisher"].items()
+        if name.startswith(prefix)
+    }
+
+
+def _disruption_lines(seen: dict[str, int] | None) -> list[str]:
+    words = ", ".join(f"{cause} {number}" for cause, number in (seen or {}).items() if number)
+    return [f"disrupted {words}"] if words else []
 
 
 def _book_json(home: Home) -> dict[str, Any]:

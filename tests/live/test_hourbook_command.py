@@ -16,6 +16,7 @@ from books import write_book
 from full_tree import ROOT_DIR, FullTree, run_hourbook
 from waiting import wait_until
 
+from hourbook.clock.disruption import CAUSES
 from hourbook.home import Home
 
 pytestmark = pytest.mark.live
@@ -131,6 +132,25 @@ def test_snapshot_json_has_every_field_of_the_page(tree: FullTree) -> None:
     assert tree.hourbook("snapshot").returncode == 0
 
 
+def test_clock_why_explains_every_term(tree: FullTree) -> None:
+    """The fields of `now`, the reason, and what the model says of its one source."""
+    document = tree.hourbook_json("clock", "why")
+    text = tree.hourbook("clock", "why").stdout
+
+    check_shape({name: document[name] for name in NOW}, NOW)
+    assert document["flags"] == ["SINGLE_SOURCE", "ASSERTED"]
+    assert document["problem"] == ""
+    assert document["interval"]["before_ns"] >= 500_000_000
+    assert document["leap"]["tai_minus_utc_s"] >= 37
+    (source,) = document["model"]["sources"]
+    assert source["source"] == document["model"]["interval"]["earliest_source"] == "asserted"
+    assert source["terms"]["asserted_ns"] == 500_000_000
+    assert sum(source["terms"].values()) == source["half_width_ns"]
+    assert "vouches for the interval (asserted)" in document["reason"]
+    assert "asserted 500 ms" in text
+    assert tree.hourbook("--home", str(tree.home.path), "clock", "why").returncode == 0
+
+
 def test_benchmark_json_compares_with_pythons_own_clock(tree: FullTree) -> None:
     """Each call has its cost and its ratio to time.time_ns()."""
     document = tree.hourbook_json("benchmark", "--iterations", "1000")
@@ -212,7 +232,8 @@ def test_status_json_is_the_supervisors_and_more(tree: FullTree) -> None:
     assert list(document) == ["supervisor", "actors", "clock", "book", "segment", "problems"]
     assert set(document["actors"][0]) == set(tree.status().actors[0].__struct_fields__)
     assert set(document["supervisor"]) == set(tree.status().supervisor.__struct_fields__)
-    check_shape(document["clock"], NOW)
+    check_shape(document["clock"], {**NOW, "disruptions": dict})
+    assert document["clock"]["disruptions"] == dict.fromkeys(CAUSES, 0)
     check_shape(
         document["book"],
         {"path": ".*/book.db", "size_bytes": int, "seq": int, "hash": HEX_32, "commit": int},
