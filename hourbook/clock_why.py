@@ -4,6 +4,7 @@ The time page explains itself: status, interval, ages, growth. Which source says
 rejected and why, only clock_model can tell; while it does not run, `model` is null.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,13 +22,19 @@ _NS: Final = 1_000_000_000
 _SMEARS: Final = ("none", "linear", "cosine", "other")
 
 
-def why_json(page: Snapshot, model: Why | None, problem: str = "") -> dict[str, Any]:
+def why_json(
+    page: Snapshot,
+    model: Why | None,
+    problem: str = "",
+    troubles: Sequence[dict[str, str]] = (),
+) -> dict[str, Any]:
     """Return the whole explanation.
 
     Args:
         page: what every reader knows.
         model: what clock_model answered, None where it did not.
         problem: why it did not.
+        troubles: what is to be said of sources, as ``source_json.troubles_json`` has it.
     """
     return {
         **now_json(page),
@@ -36,6 +43,7 @@ def why_json(page: Snapshot, model: Why | None, problem: str = "") -> dict[str, 
         "interval": _interval_json(page),
         "leap": _leap_json(page),
         "model": None if model is None else _model_json(model),
+        "troubles": list(troubles),
         "problem": problem,
     }
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from protocols.source_messages import Judged, Sampled, ServerReport, SourceReport
 
-__all__ = ["STATES", "reason_of", "sources_json", "state_of"]
+__all__ = ["STATES", "reason_of", "sources_json", "state_of", "troubles_json"]
 
 _EXACT_MAX: Final = 1 << 53
 _BY_STANDING: Final[Mapping[str, str]] = {
@@ -59,6 +59,15 @@ def sources_json(sampled: Sampled, judged: Judged) -> dict[str, Any]:
         "bound_violations": judged.bound_violations,
         "own_clock": sampled.own_clock or None,
     }
+
+
+def troubles_json(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return of a document the sources of which something is to be said, and what."""
+    return [
+        {name: str(row[name]) for name in ("source", "state", "reason")}
+        for row in document["sources"]
+        if row["reason"]
+    ]
 
 
 def state_of(server: ServerReport | None, report: SourceReport | None) -> str:

@@ -8,6 +8,8 @@ from hourbook.cli.why_text import why_lines
 from hourbook.clock_face import Clock
 from hourbook.clock_why import why_json
 from hourbook.home import find_home
+from hourbook.source_json import sources_json, troubles_json
+from hourbook.source_status import fetch_sources
 from protocols import errors
 from protocols.why_messages import WHY_KIND, AskWhy, Why
 
@@ -21,12 +23,13 @@ def why(*, json: JsonOption = False, home: HomeOption = None) -> int:
     """
     found = find_home(home)
     page = Clock(found).snapshot()
-    model, problem = None, ""
+    model, problem, troubles = None, "", []
     try:
         model = ask_actor(found, "clock_model", WHY_KIND, AskWhy(), Why)
+        troubles = troubles_json(sources_json(*fetch_sources(found)))
     except errors.HourbookError as error:  # no tree, or one of an older version
         problem = str(error)
-    document = why_json(page, model, problem)
+    document = why_json(page, model, problem, troubles)
     if json:
         emit_json(document)
     else:

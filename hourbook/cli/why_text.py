@@ -1,14 +1,15 @@
 """The explanation of the clock as lines for people. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from hourbook.cli.sources_text import MARKS
 from hourbook.cli.words import duration_text, visible
 
 __all__ = ["why_lines"]
 
 Document = Mapping[str, Any]
-_MARKS: Final = {"selected": "*", "falseticker": "x", "same_upstream": "=", "silent": "?"}
+_MARKS: Final = {"selected": "*", "falseticker": "x", "same_upstream": "+", "silent": "?"}
 _LABEL: Final = 10
 UNBOUNDED: Final = "unbounded: nothing can be promised"
 
@@ -24,7 +25,8 @@ def why_lines(document: Document) -> list[str]:
         *_page_lines(document["interval"]),
     ]
     if model is not None:
-        lines += [*_vote_lines(model), *_source_lines(model), *_counter_lines(model)]
+        lines += [*_vote_lines(model), *_source_lines(model)]
+        lines += [*_trouble_lines(document["troubles"], model), *_counter_lines(model)]
     lines += _leap_lines(document["leap"], model)
     return [
         *lines,
@@ -81,6 +83,15 @@ def _source_lines(model: Document) -> Iterator[str]:
         growth, age = duration_text(source["growth_ns"]), duration_text(source["age_ns"])
         ends = _ends(source["earliest_off_ns"], source["latest_off_ns"])
         yield f"      and {growth} for its age of {age}: {ends} about the estimate"
+
+
+def _trouble_lines(troubles: Sequence[Mapping[str, str]], model: Document) -> Iterator[str]:
+    """Yield what is to be said of sources beyond the vote: who is not heard, and what is odd."""
+    told = {(source["source"], source["reason"]) for source in model["sources"]}
+    for trouble in troubles:
+        if (trouble["source"], trouble["reason"]) not in told:
+            words = f"{trouble['state']}: {trouble['reason']}"
+            yield f"  {MARKS[trouble['state']]} {visible(trouble['source'])}  {visible(words)}"
 
 
 def _counter_lines(model: Document) -> Iterator[str]:

@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from fakes.time_pages import page_now, reader_of, segment_bytes
 
-from hourbook.source_json import STATES, sources_json
+from hourbook.cli.why_text import why_lines
+from hourbook.clock_why import why_json
+from hourbook.source_json import STATES, sources_json, troubles_json
 from protocols.source_messages import (
     Condition,
     Judged,
@@ -14,6 +17,7 @@ from protocols.source_messages import (
     SourceReport,
     Standing,
 )
+from protocols.why_messages import SourceWhy, Why
 
 
 def row(server: ServerReport | None = None, report: SourceReport | None = None) -> dict[str, Any]:
@@ -136,3 +140,35 @@ def test_reach_is_given_as_chronyc_shows_it() -> None:
     joined = row(server(reach=0b11111101))
 
     assert (joined["reach"], joined["reach_octal"]) == (253, "375")
+
+
+def test_troubles_are_what_is_to_be_said_of_anybody() -> None:
+    """A source that is selected and gives no cause is not among them."""
+    document = sources_json(
+        Sampled(
+            servers=(server(), ServerReport(source="b", condition="silent", trouble="no reply"))
+        ),
+        Judged(sources=(report(),)),
+    )
+
+    assert troubles_json(document) == [
+        {"source": "b", "state": "unreachable", "reason": "no reply"}
+    ]
+
+
+def test_why_tells_of_sources_that_were_never_heard() -> None:
+    """A line for each beneath the vote; what the vote said already is not said twice."""
+    heard = SourceWhy(source="a", origin="ntp", standing="falseticker", reason="ends early")
+    document = why_json(
+        reader_of(segment_bytes(page_now())).snapshot(),
+        Why(raw_ns=1, status=0, reason="none", sources=(heard,)),
+        troubles=[
+            {"source": "a", "state": "falseticker", "reason": "ends early"},
+            {"source": "b", "state": "unreachable", "reason": "no reply"},
+        ],
+    )
+
+    lines = why_lines(document)
+
+    assert [line for line in lines if "early" in line] == ["  x a  falseticker ends early"]
+    assert "  ? b  unreachable: no reply" in lines
