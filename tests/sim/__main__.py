@@ -77,9 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     seed = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     each = -(-options.runs // len(names))
     jobs = [(name, seed + number, options.hours) for number in range(each) for name in names]
-    print(
-        f"seed {seed}: {len(jobs)} runs of {options.hours:g} simulated hours, {options.processes} processes"
-    )
+    print(f"seed {seed}: {len(jobs)} runs of {options.hours:g} simulated hours each")
     tallies = {name: Tally() for name in names}
     widths: dict[str, list[float]] = defaultdict(list)
     begun_s = time.monotonic()
