@@ -178,7 +178,7 @@ class Clock:
                 raise errors.WaitTimeout(
                     f"Expected a synchronized clock within {timeout_s:g} s,"
                     f" got {reading.status.name}",
-                    hint="hourbook doctor says why",
+                    hint="`hourbook clock why` says why",
                 )
             time.sleep(min(left_s, _STATUS_NAP_S))
         return reading

@@ -10,7 +10,7 @@ from hourbook.rfc3339 import format_utc_ns
 __all__ = ["STATUS_MEANING", "monitor_line", "now_lines", "snapshot_lines"]
 
 STATUS_MEANING: Final[Mapping[str, str]] = {
-    "UNKNOWN": "nothing can be promised; `hourbook doctor` says why",
+    "UNKNOWN": "nothing can be promised; `hourbook clock why` says why",
     "SYNCHRONIZED": "fresh, and checked against a majority of sources",
     "FREE_RUNNING": "honest, but nothing corrects it at present",
     "DISRUPTED": "the machine slept or its clock was moved; measuring anew",

@@ -1,11 +1,11 @@
 """The model's actor: what it tells whom, what it keeps, and what it refuses."""
 
-import time
 from typing import Any
 
 import pytest
 from fakes.clock_samples import S_NS
 from fakes.reactor import TestReactor
+from waiting import wait_until
 
 from actors import clock_model
 from actors.base import ActorContext, Request
@@ -13,10 +13,12 @@ from actors.clock_model import ClockModel
 from actors.config import ClockModelConfig
 from hourbook.clock.disruption import MEANING
 from hourbook.clock.drift_file import Epoch
+from hourbook.clock.leap import LeapTable
 from hourbook.home import Home
 from hourbook.timebase import SystemTimebase
 from protocols import wire
 from protocols.clock_messages import ClockEstimate, ClockSample, Disrupted, Resample
+from protocols.why_messages import AskWhy, Why
 
 
 class Bench:
@@ -143,9 +145,10 @@ def test_what_spoils_raw_throws_the_history_away(home: Home, cause: str) -> None
     bench.hear(0)
 
     answer = told_of(bench, cause, 77)
-    bench.hear(0, ahead_ns=-1000)
+    bench.hear(0, ahead_ns=-S_NS)
     deaf = bench.estimates[-1]
-    time.sleep(0.002)  # longer than the delay of the next sample: its request left after
+    left_ns = answer.as_of_raw_ns + 2_000_000  # longer ago than the next sample was under way
+    wait_until(lambda: bench.timebase.raw_ns() > left_ns, 5, "the next request to leave after")
     bench.hear(0)
 
     assert (answer.status, answer.bounded, answer.disrupted_raw_ns) == (3, False, 77)
@@ -195,6 +198,26 @@ def test_another_boot_begins_anew(home: Home, monkeypatch: pytest.MonkeyPatch) -
 
     assert (answer.status, answer.bounded, answer.disruptions) == (0, False, 1)
     assert (answer.samples, answer.source) == (0, "none")
+
+
+def test_estimates_carry_the_leap_table(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TAI - UTC and the next event ride in every estimate; `clock.why` says where they are from."""
+    now_s = SystemTimebase().wall_ns() // S_NS
+    table = LeapTable("/table", now_s + 9000, ((0, 37), (now_s + 3600, 38)))
+    monkeypatch.setattr("hourbook.clock.leap_file.find_table", lambda: table)
+    bench = Bench(home)
+    bench.hear(0)
+
+    estimate = bench.estimates[-1]
+    handler = bench.model.handlers()["clock.why"]
+    envelope = wire.Envelope(kind="clock.why", id=1)
+    answer = handler.function(Request(b"", envelope, AskWhy(), 10, lambda *_: None))
+
+    assert estimate.leap_utc_s == now_s + 3600
+    assert (estimate.leap_tai_before_s, estimate.leap_tai_after_s) == (37, 38)
+    assert isinstance(answer, Why)
+    assert (answer.leap_table, answer.tai_minus_utc_s) == ("/table", 37)
+    assert answer.sources[0].source == "a"
 
 
 def test_restart_goes_on_from_the_file(home: Home) -> None:
