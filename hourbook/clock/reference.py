@@ -13,8 +13,10 @@ from protocols.ntp import Reply
 __all__ = ["follows_own_clock", "identity_of", "split_name", "upstream_of"]
 
 _NTP_PORT: Final = 123
-_LOCAL_CLOCKS: Final = 127
-"""127.127.t.u names a driver on the server itself: every undisciplined server looks alike."""
+_LOOPBACK: Final = 127
+"""What is on the server itself: many servers name it so, and mean many things."""
+_OWN_CLOCK: Final = b"\x7f\x7f\x01"
+"""127.127.1.u, the driver LOCL: the server's own clock, disciplined by nothing."""
 
 
 def identity_of(host: str) -> str:
@@ -28,13 +30,13 @@ def identity_of(host: str) -> str:
 
 
 def follows_own_clock(reply: Reply) -> bool:
-    """Say whether a server serves its machine's clock as it is: 127.127.1.u, the LOCL driver."""
-    return reply.stratum > 1 and reply.reference_id[0] == _LOCAL_CLOCKS
+    """Say whether a server serves its machine's clock as it is."""
+    return reply.stratum > 1 and reply.reference_id[:3] == _OWN_CLOCK
 
 
 def upstream_of(reply: Reply) -> str:
     """Return what a server follows; "" where that is a clock of its own."""
-    if reply.stratum == 1 or reply.reference_id[0] in (0, _LOCAL_CLOCKS):
+    if reply.stratum == 1 or reply.reference_id[0] in (0, _LOOPBACK):
         return ""
     return reply.reference_id.hex()
 

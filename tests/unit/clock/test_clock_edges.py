@@ -217,7 +217,12 @@ def test_identity_is_what_clients_carry() -> None:
 
 @pytest.mark.parametrize(
     ("stratum", "reference_id", "upstream"),
-    [(2, b"\xc0\0\2\1", "c0000201"), (1, b"GPS\0", ""), (3, b"\x7f\x7f\1\1", "")],
+    [
+        (2, b"\xc0\0\2\1", "c0000201"),
+        (1, b"GPS\0", ""),
+        (3, b"\x7f\x7f\1\1", ""),
+        (3, b"\x7f\0\0\1", ""),
+    ],
 )
 def test_upstream_is_empty_for_a_clock_of_ones_own(
     stratum: int, reference_id: bytes, upstream: str
@@ -228,3 +233,17 @@ def test_upstream_is_empty_for_a_clock_of_ones_own(
 
     assert reply is not None
     assert reference.upstream_of(reply) == upstream
+
+
+@pytest.mark.parametrize(
+    ("stratum", "reference_id", "is_own"),
+    [(10, b"\x7f\x7f\1\1", True), (4, b"\x7f\0\0\1", False), (2, b"\xc0\0\2\1", False)],
+)
+def test_undisciplined_server_is_told_from_one_that_follows_its_loopback(
+    stratum: int, reference_id: bytes, *, is_own: bool
+) -> None:
+    """LOCL is no source of time; a proxy on 127.0.0.1 may be one."""
+    reply = ntp.parse(reply_to(ntp.build_request(1), stratum=stratum, reference_id=reference_id))
+
+    assert reply is not None
+    assert reference.follows_own_clock(reply) is is_own
