@@ -32,15 +32,25 @@ from typing import Final, NamedTuple
 
 from hourbook.clock import changes, experts, fusion, kalman, quantiles, regression
 from hourbook.clock.changes import CALM, Change, Changes
-from hourbook.clock.fusion import Fusion
+from hourbook.clock.fusion import Centred, Fusion
 from hourbook.clock.kalman import Filter
 from hourbook.clock.line import S_NS, Opinion, Reference
-from hourbook.clock.observation import Observation, remember, window_about
+from hourbook.clock.observation import DOUBT_NS_MIN, Observation, remember, window_about
 from hourbook.clock.quantiles import Residuals
 from hourbook.clock.regression import LongTerm
 from hourbook.clock.robust import median
 
-__all__ = ["Centre", "Estimate", "observe", "predict", "restart", "start"]
+__all__ = [
+    "Centre",
+    "Estimate",
+    "leader",
+    "observe",
+    "predict",
+    "rate",
+    "restart",
+    "start",
+    "utc_ns",
+]
 
 _SCATTER_MIN: Final = 5
 """Measurements before their scatter is taken for their noise."""
@@ -73,26 +83,25 @@ class Centre:
         seen: the last measurements, never empty.
         short_term: the Kalman filter.
         long_term: the regression.
+        reference: the newest measurement.
         opinions: what each expert says since the last measurement, by name.
         fusion: what they are worth.
         residuals: errors of the centre against raw measurements.
         changes: spikes and steps.
         interval_s: usual time between measurements.
+        typical_doubt_ns: median doubt of the last measurements.
     """
 
     seen: tuple[Observation, ...]
     short_term: Filter
     long_term: LongTerm
+    reference: Reference
     opinions: Mapping[str, Opinion]
     fusion: Fusion = field(default_factory=Fusion)
     residuals: Residuals = field(default_factory=Residuals)
     changes: Changes = CALM
     interval_s: float = 0.0
-
-    @property
-    def reference(self) -> Reference:
-        """The newest measurement."""
-        return Reference(self.seen[-1].raw_ns, self.seen[-1].utc_ns)
+    typical_doubt_ns: float = DOUBT_NS_MIN
 
 
 def start(observation: Observation, rate_ppb: float, sigma_rate_ppb: float) -> Centre:
@@ -101,6 +110,7 @@ def start(observation: Observation, rate_ppb: float, sigma_rate_ppb: float) -> C
         seen=(observation,),
         short_term=kalman.start(observation, rate_ppb, sigma_rate_ppb),
         long_term=regression.keep(LongTerm(), observation),
+        reference=Reference(observation.raw_ns, observation.utc_ns),
         opinions=_NO_GUESTS,
     )
     return _heard(begun, _NO_GUESTS)
@@ -140,21 +150,38 @@ def observe(
 
 def predict(centre: Centre, raw_ns: int) -> Estimate:
     """Return what is known of `raw_ns`."""
-    reference = centre.reference
-    together = fusion.fuse(centre.fusion, centre.opinions, reference, raw_ns)
-    ahead_ns = together.ahead_ns + centre.changes.followed_ns
+    together = fusion.fuse(centre.fusion, centre.opinions, centre.reference, raw_ns)
     short = kalman.predict(centre.short_term, raw_ns)
-    rate_ppb, sigma_rate_ppb = _rate(centre, short)
+    rate_ppb, sigma_rate_ppb = rate(centre, raw_ns)
     grown = _growth(centre, raw_ns, short.sigma_offset_ns)
     nearby = quantiles.next_error(centre.residuals, short.sigma_offset_ns)
     return Estimate(
-        utc_ns=reference.utc_ns + (raw_ns - reference.raw_ns) + round(ahead_ns),
+        utc_ns=_absolute_ns(centre, raw_ns, together),
         rate_ppb=rate_ppb,
         sigma_offset_ns=math.hypot(together.spread_ns, short.sigma_offset_ns),
         sigma_rate_ppb=sigma_rate_ppb,
         q68_ns=math.hypot(nearby.q68_ns, _Z68 * grown),
         q95_ns=math.hypot(nearby.q95_ns, _Z95 * grown),
     )
+
+
+def utc_ns(centre: Centre, raw_ns: int) -> int:
+    """Return the centre alone at `raw_ns`."""
+    together = fusion.fuse(centre.fusion, centre.opinions, centre.reference, raw_ns)
+    return _absolute_ns(centre, raw_ns, together)
+
+
+def leader(centre: Centre) -> str:
+    """Return the name of the expert that counts most."""
+    return min(centre.fusion.losses, key=lambda name: centre.fusion.losses[name])
+
+
+def rate(centre: Centre, raw_ns: int) -> tuple[float, float]:
+    """Return the better known rate at `raw_ns`, and its standard error (ppb)."""
+    short, trend = kalman.predict(centre.short_term, raw_ns), centre.long_term.trend
+    if trend is None or trend.sigma_rate_ppb >= short.sigma_rate_ppb:
+        return short.rate_ppb, short.sigma_rate_ppb
+    return trend.rate_ppb, trend.sigma_rate_ppb
 
 
 # -- one measurement ------------------------------------------------------------------------------
@@ -167,7 +194,7 @@ def _judged(before: Centre, observation: Observation) -> Centre:
     said = {name: o.ahead_of_ns(reference, raw_ns) for name, o in before.opinions.items()}
     together = fusion.fuse(before.fusion, before.opinions, reference, raw_ns)
     error_ns = measured_ns - together.ahead_ns - before.changes.followed_ns
-    typical_ns = median([one.doubt_ns for one in before.seen])
+    typical_ns = before.typical_doubt_ns
     trust = 2 * typical_ns / (typical_ns + observation.doubt_ns)
     learnt = fusion.learn(before.fusion, said, measured_ns, error_ns, trust)
     judged = changes.judge(
@@ -199,9 +226,11 @@ def _heard(seen: Centre, guests: Mapping[str, Opinion]) -> Centre:
     gaps = [b - a for a, b in zip(window.ages_s, window.ages_s[1:], strict=False)]
     return replace(
         seen,
+        reference=window.reference,
         opinions=MappingProxyType(found),
         fusion=fusion.admit(seen.fusion, found),
         interval_s=median(gaps) if gaps else 0.0,
+        typical_doubt_ns=window.typical_doubt_ns,
     )
 
 
@@ -250,12 +279,10 @@ def _noise_factor(seen: tuple[Observation, ...]) -> float:
 # -- one instant ----------------------------------------------------------------------------------
 
 
-def _rate(centre: Centre, short: kalman.Prediction) -> tuple[float, float]:
-    """Return the better known rate and its standard error."""
-    trend = centre.long_term.trend
-    if trend is None or trend.sigma_rate_ppb >= short.sigma_rate_ppb:
-        return short.rate_ppb, short.sigma_rate_ppb
-    return trend.rate_ppb, trend.sigma_rate_ppb
+def _absolute_ns(centre: Centre, raw_ns: int, together: Centred) -> int:
+    reference = centre.reference
+    ahead_ns = together.ahead_ns + centre.changes.followed_ns
+    return reference.utc_ns + (raw_ns - reference.raw_ns) + round(ahead_ns)
 
 
 def _growth(centre: Centre, raw_ns: int, sigma_ns: float) -> float:

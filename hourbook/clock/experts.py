@@ -70,7 +70,7 @@ def _levels(window: Window) -> Iterator[tuple[str, Line]]:
     for length in _TRIMMED:
         if seen >= _FILLED_MIN * length:
             yield f"trimmed-{length}", level(trimmed_mean(corrections[-length:]))
-    typical_ns = median(window.doubts_ns)
+    typical_ns = window.typical_doubt_ns
     trust = [1 / (typical_ns + doubt_ns) for doubt_ns in window.doubts_ns]
     for length in _WEIGHTED:
         if seen >= _FILLED_MIN * length:

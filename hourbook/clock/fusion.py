@@ -24,6 +24,7 @@ they say rests on measurements alone: a centre is never fed back to anybody as o
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import mul
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -122,12 +123,13 @@ def fuse(
     said = [opinion.ahead_of_ns(reference, raw_ns) for opinion in opinions.values()]
     losses = [fusion.losses[name] for name in opinions]
     least = min(losses)
-    weights = [math.exp(-_RATE * (loss - least)) for loss in losses]
+    weights = [math.exp(_RATE * (least - loss)) for loss in losses]
     middle = weighted_median(said, weights)
     reach = CAP * fusion.scale_ns
     low, high = middle - reach, middle + reach
-    clipped = [low if s < low else min(s, high) for s in said]
+    if min(said) < low or max(said) > high:
+        said = [min(max(one, low), high) for one in said]
     total = sum(weights)
-    mean = sum(w * s for w, s in zip(weights, clipped, strict=True)) / total
-    variance = sum(w * (s - mean) ** 2 for w, s in zip(weights, clipped, strict=True)) / total
-    return Centred(mean, math.sqrt(variance))
+    mean = sum(map(mul, weights, said)) / total
+    squares = sum([w * (one - mean) ** 2 for w, one in zip(weights, said, strict=True)])
+    return Centred(mean, math.sqrt(squares / total))

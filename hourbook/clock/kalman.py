@@ -142,12 +142,12 @@ def observe(before: Filter, observation: Observation, noise_factor: float = 1.0)
 
 def predict(filter_: Filter, raw_ns: int) -> Prediction:
     """Return what the filter says of `raw_ns`, later or earlier than its last update."""
-    moved = _moved(filter_, raw_ns)
+    theta_ns, p11, _, p22 = _carried(filter_, raw_ns)
     return Prediction(
-        utc_ns=moved.utc_ns + round(moved.theta_ns),
-        rate_ppb=moved.rate_ppb,
-        sigma_offset_ns=math.sqrt(moved.p11),
-        sigma_rate_ppb=math.sqrt(moved.p22),
+        utc_ns=filter_.utc_ns + (raw_ns - filter_.raw_ns) + round(theta_ns),
+        rate_ppb=filter_.rate_ppb,
+        sigma_offset_ns=math.sqrt(p11),
+        sigma_rate_ppb=math.sqrt(p22),
     )
 
 
@@ -158,23 +158,28 @@ def line(filter_: Filter, handicap: float = 0.0) -> Line:
 
 
 def _moved(before: Filter, raw_ns: int) -> Filter:
-    """Move line, state and covariance to `raw_ns`; uncertainty grows in both directions."""
-    dt_ns = raw_ns - before.raw_ns
-    dt_s = dt_ns / S_NS
+    """Move line, state and covariance to `raw_ns`."""
+    theta_ns, p11, p12, p22 = _carried(before, raw_ns)
+    utc_ns = before.utc_ns + (raw_ns - before.raw_ns)
+    return replace(
+        before, raw_ns=raw_ns, utc_ns=utc_ns, theta_ns=theta_ns, p11=p11, p12=p12, p22=p22
+    )
+
+
+def _carried(before: Filter, raw_ns: int) -> tuple[float, float, float, float]:
+    """Return theta and P at `raw_ns`; uncertainty grows in both directions."""
+    dt_s = (raw_ns - before.raw_ns) / S_NS
     span_s = abs(dt_s)
     q = before.wander
-    return replace(
-        before,
-        raw_ns=raw_ns,
-        utc_ns=before.utc_ns + dt_ns,
-        theta_ns=before.theta_ns + before.rate_ppb * dt_s,
-        p11=before.p11
+    return (
+        before.theta_ns + before.rate_ppb * dt_s,
+        before.p11
         + 2 * dt_s * before.p12
         + dt_s**2 * before.p22
         + _PHASE_NOISE * span_s
         + q * span_s**3 / 3,
-        p12=before.p12 + dt_s * before.p22 + q * dt_s * span_s / 2,
-        p22=before.p22 + q * span_s,
+        before.p12 + dt_s * before.p22 + q * dt_s * span_s / 2,
+        before.p22 + q * span_s,
     )
 
 

@@ -21,7 +21,7 @@ from hourbook.clock.bias import bias_ns
 from hourbook.clock.bounds import overlaps
 from hourbook.clock.centre import Centre
 from hourbook.clock.line import Line, Reference
-from hourbook.clock.observation import Observation
+from hourbook.clock.observation import Observation, doubt_ns
 from hourbook.clock.rate import Anchor
 from hourbook.clock.register import Source
 from hourbook.clock.state import NO_SOURCES, RATE_PRIOR_SIGMA_PPB, Held, Rejected, State
@@ -222,6 +222,7 @@ def _accept(state: State, sample: ClockSample, source: Source, held: Held) -> St
 def _moved(state: State, sample: ClockSample, source: Source) -> State:
     """Move the centre by an accepted sample."""
     quiet_ns = source.delay_ns_min
+    queued_ns = sample.delay_ns - quiet_ns
     selected = state.voted.selected
     bias = 0
     if len(selected) > 1:
@@ -230,8 +231,8 @@ def _moved(state: State, sample: ClockSample, source: Source) -> State:
         raw_ns=sample.raw_ns,
         utc_ns=sample.utc_ns - bias,
         wall_ns=sample.utc_ns - sample.realtime_offset_ns,
-        queued_ns=sample.delay_ns - quiet_ns,
-        path_ns=quiet_ns + sample.root_delay_ns,
+        queued_ns=queued_ns,
+        doubt_ns=doubt_ns(queued_ns, quiet_ns + sample.root_delay_ns),
         bias_ns=bias,
     )
     if state.followed != sample.origin:
@@ -253,13 +254,13 @@ def _moved(state: State, sample: ClockSample, source: Source) -> State:
 
 def _line(state: State, raw_ns: int) -> Line:
     """Return the centre about an instant as one line."""
-    now = centre.predict(state.centre, raw_ns)
-    return Line(Reference(raw_ns, now.utc_ns), 0.0, now.rate_ppb)
+    utc_ns = centre.utc_ns(state.centre, raw_ns)
+    return Line(Reference(raw_ns, utc_ns), 0.0, centre.rate(state.centre, raw_ns)[0])
 
 
 def _is_wall_jump(line: Centre, sample: ClockSample) -> bool:
     """Say whether the wall clock was set: it is the centre there, and its jump no spike."""
-    return abs(centre.predict(line, sample.raw_ns).utc_ns - sample.utc_ns) > WALL_JUMP_NS
+    return abs(centre.utc_ns(line, sample.raw_ns) - sample.utc_ns) > WALL_JUMP_NS
 
 
 def _marked_step(state: State, raw_ns: int, before_ns: int) -> State:
@@ -274,7 +275,7 @@ def _marked_step(state: State, raw_ns: int, before_ns: int) -> State:
 
 
 def _centre_ns(state: State, raw_ns: int) -> int:
-    utc_ns = centre.predict(state.centre, raw_ns).utc_ns
+    utc_ns = centre.utc_ns(state.centre, raw_ns)
     return state.held.at(raw_ns, state.drift).clamp(utc_ns) if state.held else utc_ns
 
 

@@ -12,12 +12,21 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hourbook.clock.line import Reference
+from hourbook.clock.robust import median
 
-__all__ = ["WINDOW", "Observation", "Window", "remember", "window_about"]
+__all__ = [
+    "DOUBT_NS_MIN",
+    "WINDOW",
+    "Observation",
+    "Window",
+    "doubt_ns",
+    "remember",
+    "window_about",
+]
 
 WINDOW: Final = 45
 """Measurements that the experts look back over."""
-_FLOOR_NS: Final = 10_000.0
+DOUBT_NS_MIN: Final = 10_000.0
 """Scheduling and interrupts at both ends of even the shortest path."""
 _ASYMMETRY: Final = 0.05
 
@@ -30,7 +39,7 @@ class Observation(NamedTuple):
         utc_ns: what it says.
         wall_ns: what CLOCK_REALTIME said at the same instant.
         queued_ns: its delay beyond the quiet delay of its path.
-        path_ns: quiet delay and root delay together.
+        doubt_ns: see :func:`doubt_ns`.
         bias_ns: by how much its source is ahead of the others; already taken off `utc_ns`.
     """
 
@@ -38,13 +47,8 @@ class Observation(NamedTuple):
     utc_ns: int
     wall_ns: int
     queued_ns: int = 0
-    path_ns: int = 0
+    doubt_ns: float = DOUBT_NS_MIN
     bias_ns: int = 0
-
-    @property
-    def doubt_ns(self) -> float:
-        """How far off it may be by its delay, as a standard deviation would say it (> 0)."""
-        return _FLOOR_NS + self.queued_ns / 2 + self.path_ns * _ASYMMETRY
 
 
 class Window(NamedTuple):
@@ -57,6 +61,7 @@ class Window(NamedTuple):
         corrections_ns: UTC minus CLOCK_REALTIME, less that of the newest: immune to what the
             oscillator does, as far as another daemon keeps the wall clock in step.
         doubts_ns: of each.
+        typical_doubt_ns: their median.
         wall_ahead_ns: CLOCK_REALTIME minus the reference line, at the newest.
         wall_rate_ppb: CLOCK_REALTIME against RAW, minus one, over the whole window.
     """
@@ -66,8 +71,19 @@ class Window(NamedTuple):
     offsets_ns: list[float]
     corrections_ns: list[float]
     doubts_ns: list[float]
+    typical_doubt_ns: float
     wall_ahead_ns: float
     wall_rate_ppb: float
+
+
+def doubt_ns(queued_ns: int, path_ns: int) -> float:
+    """Return how far off a measurement may be by its delay, as a standard deviation would say it.
+
+    Args:
+        queued_ns: its delay beyond the quiet delay of its path.
+        path_ns: quiet delay and root delay together.
+    """
+    return DOUBT_NS_MIN + queued_ns / 2 + path_ns * _ASYMMETRY
 
 
 def remember(seen: Sequence[Observation], newest: Observation) -> tuple[Observation, ...]:
@@ -83,12 +99,14 @@ def window_about(seen: Sequence[Observation], rate_ppb: float) -> Window:
     wall_rate_ppb = rate_ppb
     if span_ns >= _WALL_BASELINE_NS:
         wall_rate_ppb = (wall_ns - oldest.wall_ns - span_ns) / span_ns * 1e9
+    doubts = [one.doubt_ns for one in seen]
     return Window(
         reference=Reference(raw_ns, utc_ns),
         ages_s=[(one.raw_ns - raw_ns) / 1e9 for one in seen],
         offsets_ns=[float(one.utc_ns - utc_ns - one.raw_ns + raw_ns) for one in seen],
         corrections_ns=[float(one.utc_ns - utc_ns - one.wall_ns + wall_ns) for one in seen],
-        doubts_ns=[one.doubt_ns for one in seen],
+        doubts_ns=doubts,
+        typical_doubt_ns=median(doubts),
         wall_ahead_ns=float(wall_ns - utc_ns),
         wall_rate_ppb=wall_rate_ppb,
     )

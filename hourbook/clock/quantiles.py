@@ -24,12 +24,11 @@ Never: a quantile bounds nothing. It says what usually happens.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from hourbook.clock.robust import median
-
 __all__ = ["Quantiles", "Residuals", "learn", "next_error"]
 
-REMEMBERED: Final = 200
+REMEMBERED: Final = 120
 _FORGETTING: Final = 0.98
+_WEIGHTS: Final = tuple(_FORGETTING**age for age in range(REMEMBERED - 1, -1, -1))
 _GAIN: Final = 0.02
 _PRIOR: Final = 20.0
 
@@ -91,22 +90,21 @@ def _corrected(level: float, target: _Target, *, is_held: bool) -> float:
 
 
 def _quantiles(errors: tuple[float, ...], level_68: float, level_95: float) -> Quantiles:
-    age, weight = len(errors) - 1, 1.0
-    weighted = []
-    for age in range(len(errors) - 1, -1, -1):
-        weighted.append((errors[age], weight))
-        weight *= _FORGETTING
-    total = sum(w for _, w in weighted)
-    effective = total**2 / sum(w * w for _, w in weighted)
-    weighted.sort()
+    weighted = sorted(zip(errors, _WEIGHTS[-len(errors) :], strict=True))
+    total = _geometric(_FORGETTING, len(errors))
+    effective = total**2 / _geometric(_FORGETTING**2, len(errors))
     early = _PRIOR / (effective + _PRIOR)
-    typical_ns = median(errors)
+    middle = len(weighted) // 2
+    typical_ns = (weighted[middle][0] + weighted[-middle - 1][0]) / 2
     share = total + total / (2 * effective)
-    q68, q95 = (
-        (1 - early) * _reached(weighted, level * share) + early * target.medians * typical_ns
-        for level, target in ((level_68, _Q68), (level_95, _Q95))
-    )
+    q68 = (1 - early) * _reached(weighted, level_68 * share) + early * _Q68.medians * typical_ns
+    q95 = (1 - early) * _reached(weighted, level_95 * share) + early * _Q95.medians * typical_ns
     return Quantiles(q68, max(q68, q95))
+
+
+def _geometric(ratio: float, count: int) -> float:
+    """Return the sum of so many powers of a ratio."""
+    return (1 - ratio**count) / (1 - ratio)
 
 
 def _reached(weighted: list[tuple[float, float]], goal: float) -> float:

@@ -2,8 +2,9 @@
 
 State
     Up to POINTS_MAX measurements, as integers. They lie close together at first; when there is no
-    more room the spacing doubles (up to SPACING_MAX_S) and of each two that are now too close the
-    less doubtful one stays. So a minute of fast polls and four hours of slow ones both fill it.
+    more room they are put into cells of time, twice as wide each time (up to SPACING_MAX_S), and
+    of each cell the least doubtful one stays. So a minute of fast polls and hours of slow ones
+    both fill it.
 
 Assumptions
     Over the span that is kept UTC is a straight line over RAW: the rate is constant. Where it is
@@ -12,7 +13,7 @@ Assumptions
 
 Equations (chrony's sourcestats, and Huber's weights)
     w_i = 1 / (s + doubt_i - min doubt)^2 * min(1, HUBER s / |r_i|),   s = 1.4826 median |r|,
-          iterated ROUNDS times from s = median doubt
+          ROUNDS times, from the residuals of a Theil-Sen line
     u = r + offset,  rate r = sum w (x - X)(y - Y) / sum w (x - X)^2  about the weighted means X, Y
     var(rate) = [sum w res^2 / (n - 2)] / sum w (x - X)^2
     runs test (Wald and Wolfowitz 1940): with n+ and n- residuals of either sign and
@@ -27,11 +28,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Final, NamedTuple
 
 from hourbook.clock.line import S_NS, Line, Reference
 from hourbook.clock.observation import Observation
-from hourbook.clock.robust import least_squares, median
+from hourbook.clock.robust import least_squares, median, theil_sen
 
 __all__ = ["POINTS_MIN", "LongTerm", "Trend", "keep", "line"]
 
@@ -39,7 +41,9 @@ POINTS_MAX: Final = 64
 """As many as chrony keeps."""
 POINTS_MIN: Final = 6
 SPACING_MAX_S: Final = 64.0
-_ROUNDS: Final = 3
+_REFIT_SHARE: Final = 16
+"""A long memory changes slowly: fit again when a sixteenth of it is new."""
+_ROUNDS: Final = 2
 _HUBER: Final = 1.5
 _SCATTER: Final = 1.4826
 """From a median of sizes to a standard deviation, for Gaussian errors."""
@@ -73,25 +77,34 @@ class LongTerm:
 
     Attributes:
         points: oldest first.
-        spacing_s: points lie at least so far apart, the newest excepted.
-        trend: the regression over them, None while there are fewer than POINTS_MIN.
+        spacing_s: width of the cells that hold one point each.
+        trend: the last regression over them, None while there are fewer than POINTS_MIN.
+        unfitted: points that came since.
     """
 
     points: tuple[Observation, ...] = ()
     spacing_s: float = 0.0
     trend: Trend | None = None
+    unfitted: int = 0
 
 
 def keep(before: LongTerm, observation: Observation) -> LongTerm:
     """Return the memory with one more measurement, which is not earlier than the last."""
-    points, spacing_s = [*before.points, observation], before.spacing_s
-    points = _thinned(points, spacing_s)
+    points, spacing_s = before.points, before.spacing_s
+    if points and _cell(points[-1], spacing_s) == _cell(observation, spacing_s):
+        if points[-1].doubt_ns < observation.doubt_ns:
+            return before
+        points = points[:-1]
+    points = (*points, observation)
     while len(points) > POINTS_MAX and spacing_s < SPACING_MAX_S:
         spacing_s = max(1.0, 2 * spacing_s)
         points = _thinned(points, spacing_s)
     points = points[-POINTS_MAX:]
-    trend = _fit(points) if len(points) >= POINTS_MIN else None
-    return LongTerm(tuple(points), spacing_s, trend)
+    if len(points) < POINTS_MIN:
+        return LongTerm(points, spacing_s)
+    if before.trend and (before.unfitted + 1) * _REFIT_SHARE < len(points):
+        return LongTerm(points, spacing_s, before.trend, before.unfitted + 1)
+    return LongTerm(points, spacing_s, _fit(points))
 
 
 def line(memory: LongTerm, handicap: float = 0.0) -> Line | None:
@@ -100,18 +113,18 @@ def line(memory: LongTerm, handicap: float = 0.0) -> Line | None:
     return trend and Line(trend.reference, trend.offset_ns, trend.rate_ppb, handicap)
 
 
-def _thinned(points: list[Observation], spacing_s: float) -> list[Observation]:
-    """Keep one point, the least doubtful, of those closer to its first than the spacing."""
-    spacing_ns = spacing_s * S_NS
-    kept: list[Observation] = []
-    first_raw_ns = 0
+def _thinned(points: Sequence[Observation], spacing_s: float) -> tuple[Observation, ...]:
+    """Keep of each cell of a grid the point that is the least doubtful, of equals the last."""
+    cells: dict[int, Observation] = {}
     for point in points:
-        if not kept or point.raw_ns - first_raw_ns >= spacing_ns:
-            kept.append(point)
-            first_raw_ns = point.raw_ns
-        elif point.doubt_ns <= kept[-1].doubt_ns:
-            kept[-1] = point
-    return kept
+        cell = _cell(point, spacing_s)
+        if cell not in cells or point.doubt_ns <= cells[cell].doubt_ns:
+            cells[cell] = point
+    return tuple(cells.values())
+
+
+def _cell(point: Observation, spacing_s: float) -> int:
+    return point.raw_ns // max(round(spacing_s * S_NS), 1)
 
 
 def _fit(points: Sequence[Observation]) -> Trend:
@@ -135,34 +148,31 @@ def _weighted(
 ) -> tuple[float, float, float, list[float]]:
     """Return level and slope of the robust line, the slope's error, and the residuals."""
     least_ns = min(doubts)
-    excess = [doubt - least_ns for doubt in doubts]
-    scatter = median(doubts)
-    weights = [1 / (scatter + e) ** 2 for e in excess]
-    fit = least_squares(xs, ys, weights)
+    fit = theil_sen(xs, ys)
     for _ in range(_ROUNDS):
         level, slope = fit
-        residuals = [y - level - slope * x for x, y in zip(xs, ys, strict=True)]
-        scatter = max(_SCATTER * median([abs(r) for r in residuals]), _RESOLUTION_NS)
-        limit = _HUBER * scatter
+        residuals = [abs(y - level - slope * x) for x, y in zip(xs, ys, strict=True)]
+        scatter = max(_SCATTER * median(residuals), _RESOLUTION_NS)
+        limit, own = _HUBER * scatter, scatter - least_ns
         weights = [
-            (limit / abs(r) if abs(r) > limit else 1.0) / (scatter + e) ** 2
-            for r, e in zip(residuals, excess, strict=True)
+            (limit / r if r > limit else 1.0) / (own + doubt) ** 2
+            for r, doubt in zip(residuals, doubts, strict=True)
         ]
         fit = least_squares(xs, ys, weights)
     level, slope = fit
-    residuals = [y - level - slope * x for x, y in zip(xs, ys, strict=True)]
-    return level, slope, _slope_error(xs, weights, residuals), residuals
+    signed = [y - level - slope * x for x, y in zip(xs, ys, strict=True)]
+    return level, slope, _slope_error(xs, weights, signed), signed
 
 
 def _slope_error(
     xs: Sequence[float], weights: Sequence[float], residuals: Sequence[float]
 ) -> float:
     total = sum(weights)
-    mean_x = sum(w * x for w, x in zip(weights, xs, strict=True)) / total
-    spread = sum(w * (x - mean_x) ** 2 for w, x in zip(weights, xs, strict=True))
+    mean_x = sum(map(mul, weights, xs)) / total
+    spread = sum([w * (x - mean_x) ** 2 for w, x in zip(weights, xs, strict=True)])
     if spread <= 0.0:
         return math.inf
-    chi = sum(w * r * r for w, r in zip(weights, residuals, strict=True))
+    chi = sum([w * r * r for w, r in zip(weights, residuals, strict=True)])
     return math.sqrt(chi / (len(xs) - 2) / spread)
 
 

@@ -5,6 +5,7 @@ pairs each point with the one half a window later: n/2 slopes instead of n^2/2, 
 """
 
 from collections.abc import Sequence
+from operator import mul
 from typing import NamedTuple
 
 __all__ = ["Fit", "least_squares", "median", "theil_sen", "trimmed_mean", "weighted_median"]
@@ -64,12 +65,9 @@ def least_squares(
     """Return the line of least (weighted) squares; flat where all x are the same."""
     w = weights or [1.0] * len(xs)
     total = sum(w)
-    mean_x = sum(a * x for a, x in zip(w, xs, strict=True)) / total
-    mean_y = sum(a * y for a, y in zip(w, ys, strict=True)) / total
-    spread = across = 0.0
-    for a, x, y in zip(w, xs, ys, strict=True):
-        d = x - mean_x
-        spread += a * d * d
-        across += a * d * (y - mean_y)
-    slope = across / spread if spread > 0.0 else 0.0
+    mean_x = sum(map(mul, w, xs)) / total
+    mean_y = sum(map(mul, w, ys)) / total
+    lever = [a * (x - mean_x) for a, x in zip(w, xs, strict=True)]
+    spread = sum(map(mul, lever, xs))
+    slope = sum(map(mul, lever, ys)) / spread if spread > 0.0 else 0.0
     return Fit(mean_y - slope * mean_x, slope)

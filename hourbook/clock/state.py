@@ -29,6 +29,8 @@ __all__ = [
 NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 RATE_PRIOR_SIGMA_PPB: Final = 50_000.0
 """What is known of an oscillator before it was measured."""
+WALL_DOUBT_NS: Final = 1e9
+"""How far off a wall clock may well be that nobody vouches for."""
 
 Rejected = Literal["", "weaker_origin", "out_of_order", "out_of_range", "too_many_sources"]
 
@@ -128,7 +130,9 @@ def initial(
     return State(
         limits=limits,
         rate_prior=rate_prior,
-        centre=centre.start(Observation(raw_ns, wall_ns, wall_ns), *rate_prior),
+        centre=centre.start(
+            Observation(raw_ns, wall_ns, wall_ns, doubt_ns=WALL_DOUBT_NS), *rate_prior
+        ),
         drift=limits.unproven,
         last_step_raw_ns=raw_ns,
     )
@@ -142,7 +146,9 @@ def resume(
     It stays in force until the first sample of this run, and is checked against that, but casts no
     vote of its own.
     """
-    start = centre.start(Observation(held.raw_ns, centre_ns, centre_ns), *state.rate_prior)
+    doubt_ns = float(max(held.interval.half_width_ns, 1))
+    begun = Observation(held.raw_ns, centre_ns, centre_ns, doubt_ns=doubt_ns)
+    start = centre.start(begun, *state.rate_prior)
     return replace(
         state,
         centre=start,

@@ -15,7 +15,7 @@ def observation(at_s: float, error_ns: float = 0.0, rate_ppb: float = 0.0) -> Ob
     raw_ns = round(at_s * S_NS)
     true_ns = UTC_NS + raw_ns + round(raw_ns * rate_ppb / 1e9)
     utc_ns = true_ns + round(error_ns)
-    return Observation(raw_ns, utc_ns, utc_ns, 0, 1_000_000)
+    return Observation(raw_ns, utc_ns, utc_ns, 0, 60_000.0)
 
 
 def run(rng: random.Random, count: int, rate_ppb: float) -> Filter:
@@ -75,6 +75,6 @@ def test_long_delays_weigh_less() -> None:
     wrong = observation(32, 100_000)
 
     quick = kalman.observe(now, wrong)
-    slow = kalman.observe(now, wrong._replace(queued_ns=5_000_000))
+    slow = kalman.observe(now, wrong._replace(doubt_ns=2_500_000.0))
 
     assert abs(slow.utc_ns - observation(32).utc_ns) < abs(quick.utc_ns - observation(32).utc_ns)
