@@ -118,6 +118,8 @@ def _since(row: Mapping[str, Any]) -> str:
 def _summary(document: Mapping[str, Any], width: int) -> list[str]:
     votes = counted(document["voters"], "vote", "votes")
     words = [f"{document['selected']} of {votes} agree" if document["voters"] else "nobody votes"]
+    if document["selected"] == document["voters"] == 1:
+        words = ["one source alone: nobody checks it"]
     if document["voters"] and not document["has_majority"]:
         words.append("no majority: nothing can be promised")
     if document["bound_violations"]:

@@ -124,3 +124,11 @@ def test_disagreement_and_own_clock_are_told_at_the_end() -> None:
         "an interval was contradicted 1 time",
         "this machine's own clock until a server answers: within 0.016 s",
     ]
+
+
+def test_lone_source_is_said_to_be_alone() -> None:
+    """Its interval is in force, and rests on its word."""
+    sampled = Sampled(servers=SAMPLED.servers[:1])
+    judged = Judged(sources=JUDGED.sources[:1], voters=1, has_majority=True)
+
+    assert sources_lines(document(sampled, judged), 80)[-1] == "one source alone: nobody checks it"
