@@ -67,7 +67,7 @@ def test_status_ages_without_samples() -> None:
     """FREE_RUNNING after four polls, UNKNOWN after void_after; the interval stays, and grows."""
     now = fed(sample(at_s=1, poll_s=16))
 
-    statuses = [model.estimate(now, (1 + age_s) * S_NS).status for age_s in (64, 65, 1000, 1001)]
+    statuses = [model.estimate(now, (1 + age_s) * S_NS).status for age_s in (64, 65, 999, 1000)]
 
     assert statuses == [1, 2, 2, 0]
     assert contains_truth(now, 5000)
