@@ -1,22 +1,22 @@
 /* Hourbook's clock for C11 and C++17, in this one header: UTC with a hard interval and a status.
  *
  *     hourbook_clock clock;
- *     if (hourbook_clock_open(&clock, "/dev/shm/hourbook-1000-0123456789ab/segment") != HOURBOOK_OK)
+ *     if (hourbook_clock_open(&clock, "/dev/shm/hourbook-1000-0123456789ab/segment"))
  *         return 1;
  *     hourbook_reading now = hourbook_clock_now(&clock);
  *     // now.earliest_ns <= UTC <= now.latest_ns, and now.status says how far to trust that
  *
- * A reading is a few loads from shared memory and two vDSO calls; nothing is asked of anybody, nothing
- * is allocated, and no reader can disturb another or the writer. There is no library to link. Where
- * the segment is: `supervisor status --json` prints `run_dir`, and the segment is in it; to compile:
- * `cc -I"$(python -c 'import hourbook; print(hourbook.clock_header().parent)')"`.
+ * A reading is a few loads from shared memory and two vDSO calls; nothing is asked of anybody,
+ * nothing is allocated, and no reader can disturb another or the writer. There is no library to
+ * link. Where the segment is: `supervisor status --json` prints `run_dir`, and the segment is in it.
+ * To compile: `cc -I"$(python -c 'import hourbook; print(hourbook.clock_header().parent)')"`.
  *
- * An unbounded interval is HOURBOOK_UNBOUNDED_EARLIEST..HOURBOOK_UNBOUNDED_LATEST. Instants are UTC in
- * nanoseconds since 1970. One hourbook_clock belongs to one thread at a time; open one for each.
+ * An unbounded interval is HOURBOOK_UNBOUNDED_EARLIEST..HOURBOOK_UNBOUNDED_LATEST. Instants are UTC
+ * in nanoseconds since 1970. One hourbook_clock belongs to one thread at a time; open one for each.
  *
- * The extension `shm._core` is built from the same lines, so that the two cannot disagree. Meaning of
- * every word, and the protocol: docs/SEGMENT.md. Linux, gcc or clang; under -std=c11 this header must
- * come first, or _DEFAULT_SOURCE be defined.
+ * The extension `shm._core` is built from the same lines, so that the two cannot disagree. Meaning
+ * of every word, and the protocol: docs/SEGMENT.md. Linux, gcc or clang; under -std=c11 this header
+ * must come first, or _DEFAULT_SOURCE be defined.
  */
 #ifndef HOURBOOK_CLOCK_H
 #define HOURBOOK_CLOCK_H
@@ -80,8 +80,8 @@ static_assert(HOURBOOK_PAGE_void_after_raw_ns == 7, "time_ns needs the first cac
 typedef enum hourbook_status {
     HOURBOOK_UNKNOWN = 0,      /* nothing is promised */
     HOURBOOK_SYNCHRONIZED = 1, /* fresh samples of a majority of sources */
-    HOURBOOK_FREE_RUNNING = 2, /* the interval holds and grows, and nothing corrects it at present */
-    HOURBOOK_DISRUPTED = 3     /* the machine slept or was moved: earlier readings do not carry over */
+    HOURBOOK_FREE_RUNNING = 2, /* the interval holds and grows, and nothing corrects it now */
+    HOURBOOK_DISRUPTED = 3     /* the machine slept or was moved: earlier readings are void */
 } hourbook_status;
 
 #define HOURBOOK_UNBOUNDED_EARLIEST INT64_MIN
@@ -105,13 +105,13 @@ static inline int64_t hourbook_raw_ns(void) { return hourbook_clock_ns(CLOCK_MON
 /* -- the line of a page: pure functions of its words --------------------------------------------
  *
  *     base(raw)   = utc_at_as_of + dt + ((dt * rate) >> 48)            dt = raw - as_of
- *     output(raw) = base(raw) + floor(min(dt, slew_end - as_of) * slew_ppb / 10^9)      where dt > 0
+ *     output(raw) = base(raw) + floor(min(dt, slew_end - as_of) * slew_ppb / 10^9)   where dt > 0
  *     growth(raw) = ceil(|dt| * growth_ppb / 10^9) + 1                 where dt != 0
  *     hard interval(raw) = [base + earliest_off - growth, base + latest_off + growth]
  *
- * The hard interval rides on the line without the slew: slewing moves what we say, not what we know.
- * Products take 128 bits (64 would overflow after 66 ms) and results saturate, so that no argument
- * whatever is undefined. The extra nanosecond of growth pays for the two roundings of the line.
+ * The hard interval rides on the line without the slew: slewing moves what we say, not what we
+ * know. Products take 128 bits (64 would overflow after 66 ms) and results saturate, so that no
+ * argument whatever is undefined. The extra nanosecond of growth pays for the line's two roundings.
  */
 __extension__ typedef __int128 hourbook_wide;
 
@@ -124,7 +124,7 @@ static inline int64_t hourbook_saturate(hourbook_wide value)
     return value < INT64_MIN ? INT64_MIN : (int64_t)value;
 }
 
-/* floor(value / 10^9), in 64 bits where it fits: a 128-bit division costs more than a whole read. */
+/* floor(value / 10^9), in 64 bits where it fits: 128-bit division costs more than a whole read. */
 static inline hourbook_wide hourbook_floor_billionth(hourbook_wide value)
 {
     if (value == (hourbook_wide)(int64_t)value) {
@@ -176,8 +176,8 @@ static inline bool hourbook_line_is_bounded(const uint64_t *page)
 }
 
 /* The hard interval at raw_ns, widened where needed to include the output. */
-static inline void hourbook_line_interval(const uint64_t *page, int64_t raw_ns, int64_t *earliest_ns,
-                                          int64_t *latest_ns)
+static inline void hourbook_line_interval(const uint64_t *page, int64_t raw_ns,
+                                          int64_t *earliest_ns, int64_t *latest_ns)
 {
     *earliest_ns = HOURBOOK_UNBOUNDED_EARLIEST;
     *latest_ns = HOURBOOK_UNBOUNDED_LATEST;
@@ -194,7 +194,7 @@ static inline void hourbook_line_interval(const uint64_t *page, int64_t raw_ns, 
     *latest_ns = hourbook_saturate(latest > output ? latest : output);
 }
 
-/* -- reading the page under its sequence lock ---------------------------------------------------- */
+/* -- reading the page under its sequence lock -------------------------------------------------- */
 
 /* How long a reader waits for a writer that is inside an update, which takes well under 1 us: only
  * one that was put aside by the scheduler, or is dead, takes longer. */
@@ -274,15 +274,16 @@ hourbook_page_read_patiently(const uint64_t *page, uint64_t *words, int count, i
     return HOURBOOK_PAGE_NONE;
 }
 
-static inline hourbook_page_kind hourbook_page_read(const uint64_t *page, uint64_t *words, int count,
-                                                    int64_t *raw_ns, uint64_t *stuck_seq)
+static inline hourbook_page_kind hourbook_page_read(const uint64_t *page, uint64_t *words,
+                                                    int count, int64_t *raw_ns,
+                                                    uint64_t *stuck_seq)
 {
     if (__builtin_expect(hourbook_page_try(page, words, count, raw_ns), 1))
         return HOURBOOK_PAGE_LIVE;
     return hourbook_page_read_patiently(page, words, count, raw_ns, stuck_seq);
 }
 
-/* -- one look, and what follows from it ----------------------------------------------------------- */
+/* -- one look, and what follows from it --------------------------------------------------------- */
 
 /* A shorter suspend is not told from the lag of the coarse clock; real ones take far longer. */
 #define HOURBOOK_SUSPEND_NS_MIN 20000000
@@ -297,8 +298,8 @@ typedef struct hourbook_look {
 
 /* BOOTTIME counts suspend and MONOTONIC does not: has their difference moved since the page?
  *
- * The coarse clock lags by up to a tick (10 ms at most) but costs 5 ns, and now() pays for each. The
- * two cannot be read at once, and we may be put aside between them for any time: so a difference
+ * The coarse clock lags by up to a tick (10 ms at most) but costs 5 ns, and now() pays for each.
+ * The two cannot be read at once, and we may be put aside between them for any time: so a difference
  * that looks moved is believed only when BOOTTIME bracketed by two precise readings says so too. */
 static inline bool hourbook_has_suspended_since(int64_t page_difference_ns)
 {
@@ -385,7 +386,7 @@ static inline int64_t hourbook_look_sigma_ns(const hourbook_look *look)
                              hourbook_line_grown(page, look->raw_ns, rate_ppb));
 }
 
-/* -- for users ------------------------------------------------------------------------------------ */
+/* -- for users ---------------------------------------------------------------------------------- */
 
 typedef enum hourbook_error {
     HOURBOOK_OK = 0,
@@ -460,7 +461,9 @@ static inline hourbook_error hourbook_clock_open(hourbook_clock *clock, const ch
     size_t length = strnlen(path, sizeof clock->path);
     hourbook_error error = HOURBOOK_NO_SEGMENT;
     memset(clock, 0, sizeof *clock);
-    int descriptor = length == sizeof clock->path ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (length == sizeof clock->path)
+        return error;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (descriptor < 0)
         return error;
     memcpy(clock->path, path, length);

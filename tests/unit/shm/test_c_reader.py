@@ -1,6 +1,7 @@
 """A user's C program, which knows the clock by its header alone, reads what Python reads."""
 
 import os
+import re
 import subprocess
 import threading
 from pathlib import Path
@@ -148,3 +149,17 @@ def test_c_reader_follows_to_a_rebuilt_segment(c_reader: Path, home: Home) -> No
 
         assert process.communicate(timeout=20)[0] == f"{int(Status.SYNCHRONIZED)}\n"
     second.close()
+
+
+def test_header_leaves_every_other_name_to_its_user() -> None:
+    """All that it defines begins with its own name; _DEFAULT_SOURCE belongs to the C library."""
+    text = re.sub(r"/\*.*?\*/", "", hourbook.clock_header().read_text(), flags=re.DOTALL)
+    macros = re.findall(r"^#define (\w+)", text, flags=re.MULTILINE)
+    functions = re.findall(r"^static inline .*?(\w+)\(", text, re.MULTILINE)
+    types = re.findall(r"(?:^typedef (?:enum|struct)|^\}|__int128) (\w+)", text, re.MULTILINE)
+
+    assert len(macros) > 10
+    assert len(functions) > 25
+    assert len(types) > 10
+    strangers = {n for n in (*macros, *functions, *types) if not n.lower().startswith("hourbook_")}
+    assert strangers == {"_DEFAULT_SOURCE"}
