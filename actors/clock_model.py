@@ -23,7 +23,7 @@ from actors.base import (
     decode_config,
 )
 from actors.config import ClockModelConfig
-from hourbook.clock import drift_file, leap, leap_file, model, rate, source_reports, why
+from hourbook.clock import drift_file, leap, leap_file, model, rate, source_reports, why, withdrawal
 from hourbook.clock.disruption import MEANING, spoils_history
 from hourbook.clock.exchange import suspended_ns
 from hourbook.clock.state import Limits, State
@@ -41,7 +41,13 @@ from protocols.clock_messages import (
     Resample,
 )
 from protocols.control import Snapshot
-from protocols.source_messages import SOURCES_KIND, AskSources, Judged
+from protocols.source_messages import (
+    SOURCES_KIND,
+    WITHDRAWN_KIND,
+    AskSources,
+    Judged,
+    Withdrawn,
+)
 from protocols.why_messages import WHY_KIND, AskWhy, Why
 
 __all__ = ["PUBLISHER", "SAMPLER", "ClockModel"]
@@ -96,6 +102,7 @@ class ClockModel(Actor[ClockModelConfig]):
         return {
             SAMPLE_KIND: Handler(ClockSample, self._on_sample),
             DISRUPTED_KIND: Handler(Disrupted, self._on_disrupted),
+            WITHDRAWN_KIND: Handler(Withdrawn, self._on_withdrawn),
             SOURCES_KIND: Handler(AskSources, self._on_sources),
             WHY_KIND: Handler(AskWhy, self._on_why),
         }
@@ -218,6 +225,11 @@ class ClockModel(Actor[ClockModelConfig]):
                 words = f"{verdict.standing} {verdict.reason}".rstrip()
                 self.log.info("%s: %s", verdict.source, words)
         self._standings = standings
+
+    def _on_withdrawn(self, request: Request[Withdrawn]) -> None:
+        names = request.body.sources
+        self._state = withdrawal.withdraw(self._state, names, self.timebase.raw_ns())
+        self.log.info("no longer asked: %s", ", ".join(names))
 
     def _on_sources(self, _: Request[AskSources]) -> Judged:
         return source_reports.judge(self._state, self.timebase.raw_ns(), self._standings)

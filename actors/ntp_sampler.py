@@ -1,9 +1,9 @@
 """The actor that asks: UDP exchanges with NTP servers, and the kernel where none ever answered.
 
-Owns its sockets. Hears ``clock.resample`` and ``clock.sources``; tells clock_model
-``clock.sample``. When to ask whom is decided in :mod:`hourbook.clock.polling`; this file only does
-it. It is ready at once: it never waits for a server, and a server that does not answer is no
-failure of ours.
+Owns its sockets. Hears ``clock.resample`` and ``clock.sources``; tells clock_model ``clock.sample``
+and, when servers are removed, ``clock.withdrawn``. When to ask whom is decided in
+:mod:`hourbook.clock.polling`; this file only does it. It is ready at once: it never waits for a
+server, and a server that does not answer is no failure of ours.
 """
 
 import random
@@ -35,7 +35,13 @@ from protocols import ntp
 from protocols.clock_messages import RESAMPLE_KIND, SAMPLE_KIND, ClockSample, Resample
 from protocols.control import Snapshot
 from protocols.ntp import Rejection
-from protocols.source_messages import SOURCES_KIND, AskSources, Sampled
+from protocols.source_messages import (
+    SOURCES_KIND,
+    WITHDRAWN_KIND,
+    AskSources,
+    Sampled,
+    Withdrawn,
+)
 
 __all__ = ["NtpSampler"]
 
@@ -130,8 +136,11 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         names = dict.fromkeys(self.config.servers)
         if self.config.local_daemon:
             names.setdefault(LOCAL_DAEMON)
-        for name in self._servers.keys() - names:
+        gone = self._servers.keys() - names
+        for name in gone:
             self._close(name)
+        if gone:
+            self.reactor.tell(MODEL, WITHDRAWN_KIND, Withdrawn(tuple(sorted(gone))))
         now_ns = self.timebase.mono_ns()
         self._servers = {
             name: self._servers.get(name) or polling.new(name, self._pace, now_ns) for name in names

@@ -1,15 +1,18 @@
 """What is known of each source: asked of ntp_sampler and of clock_model by ``clock.sources``.
 
+``clock.withdrawn`` goes from the sampler to the model, which does not answer.
+
 The sampler knows what servers answer, the model what their answers are worth; who wants both asks
 both, and joins them by the name of the source (``hourbook.source_status``).
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 __all__ = [
     "SOURCES_KIND",
+    "WITHDRAWN_KIND",
     "AskSources",
     "Condition",
     "Judged",
@@ -17,9 +20,11 @@ __all__ = [
     "ServerReport",
     "SourceReport",
     "Standing",
+    "Withdrawn",
 ]
 
 SOURCES_KIND: Final = "clock.sources"
+WITHDRAWN_KIND: Final = "clock.withdrawn"
 
 Condition = Literal["new", "unresolved", "refused", "held", "silent", "rejected", "answering"]
 """How things stand with a server.
@@ -45,6 +50,16 @@ few agree on anything. same_upstream: another source speaks for both. smear_fami
 leap seconds differently, and one may be near. unbounded: it vouches for no interval. silent: its
 last sample is too old.
 """
+
+
+class Withdrawn(msgspec.Struct, frozen=True):
+    """Servers that were removed from the configuration: they have no vote any more.
+
+    Attributes:
+        sources: their names.
+    """
+
+    sources: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)]
 
 
 class AskSources(msgspec.Struct, frozen=True):

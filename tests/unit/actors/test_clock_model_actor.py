@@ -18,6 +18,7 @@ from hourbook.home import Home
 from hourbook.timebase import SystemTimebase
 from protocols import wire
 from protocols.clock_messages import ClockEstimate, ClockSample, Disrupted, Resample
+from protocols.source_messages import AskSources, Judged, Withdrawn
 from protocols.why_messages import AskWhy, Why
 
 
@@ -267,3 +268,23 @@ def test_reload_of_other_limits_asks_for_a_restart(home: Home) -> None:
 
     assert bench.model.reload({})
     assert not bench.model.reload({"max_drift_ppb": 20_000})
+
+
+def test_sources_are_answered_and_forgotten_when_withdrawn(home: Home) -> None:
+    """What ``clock.sources`` says, before and after a server was removed from the configuration."""
+    bench = Bench(home)
+    bench.hear(0)
+    bench.hear(0, source="b")
+
+    def asked() -> list[tuple[str, str]]:
+        request = Request(b"", wire.Envelope(kind="x", id=1), AskSources(), 9, lambda *_: None)
+        judged = bench.model.handlers()["clock.sources"].function(request)
+        assert isinstance(judged, Judged)
+        return [(one.source, one.standing) for one in judged.sources]
+
+    before = asked()
+    removal = Request(b"", wire.Envelope(kind="x", id=2), Withdrawn(("b",)), 9, lambda *_: None)
+    bench.model.handlers()["clock.withdrawn"].function(removal)
+
+    assert before == [("a", "selected"), ("b", "selected")]
+    assert asked() == [("a", "selected")]

@@ -21,7 +21,7 @@ from protocols.clock_messages import (
     UNBOUNDED_NS,
     ClockSample,
 )
-from protocols.source_messages import AskSources, Sampled, ServerReport
+from protocols.source_messages import AskSources, Sampled, ServerReport, Withdrawn
 
 QUICK = {
     "local_daemon": False, "poll_min_s": 1, "poll_max_s": 1, "burst_interval_s": 0.05,
@@ -264,6 +264,8 @@ def test_reload_takes_new_servers_and_drops_old_ones(make: Make) -> None:
         bench.run_until(lambda: len(new.requests) >= 5, "more of the new one")
 
         assert len(old.requests) <= heard + 1
+    assert bench.reactor.bodies("clock.withdrawn") == [Withdrawn((old.name,))]
+    assert list(bench.reports) == [new.name]
     assert f'ntp_reach{{source="{old.name}"}}' not in bench.sampler.snapshot()
 
 

@@ -2,9 +2,10 @@
 
 from fakes.clock_samples import S_NS, UTC_0_NS, sample
 
-from hourbook.clock import model, source_reports, state
+from hourbook.clock import model, source_reports, state, withdrawal
 from hourbook.clock.source_reports import Since
 from hourbook.clock.state import Limits, State
+from hourbook.clock.status import Status
 from protocols.clock_messages import ClockSample
 from protocols.source_messages import SourceReport
 
@@ -66,3 +67,27 @@ def test_standing_is_dated_from_the_sample_that_brought_it() -> None:
 
     assert known["c"] == Since("falseticker", 20 * S_NS)
     assert [one.standing_ms for one in judged.sources] == [49_000, 49_000, 30_000]
+
+
+def test_withdrawn_source_has_no_vote_any_more() -> None:
+    """Two that disagree promise nothing; once one is removed, the other's next word counts."""
+    split = fed(sample("a", at_s=1), sample("liar", at_s=1, offset_ms=900))
+
+    left = withdrawal.withdraw(split, ["liar"], 2 * S_NS)
+    after = model.absorb(left, sample("a", at_s=3))
+
+    assert split.voted.interval is None
+    assert set(reports(left, 2)) == {"a"}
+    assert left.voted.selected == {"a"}
+    assert after.status is Status.SYNCHRONIZED
+
+
+def test_withdrawing_keeps_the_interval_that_is_in_force() -> None:
+    """It was true when it came; without any source it only grows."""
+    now = fed(sample("a", at_s=1), sample("b", at_s=1))
+
+    left = withdrawal.withdraw(now, ["a", "b"], 2 * S_NS)
+
+    assert model.estimate(left, 2 * S_NS).bounded
+    assert (left.voted.voters, reports(left, 2)) == (0, {})
+    assert withdrawal.withdraw(now, ["never heard"], 2 * S_NS) is now

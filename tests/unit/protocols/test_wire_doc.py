@@ -26,6 +26,7 @@ KINDS = {
     clock_messages.ESTIMATE_KIND: clock_messages.ClockEstimate,
     clock_messages.RESAMPLE_KIND: clock_messages.Resample,
     clock_messages.DISRUPTED_KIND: clock_messages.Disrupted,
+    source_messages.WITHDRAWN_KIND: source_messages.Withdrawn,
     "book.append": book_messages.Append,
     "book.maintain": book_messages.Maintain,
     "compactor.run": book_messages.Run,
