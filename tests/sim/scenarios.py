@@ -253,6 +253,24 @@ def subtle_liars(setting: Setting) -> None:
         making.add(setting, f"liar-{number}", server, after_s=15 + number)
 
 
+def impostors(setting: Setting) -> None:
+    """Liars claim to stand behind honest servers, or to follow what those follow, to silence them.
+
+    Each honest server has its own upstream, and each liar hides behind another of them.
+    """
+    victims = list(setting.servers.values())
+    references = [bytes((198, 51, 100, number)) for number in range(len(victims))]
+    for server, reference_id in zip(victims, references, strict=True):
+        server.fields = always(replace(server.fields(0), stratum=2, reference_id=reference_id))
+    setting.rng.choice((subtle_liars, falsetickers))(setting)
+    for number, name in enumerate(list(setting.names)[len(victims) :]):
+        liar = setting.only(name)
+        claim = setting.rng.choice(
+            (references[number], bytes(map(int, victims[number].host.split("."))))
+        )
+        liar.fields = always(replace(liar.fields(0), stratum=2, reference_id=claim))
+
+
 def leap_flips(setting: Setting) -> None:
     """Servers announce leap seconds that never come, and lose their synchronisation in between."""
     for server in setting.servers.values():
@@ -285,7 +303,7 @@ SCENARIOS: Final = MappingProxyType(
         for scenario in (
             quiet, large_offset, large_rate, external_step, jitter, wander, asymmetric, edge,
             asymmetric_jitter, intermittent, offline, era, leap_second, smear, loss, rate_limit,
-            sync_loop, reload, suspend, adaptive, falsetickers, false_hour, subtle_liars,
+            sync_loop, impostors, reload, suspend, adaptive, falsetickers, false_hour, subtle_liars,
             leap_flips, strangers, stratum_changes, everything,
         )
     }
