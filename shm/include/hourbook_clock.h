@@ -39,6 +39,10 @@
 #error "include hourbook_clock.h first, or compile with -D_DEFAULT_SOURCE, on Linux"
 #endif
 
+#ifndef __SIZEOF_INT128__
+#error "hourbook_clock.h needs a compiler with __int128: gcc or clang for a 64-bit machine"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
