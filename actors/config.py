@@ -68,7 +68,7 @@ class NtpSamplerConfig(_Config, frozen=True):
     poll_min_s: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     """Shortest poll (seconds, 1..256). Below 16 only servers on the loopback are polled faster."""
     poll_max_s: Annotated[int, msgspec.Meta(ge=1, le=256)] = 256
-    """Longest poll, reached when all is calm (seconds, poll_min_s..256)."""
+    """Longest poll, reached by far servers when all is calm (seconds, poll_min_s..256)."""
     burst_count: Annotated[int, msgspec.Meta(ge=1, le=8)] = 4
     """Requests in quick succession at the start (count, 1..8)."""
     burst_interval_s: Annotated[float, msgspec.Meta(ge=0.05, le=16)] = 2.0

@@ -180,11 +180,13 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         self._turn()
 
     def _on_sources(self, _: Request[AskSources]) -> Sampled:
+        """Report each server; a local daemon that nobody named and that never answered is none."""
         now_ns = self.timebase.mono_ns()
         return Sampled(
             servers=tuple(
                 tally.report(server, self._tallies[name], self._family(name), now_ns)
                 for name, server in self._servers.items()
+                if name in self.config.servers or self._tallies[name].reply
             ),
             own_clock=self._own_clock.worth,
         )

@@ -362,7 +362,7 @@ def test_local_daemon_without_sources_is_no_evidence(
         monkeypatch.setattr(ntp_sampler, "LOCAL_DAEMON", server.name)
         found = make(servers=(), local_daemon=True)
         named = make(servers=(server.name,), local_daemon=True)
-        found.run_until(lambda: found.reports[server.name].rejected, "the refusal")
+        found.run_until(lambda: server.name in found.reports, "the refusal")
         named.run_until(lambda: named.samples, "a sample")
 
     assert found.samples == []
@@ -379,6 +379,22 @@ def test_local_daemon_that_follows_others_is_a_source(
         bench.run_until(lambda: bench.samples, "a sample")
 
     assert bench.samples[0].source == server.name
+
+
+def test_local_daemon_that_is_not_there_is_not_reported(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for it by name, so its absence is no trouble; a configured server's is."""
+    with scripted_server(always()) as gone:
+        pass
+    monkeypatch.setattr(ntp_sampler, "LOCAL_DAEMON", gone.name)
+    refused = 'ntp_rejected_total{reason="unreachable"}'
+    found, named = make(servers=(), local_daemon=True), make(servers=(gone.name,))
+    found.run_until(lambda: found.count(refused), "a refusal")
+    named.run_until(lambda: named.count(refused), "another")
+
+    assert list(found.reports) == []
+    assert named.reports[gone.name].trouble == "Connection refused"
 
 
 def test_own_clock_is_reported_until_a_server_answers(make: Make) -> None:
