@@ -30,6 +30,7 @@ __all__ = [
     "HourbookError",
     "InternalError",
     "LimitExceeded",
+    "MissingExtra",
     "NameTaken",
     "NeedsWriter",
     "NonceExpired",
@@ -214,6 +215,12 @@ class UnsupportedVersion(OperatorError, ValueError):
     """A message, a segment or a database of a version that this program does not speak."""
 
     code = "unsupported_version"
+
+
+class MissingExtra(OperatorError, ImportError):
+    """An optional part is not installed."""
+
+    code = "missing_extra"
 
 
 class BookCorrupt(OperatorError, ValueError):

@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "benchmark": "hourbook.cli.benchmark:benchmark",
     "sources": "hourbook.cli.sources_command:sources",
     "clock why": "hourbook.cli.why_command:why",
+    "clock replay": "hourbook.cli.replay_command:replay",
     "log": "hourbook.cli.book_commands:log",
     "tail": "hourbook.cli.book_commands:tail",
     "verify": "hourbook.cli.book_commands:verify",

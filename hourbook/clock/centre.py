@@ -27,6 +27,7 @@ Never: the centre bounds nothing. `model.py` clamps it into the hard interval.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import sub
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -84,8 +85,9 @@ class Centre:
         short_term: the Kalman filter.
         long_term: the regression.
         reference: the newest measurement.
-        opinions: what each expert says since the last measurement, by name.
-        fusion: what they are worth.
+        opinions: what each expert says since the last measurement.
+        weights: of each, in the same order.
+        fusion: what they were worth, by name.
         residuals: errors of the centre against raw measurements.
         changes: spikes and steps.
         interval_s: usual time between measurements.
@@ -96,7 +98,8 @@ class Centre:
     short_term: Filter
     long_term: LongTerm
     reference: Reference
-    opinions: Mapping[str, Opinion]
+    opinions: tuple[Opinion, ...] = ()
+    weights: tuple[float, ...] = ()
     fusion: Fusion = field(default_factory=Fusion)
     residuals: Residuals = field(default_factory=Residuals)
     changes: Changes = CALM
@@ -111,7 +114,6 @@ def start(observation: Observation, rate_ppb: float, sigma_rate_ppb: float) -> C
         short_term=kalman.start(observation, rate_ppb, sigma_rate_ppb),
         long_term=regression.keep(LongTerm(), observation),
         reference=Reference(observation.raw_ns, observation.utc_ns),
-        opinions=_NO_GUESTS,
     )
     return _heard(begun, _NO_GUESTS)
 
@@ -134,23 +136,27 @@ def observe(
     """
     if observation.raw_ns < before.seen[-1].raw_ns:
         observation = _brought_forward(observation, before)
-    learnt = _judged(before, observation)
-    factor = _noise_factor((*learnt.seen, observation))
-    if learnt.changes.change is Change.STEP:
-        seen = _emptied(learnt, observation, factor)
+    learnt, changed, residuals = _judged(before, observation)
+    factor = _noise_factor((*before.seen, observation))
+    if changed.change is Change.STEP:
+        emptied = _emptied(before, observation, factor)
+        seen = replace(emptied, fusion=learnt, changes=changed, residuals=residuals)
     else:
         seen = replace(
-            learnt,
-            seen=remember(learnt.seen, observation),
-            short_term=kalman.observe(learnt.short_term, observation, factor),
-            long_term=regression.keep(learnt.long_term, observation),
+            before,
+            seen=remember(before.seen, observation),
+            short_term=kalman.observe(before.short_term, observation, factor),
+            long_term=regression.keep(before.long_term, observation),
+            fusion=learnt,
+            changes=changed,
+            residuals=residuals,
         )
     return _heard(seen, guests)
 
 
 def predict(centre: Centre, raw_ns: int) -> Estimate:
     """Return what is known of `raw_ns`."""
-    together = fusion.fuse(centre.fusion, centre.opinions, centre.reference, raw_ns)
+    together = _together(centre, raw_ns)
     short = kalman.predict(centre.short_term, raw_ns)
     rate_ppb, sigma_rate_ppb = rate(centre, raw_ns)
     grown = _growth(centre, raw_ns, short.sigma_offset_ns)
@@ -167,8 +173,7 @@ def predict(centre: Centre, raw_ns: int) -> Estimate:
 
 def utc_ns(centre: Centre, raw_ns: int) -> int:
     """Return the centre alone at `raw_ns`."""
-    together = fusion.fuse(centre.fusion, centre.opinions, centre.reference, raw_ns)
-    return _absolute_ns(centre, raw_ns, together)
+    return _absolute_ns(centre, raw_ns, _together(centre, raw_ns))
 
 
 def leader(centre: Centre) -> str:
@@ -187,12 +192,12 @@ def rate(centre: Centre, raw_ns: int) -> tuple[float, float]:
 # -- one measurement ------------------------------------------------------------------------------
 
 
-def _judged(before: Centre, observation: Observation) -> Centre:
+def _judged(before: Centre, observation: Observation) -> tuple[Fusion, Changes, Residuals]:
     """Learn from what was said of the measurement before it was seen."""
     reference, raw_ns = before.reference, observation.raw_ns
     measured_ns = float(observation.utc_ns - reference.utc_ns - raw_ns + reference.raw_ns)
-    said = {name: o.ahead_of_ns(reference, raw_ns) for name, o in before.opinions.items()}
-    together = fusion.fuse(before.fusion, before.opinions, reference, raw_ns)
+    said = [opinion.ahead_of_ns(reference, raw_ns) for opinion in before.opinions]
+    together = fusion.fuse(said, before.weights, before.fusion.scale_ns)
     error_ns = measured_ns - together.ahead_ns - before.changes.followed_ns
     typical_ns = before.typical_doubt_ns
     trust = 2 * typical_ns / (typical_ns + observation.doubt_ns)
@@ -206,12 +211,7 @@ def _judged(before: Centre, observation: Observation) -> Centre:
     )
     if judged.change is Change.STEP:
         learnt = fusion.forgive(learnt)
-    return replace(
-        before,
-        fusion=learnt,
-        changes=judged,
-        residuals=quantiles.learn(before.residuals, error_ns + observation.bias_ns),
-    )
+    return learnt, judged, quantiles.learn(before.residuals, error_ns + observation.bias_ns)
 
 
 def _heard(seen: Centre, guests: Mapping[str, Opinion]) -> Centre:
@@ -223,12 +223,14 @@ def _heard(seen: Centre, guests: Mapping[str, Opinion]) -> Centre:
     found["short-term"] = kalman.line(seen.short_term, experts.RATE_HANDICAP)
     if long_line := regression.line(seen.long_term, experts.RATE_HANDICAP):
         found["long-term"] = long_line
-    gaps = [b - a for a, b in zip(window.ages_s, window.ages_s[1:], strict=False)]
+    gaps = list(map(sub, window.ages_s[1:], window.ages_s))
+    admitted = fusion.admit(seen.fusion, found)
     return replace(
         seen,
         reference=window.reference,
-        opinions=MappingProxyType(found),
-        fusion=fusion.admit(seen.fusion, found),
+        opinions=tuple(found.values()),
+        weights=fusion.weights(admitted),
+        fusion=admitted,
         interval_s=median(gaps) if gaps else 0.0,
         typical_doubt_ns=window.typical_doubt_ns,
     )
@@ -277,6 +279,11 @@ def _noise_factor(seen: tuple[Observation, ...]) -> float:
 
 
 # -- one instant ----------------------------------------------------------------------------------
+
+
+def _together(centre: Centre, raw_ns: int) -> Centred:
+    said = [opinion.ahead_of_ns(centre.reference, raw_ns) for opinion in centre.opinions]
+    return fusion.fuse(said, centre.weights, centre.fusion.scale_ns)
 
 
 def _absolute_ns(centre: Centre, raw_ns: int, together: Centred) -> int:

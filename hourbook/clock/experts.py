@@ -24,8 +24,8 @@ from hourbook.clock.observation import Window
 from hourbook.clock.robust import (
     least_squares,
     median,
+    median_and_trimmed_mean,
     theil_sen,
-    trimmed_mean,
     weighted_median,
 )
 
@@ -33,8 +33,7 @@ __all__ = ["RATE_HANDICAP", "opinions"]
 
 RATE_HANDICAP: Final = 4.0
 """As much as one gross error costs."""
-_MEDIANS: Final = (1, 2, 3, 5, 9, 15, 25, 45)
-_TRIMMED: Final = (5, 10, 20, 45)
+_LEVELS: Final = (3, 5, 9, 15, 25, 45)
 _WEIGHTED: Final = (9, 21, 45)
 _SHORT_LINES: Final = (2, 3, 4)
 _THEIL_SEN: Final = (8, 20, 45)
@@ -64,12 +63,12 @@ def _levels(window: Window) -> Iterator[tuple[str, Line]]:
         return Line(window.reference, correction_ns, window.wall_rate_ppb)
 
     yield "wall", Line(window.reference, window.wall_ahead_ns, window.wall_rate_ppb)
-    for length in _MEDIANS:
+    yield "median-1", level(corrections[-1])
+    for length in _LEVELS:
         if seen >= _FILLED_MIN * length:
-            yield f"median-{length}", level(median(corrections[-length:]))
-    for length in _TRIMMED:
-        if seen >= _FILLED_MIN * length:
-            yield f"trimmed-{length}", level(trimmed_mean(corrections[-length:]))
+            middle_ns, mean_ns = median_and_trimmed_mean(corrections[-length:])
+            yield f"median-{length}", level(middle_ns)
+            yield f"trimmed-{length}", level(mean_ns)
     typical_ns = window.typical_doubt_ns
     trust = [1 / (typical_ns + doubt_ns) for doubt_ns in window.doubts_ns]
     for length in _WEIGHTED:

@@ -22,16 +22,16 @@ they say rests on measurements alone: a centre is never fed back to anybody as o
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import mul
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from hourbook.clock.line import Opinion, Reference
+from hourbook.clock.line import Opinion
 from hourbook.clock.robust import median, weighted_median
 
-__all__ = ["CAP", "FORGETTING", "Centred", "Fusion", "admit", "forgive", "fuse", "learn"]
+__all__ = ["CAP", "FORGETTING", "Centred", "Fusion", "admit", "forgive", "fuse", "learn", "weights"]
 
 FORGETTING: Final = 0.98
 CAP: Final = 4.0
@@ -60,7 +60,7 @@ class Fusion:
     """What is known of the experts.
 
     Attributes:
-        losses: by name.
+        losses: by name, in the order in which the experts speak.
         errors_ns: sizes of the centre's last errors, newest last.
         scale_ns: their median; 0 before the first.
     """
@@ -71,17 +71,13 @@ class Fusion:
 
 
 def learn(
-    before: Fusion,
-    said_ns: Mapping[str, float],
-    measured_ns: float,
-    error_ns: float,
-    trust: float,
+    before: Fusion, said_ns: Sequence[float], measured_ns: float, error_ns: float, trust: float
 ) -> Fusion:
     """Return the fusion after a measurement.
 
     Args:
         before: the fusion.
-        said_ns: what the experts had said of it.
+        said_ns: what the experts had said of it, in the order of the losses.
         measured_ns: what it says itself.
         error_ns: by how much the centre missed it.
         trust: g above, 0..2.
@@ -89,9 +85,8 @@ def learn(
     # A gross error must not widen the scale by which it is itself judged.
     scale_ns = before.scale_ns or max(abs(error_ns), _RESOLUTION_NS)
     losses = {
-        name: FORGETTING * before.losses[name]
-        + trust * min(abs(measured_ns - said) / scale_ns, CAP)
-        for name, said in said_ns.items()
+        name: FORGETTING * loss + trust * min(abs(measured_ns - said) / scale_ns, CAP)
+        for (name, loss), said in zip(before.losses.items(), said_ns, strict=True)
     }
     errors = (*before.errors_ns, abs(error_ns))[-_SCALE_WINDOW:]
     enough = len(errors) >= _SCALE_MIN
@@ -116,20 +111,25 @@ def forgive(before: Fusion) -> Fusion:
     return Fusion(MappingProxyType(losses), before.errors_ns, before.scale_ns)
 
 
-def fuse(
-    fusion: Fusion, opinions: Mapping[str, Opinion], reference: Reference, raw_ns: int
-) -> Centred:
-    """Return what the experts say together of `raw_ns`; there is at least one."""
-    said = [opinion.ahead_of_ns(reference, raw_ns) for opinion in opinions.values()]
-    losses = [fusion.losses[name] for name in opinions]
-    least = min(losses)
-    weights = [math.exp(_RATE * (least - loss)) for loss in losses]
-    middle = weighted_median(said, weights)
-    reach = CAP * fusion.scale_ns
-    low, high = middle - reach, middle + reach
-    if min(said) < low or max(said) > high:
-        said = [min(max(one, low), high) for one in said]
+def weights(fusion: Fusion) -> tuple[float, ...]:
+    """Return the weight of each expert, in the order of the losses."""
+    least = min(fusion.losses.values())
+    return tuple([math.exp(_RATE * (least - loss)) for loss in fusion.losses.values()])
+
+
+def fuse(said_ns: Sequence[float], weights: Sequence[float], scale_ns: float) -> Centred:
+    """Return what the experts say together.
+
+    Args:
+        said_ns: by each of them, about one line; there is at least one.
+        weights: of each.
+        scale_ns: of the fusion.
+    """
+    middle = weighted_median(said_ns, weights)
+    low, high = middle - CAP * scale_ns, middle + CAP * scale_ns
+    if min(said_ns) < low or max(said_ns) > high:
+        said_ns = [min(max(one, low), high) for one in said_ns]
     total = sum(weights)
-    mean = sum(map(mul, weights, said)) / total
-    squares = sum([w * (one - mean) ** 2 for w, one in zip(weights, said, strict=True)])
+    mean = sum(map(mul, weights, said_ns)) / total
+    squares = sum(map(mul, weights, [(one - mean) ** 2 for one in said_ns]))
     return Centred(mean, math.sqrt(squares / total))

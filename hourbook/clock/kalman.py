@@ -112,11 +112,13 @@ def start(observation: Observation, rate_ppb: float, sigma_rate_ppb: float) -> F
 def restart(before: Filter, observation: Observation, noise_factor: float = 1.0) -> Filter:
     """Return the filter moved to a measurement that it cannot explain; the rate is kept."""
     return replace(
-        _moved(before, observation.raw_ns),
+        before,
+        raw_ns=observation.raw_ns,
         utc_ns=observation.utc_ns,
         theta_ns=0.0,
         p11=(observation.doubt_ns * noise_factor) ** 2,
         p12=0.0,
+        p22=_carried(before, observation.raw_ns)[3],
         gated_in_a_row=0,
         resets=before.resets + 1,
     )
@@ -130,14 +132,32 @@ def observe(before: Filter, observation: Observation, noise_factor: float = 1.0)
         observation: the measurement.
         noise_factor: standard deviation of measurements in units of their doubt (> 0).
     """
-    moved = _moved(before, observation.raw_ns)
-    innovation_ns = (observation.utc_ns - moved.utc_ns) - moved.theta_ns
-    variance = moved.p11 + (observation.doubt_ns * noise_factor) ** 2
-    if moved.observed >= _WARM_UP and innovation_ns**2 > _GATE**2 * variance:
+    theta_ns, p11, p12, p22 = _carried(before, observation.raw_ns)
+    moved_utc_ns = before.utc_ns + (observation.raw_ns - before.raw_ns)
+    innovation_ns = (observation.utc_ns - moved_utc_ns) - theta_ns
+    variance = p11 + (observation.doubt_ns * noise_factor) ** 2
+    if before.observed >= _WARM_UP and innovation_ns**2 > _GATE**2 * variance:
         if before.gated_in_a_row + 1 >= _GATED_MAX:
             return restart(before, observation, noise_factor)
         return replace(before, gated=before.gated + 1, gated_in_a_row=before.gated_in_a_row + 1)
-    return _updated(moved, innovation_ns, variance)
+    gain_offset, gain_rate = p11 / variance, p12 / variance
+    theta_ns += gain_offset * innovation_ns
+    whole_ns = round(theta_ns)
+    wander, score = _adapted(before, innovation_ns**2 / variance)
+    return replace(
+        before,
+        raw_ns=observation.raw_ns,
+        utc_ns=moved_utc_ns + whole_ns,
+        theta_ns=theta_ns - whole_ns,
+        rate_ppb=before.rate_ppb + gain_rate * innovation_ns,
+        p11=(1 - gain_offset) * p11,
+        p12=(1 - gain_offset) * p12,
+        p22=max(p22 - gain_rate * p12, 0.0),
+        wander=wander,
+        score=score,
+        observed=before.observed + 1,
+        gated_in_a_row=0,
+    )
 
 
 def predict(filter_: Filter, raw_ns: int) -> Prediction:
@@ -157,15 +177,6 @@ def line(filter_: Filter, handicap: float = 0.0) -> Line:
     return Line(reference, filter_.theta_ns, filter_.rate_ppb, handicap)
 
 
-def _moved(before: Filter, raw_ns: int) -> Filter:
-    """Move line, state and covariance to `raw_ns`."""
-    theta_ns, p11, p12, p22 = _carried(before, raw_ns)
-    utc_ns = before.utc_ns + (raw_ns - before.raw_ns)
-    return replace(
-        before, raw_ns=raw_ns, utc_ns=utc_ns, theta_ns=theta_ns, p11=p11, p12=p12, p22=p22
-    )
-
-
 def _carried(before: Filter, raw_ns: int) -> tuple[float, float, float, float]:
     """Return theta and P at `raw_ns`; uncertainty grows in both directions."""
     dt_s = (raw_ns - before.raw_ns) / S_NS
@@ -183,34 +194,13 @@ def _carried(before: Filter, raw_ns: int) -> tuple[float, float, float, float]:
     )
 
 
-def _updated(moved: Filter, innovation_ns: float, variance: float) -> Filter:
-    gain_offset = moved.p11 / variance
-    gain_rate = moved.p12 / variance
-    theta_ns = moved.theta_ns + gain_offset * innovation_ns
-    whole_ns = round(theta_ns)
-    wander, score = _adapted(moved, innovation_ns**2 / variance)
-    return replace(
-        moved,
-        utc_ns=moved.utc_ns + whole_ns,
-        theta_ns=theta_ns - whole_ns,
-        rate_ppb=moved.rate_ppb + gain_rate * innovation_ns,
-        p11=(1 - gain_offset) * moved.p11,
-        p12=(1 - gain_offset) * moved.p12,
-        p22=max(moved.p22 - gain_rate * moved.p12, 0.0),
-        wander=wander,
-        score=score,
-        observed=moved.observed + 1,
-        gated_in_a_row=0,
-    )
-
-
-def _adapted(moved: Filter, squared_sigmas: float) -> tuple[float, int]:
+def _adapted(before: Filter, squared_sigmas: float) -> tuple[float, int]:
     """Return q and the score after an innovation of so many standard deviations, squared."""
     p = math.erfc(math.sqrt(squared_sigmas / 2))
-    score = moved.score + (p < 1 / 3) - (p > 2 / 3)
+    score = before.score + (p < 1 / 3) - (p > 2 / 3)
     low, high = _RATE_WANDER_RANGE
     if score >= _SCORE_MAX:
-        return min(moved.wander * 4, high), 0
+        return min(before.wander * 4, high), 0
     if score <= -_SCORE_MAX:
-        return max(moved.wander / 4, low), 0
-    return moved.wander, score
+        return max(before.wander / 4, low), 0
+    return before.wander, score

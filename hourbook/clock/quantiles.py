@@ -21,7 +21,9 @@ Equations
 Never: a quantile bounds nothing. It says what usually happens.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 __all__ = ["Quantiles", "Residuals", "learn", "next_error"]
@@ -90,15 +92,19 @@ def _corrected(level: float, target: _Target, *, is_held: bool) -> float:
 
 
 def _quantiles(errors: tuple[float, ...], level_68: float, level_95: float) -> Quantiles:
-    weighted = sorted(zip(errors, _WEIGHTS[-len(errors) :], strict=True))
-    total = _geometric(_FORGETTING, len(errors))
-    effective = total**2 / _geometric(_FORGETTING**2, len(errors))
+    count = len(errors)
+    weighted = sorted(zip(errors, _WEIGHTS[-count:], strict=True))
+    sizes = [size for size, _ in weighted]
+    reached = list(accumulate([weight for _, weight in weighted]))
+    total = reached[-1]
+    effective = total**2 / _geometric(_FORGETTING**2, count)
     early = _PRIOR / (effective + _PRIOR)
-    middle = len(weighted) // 2
-    typical_ns = (weighted[middle][0] + weighted[-middle - 1][0]) / 2
+    typical_ns = (sizes[count // 2] + sizes[-(count // 2) - 1]) / 2
     share = total + total / (2 * effective)
-    q68 = (1 - early) * _reached(weighted, level_68 * share) + early * _Q68.medians * typical_ns
-    q95 = (1 - early) * _reached(weighted, level_95 * share) + early * _Q95.medians * typical_ns
+    q68 = _at(sizes, reached, level_68 * share)
+    q95 = _at(sizes, reached, level_95 * share)
+    q68 += early * (_Q68.medians * typical_ns - q68)
+    q95 += early * (_Q95.medians * typical_ns - q95)
     return Quantiles(q68, max(q68, q95))
 
 
@@ -107,13 +113,12 @@ def _geometric(ratio: float, count: int) -> float:
     return (1 - ratio**count) / (1 - ratio)
 
 
-def _reached(weighted: list[tuple[float, float]], goal: float) -> float:
+def _at(sizes: list[float], reached: list[float], goal: float) -> float:
     """Return the size at which the weights of the smaller ones reach the goal, interpolated."""
-    reached = 0.0
-    below = weighted[0][0]
-    for size, weight in weighted:
-        if reached + weight >= goal:
-            return below + (size - below) * (goal - reached) / weight
-        reached += weight
-        below = size
-    return below
+    index = bisect_left(reached, goal)
+    if index >= len(sizes):
+        return sizes[-1]
+    if index == 0:
+        return sizes[0]
+    share = (goal - reached[index - 1]) / (reached[index] - reached[index - 1])
+    return sizes[index - 1] + (sizes[index] - sizes[index - 1]) * share

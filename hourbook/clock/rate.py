@@ -36,22 +36,18 @@ def keep(anchors: tuple[Anchor, ...], anchor: Anchor) -> tuple[Anchor, ...]:
 def measure(anchors: tuple[Anchor, ...], unproven: Drift, wander_ppb: int) -> Drift:
     """Return the premise that the anchors (at least one) allow, `unproven` at the loosest.
 
-    Anchors that contradict each other, or put the rate where `unproven` excludes it, count for
-    nothing: one of their intervals is false.
+    Anchors that put the rate where `unproven` excludes it count for nothing: one of their
+    intervals is false.
     """
     last = anchors[-1]
-    measured = (
-        measured_drift(anchor.interval, anchor.raw_ns, last.interval, last.raw_ns, wander_ppb)
-        for anchor in anchors
-        if last.raw_ns - anchor.raw_ns >= RATE_BASELINE_MIN_NS
-    )
-    credible = (
-        drift
-        for drift in measured
-        if drift.max_drift_ppb >= wander_ppb
-        and abs(drift.reference_ppb - unproven.reference_ppb) <= unproven.max_drift_ppb
-    )
-    return min((unproven, *credible), key=lambda drift: drift.max_drift_ppb)
+    far = [one for one in anchors if last.raw_ns - one.raw_ns >= RATE_BASELINE_MIN_NS]
+    for anchor in sorted(far, key=lambda one: _looseness(one, last)):
+        drift = measured_drift(
+            anchor.interval, anchor.raw_ns, last.interval, last.raw_ns, wander_ppb
+        )
+        if abs(drift.reference_ppb - unproven.reference_ppb) <= unproven.max_drift_ppb:
+            return min(unproven, drift, key=lambda one: one.max_drift_ppb)
+    return unproven
 
 
 def to_fixed(rate_ppb: int) -> int:
@@ -66,3 +62,10 @@ def to_ppb(rate_fixed: int) -> int:
 
 def _is_provisional(anchors: tuple[Anchor, ...]) -> bool:
     return len(anchors) > 1 and anchors[-1].raw_ns - anchors[-2].raw_ns < RATE_BASELINE_MIN_NS
+
+
+def _looseness(first: Anchor, last: Anchor) -> float:
+    """Return how loosely two anchors bound the rate between them, in seconds a second."""
+    open_ns = first.interval.latest_ns - first.interval.earliest_ns
+    open_ns += last.interval.latest_ns - last.interval.earliest_ns
+    return open_ns / (last.raw_ns - first.raw_ns)

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from operator import mul
 from typing import NamedTuple
 
-__all__ = ["Fit", "least_squares", "median", "theil_sen", "trimmed_mean", "weighted_median"]
+__all__ = [
+    "Fit",
+    "least_squares",
+    "median",
+    "median_and_trimmed_mean",
+    "theil_sen",
+    "weighted_median",
+]
 
 
 class Fit(NamedTuple):
@@ -22,9 +29,7 @@ def median(values: Sequence[float]) -> float:
     """Return the middle value, of an even number the mean of the two (there is at least one)."""
     ordered = sorted(values)
     middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) / 2
+    return (ordered[middle] + ordered[-middle - 1]) / 2
 
 
 def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
@@ -39,9 +44,14 @@ def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
     return ordered[-1][0]
 
 
-def trimmed_mean(values: Sequence[float], share: float = 0.25) -> float:
-    """Return the mean without a share of values at either end."""
+def median_and_trimmed_mean(values: Sequence[float], share: float = 0.25) -> tuple[float, float]:
+    """Return both at the price of one."""
     ordered = sorted(values)
+    middle = len(ordered) // 2
+    return (ordered[middle] + ordered[-middle - 1]) / 2, _mean_inside(ordered, share)
+
+
+def _mean_inside(ordered: Sequence[float], share: float) -> float:
     cut = int(len(ordered) * share)
     kept = ordered[cut : len(ordered) - cut]
     return sum(kept) / len(kept)
