@@ -36,13 +36,19 @@ WAL_AUTOCHECKPOINT_PAGES: Final = 16_000
 _CACHE_KIB: Final = 16 * 1024
 
 ConnectionFactory = Callable[[Path], sqlite3.Connection]
-"""Opens the file for writing; a parameter, so that tests can put a failing disk under it."""
+"""Opens the file for writing; a parameter, so that tests can put a failing disk under it: anything
+that has the methods of `sqlite3.Connection` which are used here, and raises its errors."""
 Migration = Callable[[sqlite3.Connection], None]
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """Open the file for writing, creating it when missing, without touching its content."""
-    return sqlite3.connect(path, isolation_level=None, cached_statements=64, timeout=0)
+    """Open the file for writing, creating it when missing, without touching its content.
+
+    Nobody else can read it, nor its log, which takes its mode.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=64, timeout=0)
+    path.chmod(0o600)
+    return connection
 
 
 def prepare(connection: sqlite3.Connection, path: Path, *, size_max_bytes: int = 0) -> None:

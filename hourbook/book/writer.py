@@ -89,7 +89,6 @@ class BookWriter:
         except BaseException:
             connection.close()
             raise
-        path.chmod(0o600)
         return writer
 
     def is_new(self, request: Append, pending: Iterable[Append], now_ns: int) -> bool:
