@@ -1,9 +1,10 @@
 """journal_writer: the only process that writes the book.
 
-Owns the database, the signing key in use and the feed ring of the segment. Hears ``book.append``
-and ``book.maintain``. Everything that waits in the mailbox becomes one transaction and one fsync;
-then the ring wakes the followers, then the writers are answered: who was told ``durable`` is right,
-and who follows is early. A lone request costs one fsync, a burst shares it.
+Owns the database, the signing key in use and the feed ring of the segment. Hears ``book.append``,
+every change (``hourbook.book.changes``), the beats of instances, and ``book.maintain``. Everything
+that waits in the mailbox becomes one transaction and one fsync; then the ring wakes the followers,
+then the writers are answered: who was told ``durable`` is right, and who follows is early. A lone
+request costs one fsync, a burst shares it.
 
 What goes wrong: no room refuses the group and later ones work; a book that does not verify, or that
 SQLite finds malformed, is left alone and every append refused (readers, and the clock, go on); any
@@ -14,18 +15,26 @@ would ask the disk again.
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
+
+import msgspec
 
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
+from actors.instance_desk import InstanceDesk
+from actors.writer_figures import WriterFigures
 from hourbook.book import distrust, schema
+from hourbook.book.changes.kinds import KINDS
+from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.journal import Row, row_payload
 from hourbook.book.stamps import StampSource
-from hourbook.book.writer import BookWriter
+from hourbook.book.writer import BookWriter, Written
 from protocols import entry, errors, hlc
 from protocols.book_messages import Append, Appended, Maintain, Maintained, check_append
+from protocols.change import Change
 from protocols.control import Snapshot
+from protocols.instance_messages import Beat, ListInstances, Register
 from shm.writer import RingWriter
 
 __all__ = ["JournalWriter"]
@@ -38,7 +47,6 @@ RETRY_S: Final = 5.0
 TIDY_PERIOD_S: Final = 1.0
 EXIT_DISK_FAILED: Final = 74
 """EX_IOERR of sysexits.h."""
-_NS: Final = 1e-9
 
 
 class JournalWriter(Actor[JournalWriterConfig]):
@@ -55,15 +63,15 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def init(self) -> Outcome:
         """Open the book and announce its head to the followers."""
-        self._waiting: list[Request[Append]] = []
+        self._waiting: list[Request[Append] | Request[Change]] = []
         self._waiting_entries = 0
-        self._resent: list[Request[Append]] = []
+        self._resent: list[Request[Append] | Request[Change]] = []
         self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
-        self._is_dirty = self._was_busy = False
-        self._entries = self._commits = self._bytes = self._duplicates = self._disk_full = 0
-        self._commit_ns = self._publish_ns = self._commit_ns_max = 0
+        self._is_dirty = self._was_busy = self._sightings_due = False
+        self._figures = WriterFigures()
         self._ring = RingWriter(self.home.segment)
         self._stamps = StampSource(self.home, self.timebase)
+        self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
         self.reactor.every(TIDY_PERIOD_S, self._tidy)
         self._open_book()
         return Ready() if self._refusal is None else Degraded(str(self._refusal))
@@ -73,6 +81,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         return {
             "book.append": Handler(Append, self._append),
             "book.maintain": Handler(Maintain, self._maintain),
+            "instance.beat": Handler(Beat, self._desk.beat),
+            "instance.list": Handler(ListInstances, self._desk.list_all),
+            **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
         }
 
     def is_full(self) -> bool:
@@ -84,14 +95,14 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if not self._waiting and not self._resent:
             return
         waiting, self._waiting, self._waiting_entries = self._waiting, [], 0
-        group: list[Request[Append]] = []
+        group: list[Request[Append] | Request[Change]] = []
         count = 0
         for request in waiting:
-            if count + len(request.body.entries) > entry.BATCH_ENTRIES_MAX:
+            if count + _entry_count(request.body) > entry.BATCH_ENTRIES_MAX:
                 self._commit(group)
                 group, count = [], 0
             group.append(request)
-            count += len(request.body.entries)
+            count += _entry_count(request.body)
         if group:
             self._commit(group)
         if self._resent:
@@ -99,18 +110,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def snapshot(self) -> Snapshot:
         """Return what was done since the start, and how large the log is."""
-        figures: Snapshot = {
-            "book_entries_total": float(self._entries),
-            "book_commits_total": float(self._commits),
-            "book_details_bytes_total": float(self._bytes),
-            "book_resends_total": float(self._duplicates),
-            "book_disk_full_total": float(self._disk_full),
-            "book_commit_seconds_sum": self._commit_ns * _NS,
-            "book_commit_seconds_count": float(self._commits),
-            "book_commit_seconds_max": self._commit_ns_max * _NS,
-            "book_publish_seconds_sum": self._publish_ns * _NS,
-            "book_writable": float(self._book is not None and self._refusal is None),
-        }
+        figures = self._figures.snapshot()
+        figures["book_writable"] = float(self._book is not None and self._refusal is None)
         if self._book is not None:
             figures["book_head_seq"] = float(self._book.head.seq)
             figures["book_wal_bytes"] = float(self._book.wal_bytes())
@@ -119,34 +120,55 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def stop(self) -> None:
         """Close the book, leaving its log for readers."""
         if self._book is not None:
+            if self._desk.watch.sightings and self._refusal is None:
+                self._store_sightings(self._book)
             self._book.close()
+        self._desk.close()
 
     # -- messages --------------------------------------------------------------------------------
 
     def _append(self, request: Request[Append]) -> Appended | None:
         """Queue a request for the next commit, or answer it from the book when it was seen."""
         body = request.body
+        self._require_writable()
+        check_append(body)
+        self._admit(request)
+        return Appended() if body.ack == "received" else None
+
+    def _change(self, request: Request[Change]) -> None:
+        """Queue a change for the next commit, or have it answered as it was before."""
+        change = request.body
+        self._require_writable()
+        KINDS[type(change)].check(change)
+        if isinstance(change, Register):
+            self._desk.prepare(change)
+        self._admit(request)
+
+    def _require_writable(self) -> BookWriter:
         if self._book is None or self._refusal is not None:
             raise self._refusal or errors.InternalError("Expected an open book")
-        check_append(body)
+        return self._book
+
+    def _admit(self, request: Request[Append] | Request[Change]) -> None:
+        """Queue what is new for the next commit, and what was seen for an answer after it."""
+        body, book = request.body, self._require_writable()
         now_ns = self._stamps.time_ns()
-        if body.hlc > self._book.head.hlc:  # ours may be far ahead, where our clock once was
+        if body.hlc > book.head.hlc:  # ours may be far ahead, where our clock once was
             hlc.merge(0, body.hlc, now_ns)
         if self._refused and (refusal := self._refused.get((body.writer, body.nonce))) is not None:
             raise refusal
         try:
-            is_new = self._book.is_new(body, self._pending(), now_ns)
+            is_new = book.is_new(body, self._pending(), now_ns)
         except sqlite3.Error as error:
             raise self._distrust_or_die(error) from None
         if is_new:
             self._waiting.append(request)
-            self._waiting_entries += len(body.entries)
+            self._waiting_entries += _entry_count(body)
         else:
-            self._duplicates += 1
+            self._figures.resends += 1
             self._resent.append(request)
-        return Appended() if body.ack == "received" else None
 
-    def _pending(self) -> Iterable[Append]:
+    def _pending(self) -> Iterable[Append | Change]:
         return (request.body for request in self._waiting)
 
     def _maintain(self, request: Request[Maintain]) -> Maintained:
@@ -169,66 +191,118 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     # -- groups ----------------------------------------------------------------------------------
 
-    def _commit(self, group: list[Request[Append]]) -> None:
-        book = self._book
-        if book is None or self._refusal is not None:
+    def _commit(self, group: list[Request[Append] | Request[Change]]) -> None:
+        """Write one group and answer it."""
+        if self._book is None or self._refusal is not None:
             self._refuse(group, self._refusal or errors.InternalError("Expected an open book"))
             return
-        started_ns = self.timebase.mono_ns()
         try:
-            rows = book.commit([request.body for request in group], self._stamps.read())
+            written = self._write(self._book, [request.body for request in group])
         except errors.DiskFull as error:
-            self._disk_full += 1
+            self._figures.disk_full += 1
             self._refuse(group, error)
             return
         except sqlite3.Error as error:
             self._refuse(group, self._distrust_or_die(error))
             return
-        committed_ns = self.timebase.mono_ns()
-        self._ring.publish(rows[0][0], [row_payload(row) for row in rows])
-        self._count(rows, committed_ns - started_ns, self.timebase.mono_ns() - committed_ns)
-        position = 0
+        position, outcomes = 0, iter(written.outcomes)
         for request in group:
-            end = position + len(request.body.entries)
-            if request.body.ack == "durable":
-                request.reply(_acks(rows[position:end]))
+            body = request.body
+            if isinstance(body, Change):
+                outcome = next(outcomes)
+                position += outcome.entries
+                self._desk.note(body, outcome)
+                request.reply(_answer(outcome))
+                continue
+            end = position + len(body.entries)
+            if body.ack == "durable":
+                request.reply(_acks(written.rows[position:end]))
             position = end
 
-    def _count(self, rows: list[Row], commit_ns: int, publish_ns: int) -> None:
-        self._is_dirty = self._was_busy = True
-        self._commits += 1
-        self._entries += len(rows)
-        self._bytes += sum([len(row[13]) for row in rows])
-        self._commit_ns += commit_ns
-        self._commit_ns_max = max(self._commit_ns_max, commit_ns)
-        self._publish_ns += publish_ns
+    def _write(self, book: BookWriter, group: Sequence[Append | Change]) -> Written:
+        """Commit and publish a group, with what the beats have said where that is due.
 
-    def _refuse(self, group: list[Request[Append]], error: errors.HourbookError) -> None:
+        Raises:
+            DiskFull, sqlite3.Error: as ``BookWriter.write``.
+        """
+        started_ns = self.timebase.mono_ns()
+        is_due = self._sightings_due and bool(self._desk.watch.sightings)
+        beside = self._desk.watch.store if is_due else None
+        written = book.write(group, self._stamps.read(), beside)
+        committed_ns = self.timebase.mono_ns()
+        if is_due:
+            self._desk.watch.stored()
+            self._sightings_due = False
+        rows = written.rows
+        if rows:
+            self._ring.publish(rows[0][0], [row_payload(row) for row in rows])
+        published_ns = self.timebase.mono_ns()
+        self._figures.count(rows, committed_ns - started_ns, published_ns - committed_ns)
+        self._is_dirty = self._was_busy = True
+        return written
+
+    def _write_own(self, changes: list[Change]) -> None:
+        """Do what nobody has asked for; where there is no room now, `_tidy` asks again."""
+        if self._book is None or self._refusal is not None:
+            return
+        try:
+            written = self._write(self._book, changes)
+        except errors.DiskFull:
+            self._figures.disk_full += 1
+            return
+        except sqlite3.Error as error:
+            self._distrust_or_die(error)
+            return
+        for change, outcome in zip(changes, written.outcomes, strict=True):
+            self._desk.note(change, outcome)
+
+    def _store_sightings(self, book: BookWriter) -> None:
+        """Keep how far the instances have read; nothing else may be waiting to be written."""
+        self._sightings_due = True
+        try:
+            self._write(book, ())
+        except errors.DiskFull:
+            self._figures.disk_full += 1
+        except sqlite3.Error as error:
+            self._distrust_or_die(error)
+
+    def _refuse(
+        self, group: list[Request[Append] | Request[Change]], error: errors.HourbookError
+    ) -> None:
         """Refuse a group, and remember it: a resend under way must hear the same."""
         self.log.warning("refused %d requests: %s", len(group), error)
         for request in group:
             if len(self._refused) >= REFUSALS_REMEMBERED_MAX:
                 self._refused.pop(next(iter(self._refused)))
             self._refused[request.body.writer, request.body.nonce] = error
-            if request.body.ack == "durable":
+            if isinstance(request.body, Change) or request.body.ack == "durable":
                 request.refuse(error)
 
     def _answer_resent(self) -> None:
         resent, self._resent = self._resent, []
         for request in resent:
             body = request.body
-            if body.ack == "received":
+            if isinstance(body, Append) and body.ack == "received":
                 continue
             try:
-                rows = self._book.recall(body) if self._book is not None else []
+                answer = self._known_answer(body)
             except sqlite3.Error as error:
-                request.refuse(self._distrust_or_die(error))
-                continue
-            refusal = self._refused.get((body.writer, body.nonce))
-            if rows:
-                request.reply(_acks(rows))
-            elif refusal is not None:
-                request.refuse(refusal)
+                answer = self._distrust_or_die(error)
+            except errors.HourbookError as error:
+                answer = error
+            if answer is not None:
+                request.reply(answer)
+
+    def _known_answer(self, body: Append | Change) -> object | None:
+        """Return what a request was answered before, or a HourbookError; None for neither."""
+        refusal = self._refused.get((body.writer, body.nonce))
+        if self._book is None:
+            return refusal
+        if isinstance(body, Append):
+            rows = self._book.recall(body)
+            return _acks(rows) if rows else refusal
+        outcome = self._book.recall_change(body)
+        return refusal if outcome is None else _answer(outcome)
 
     # -- the book --------------------------------------------------------------------------------
 
@@ -248,8 +322,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._ring.rewind(self._book.head.seq)
         if (standing := distrust.load(self.home)) is not None:
             self._refuse_from_now_on(standing.as_error(self.home.book_db))
-            return
-        self.reactor.recover()
+        else:
+            self.reactor.recover()
+        self._desk.open(self._book)
 
     def _distrust_or_die(self, error: sqlite3.Error) -> errors.BookCorrupt:
         """Leave a malformed book alone from now on; return what every append is refused with."""
@@ -287,6 +362,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._ring.close()
             self._ring = RingWriter(self.home.segment)
             self._ring.rewind(self._book.head.seq)
+        self._desk.release_dead()
+        self._sightings_due = True
+        if self._desk.watch.has_moved and self._refusal is None:
+            self._store_sightings(self._book)
         is_idle, self._was_busy = not self._was_busy, False
         try:
             if self._book.wal_bytes() > self.config.wal_truncate_mib << 20:
@@ -302,6 +381,15 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self.log.critical("the disk failed: %s, at %s", error, self.home.book_db)
         logging.shutdown()
         os._exit(EXIT_DISK_FAILED)
+
+
+def _entry_count(body: Append | Change) -> int:
+    return len(body.entries) if isinstance(body, Append) else 1
+
+
+def _answer(outcome: ChangeOutcome) -> object:
+    """Return what a change is answered: a HourbookError, or the encoded body."""
+    return msgspec.Raw(outcome.body) if outcome.error is None else outcome.error
 
 
 def _acks(rows: list[Row]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ A request that changes something carries a nonce; sent again with the same nonce
 again and not done again.
 """
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from protocols import entry, errors, wire
+from protocols import entry, errors
+from protocols.change import check_kind, check_nonce, check_writer
+from protocols.names import NAME_PATTERN, check_name
 
 __all__ = [
     "NAME_PATTERN",
@@ -28,9 +29,6 @@ __all__ = [
     "check_name",
 ]
 
-NAME_PATTERN: Final = r"[a-z0-9._-]{1,64}"
-"""Names of instances and sessions; they appear in paths and tables."""
-_NAME: Final = re.compile(NAME_PATTERN)
 _CHARS_SURELY_SHORT: Final = entry.KEY_BYTES_MAX // 4
 _I64_MAX: Final = (1 << 63) - 1
 
@@ -133,14 +131,9 @@ def check_append(request: Append) -> None:
     Raises:
         BadRequest, LimitExceeded: naming the field.
     """
-    check_name(request.writer, "writer")
+    check_writer(request.writer)
     if request.session:
         check_name(request.session, "session")
-    if len(request.nonce) != entry.NONCE_SIZE:
-        raise errors.BadRequest(
-            f"Expected a `nonce` of {entry.NONCE_SIZE} bytes, got {len(request.nonce)}",
-            field="nonce",
-        )
     if request.branch != 0:
         raise errors.BadRequest(
             f"Expected `branch` 0, got {request.branch}: there is no such branch",
@@ -154,8 +147,7 @@ def check_append(request: Append) -> None:
             field="entries",
             value=str(count),
         )
-    if entry.nonce_parts(request.nonce)[1] + count - 1 > (1 << 64) - 1:
-        raise errors.BadRequest("Expected a counter below 2^64", field="nonce")
+    check_nonce(request.nonce, count)
     for new in request.entries:
         check_entry(new)
 
@@ -170,6 +162,8 @@ def check_entry(new: NewEntry) -> None:
     _check_key(new.action, "action")
     _check_key(new.entity, "entity")
     _check_key(new.kind, "kind")
+    if new.kind != "log":
+        check_kind(new.kind)
     if not (new.action and new.entity and new.kind):
         field = "action" if not new.action else "entity" if not new.entity else "kind"
         raise errors.BadRequest(f"Expected `{field}` to say something, got empty text", field=field)
@@ -192,20 +186,6 @@ def check_entry(new: NewEntry) -> None:
                 value=str(len(details)),
             )
         entry.decode_value(details, "details")
-
-
-def check_name(name: object, field: str) -> None:
-    """Check the name of an instance or a session.
-
-    Raises:
-        BadRequest: not ``[a-z0-9._-]{1,64}``.
-    """
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise errors.BadRequest(
-            f"Expected `{field}` to fit {NAME_PATTERN}, got {wire.printable(name)!r}",
-            field=field,
-            value=wire.printable(name),
-        )
 
 
 def _check_key(text: Any, field: str) -> None:  # noqa: ANN401 - also called before types are known

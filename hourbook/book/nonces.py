@@ -1,13 +1,14 @@
 """Telling a resend from a new request, and both from a nonce that was used twice. Pure.
 
 A nonce is the writer's own name for an entry, never used for another. A request of n entries uses n
-of them in a row.
+of them in a row, a change CHANGE_NONCES.
 """
 
 from collections.abc import Sequence
 
 from protocols import entry, errors
 from protocols.book_messages import Append
+from protocols.change import CHANGE_NONCES, Change
 
 __all__ = ["Content", "contents", "last_nonce", "overlap", "require_same"]
 
@@ -15,16 +16,16 @@ Content = tuple[bytes, str, str, str, bytes | None]
 """What tells a resend from a reused nonce: nonce, kind, action, entity, details."""
 
 
-def last_nonce(request: Append) -> bytes:
-    """Return the nonce of a request's last entry."""
-    count = len(request.entries)
+def last_nonce(request: Append | Change) -> bytes:
+    """Return the last nonce that a request takes up."""
+    count = len(request.entries) if isinstance(request, Append) else CHANGE_NONCES
     if count == 1:
         return request.nonce
     number = int.from_bytes(request.nonce, "big") + count - 1
     return number.to_bytes(entry.NONCE_SIZE, "big")
 
 
-def overlap(one: Append, other: Append) -> bool:
+def overlap(one: Append | Change, other: Append | Change) -> bool:
     """Return whether two requests of one writer use a nonce in common."""
     return one.nonce <= last_nonce(other) and other.nonce <= last_nonce(one)
 

@@ -116,12 +116,21 @@ def error_code(error: sqlite3.Error) -> int:
 def _create(connection: sqlite3.Connection) -> None:
     """Version 1: an empty file becomes an empty book."""
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    script = resources.files("hourbook.book").joinpath("schema.sql").read_text("utf-8")
+    _run_script(connection, "schema.sql")
+
+
+def _add_changes(connection: sqlite3.Connection) -> None:
+    """Version 2: outcomes of changes, instances, cursors, sessions."""
+    _run_script(connection, "schema_2.sql")
+
+
+def _run_script(connection: sqlite3.Connection, name: str) -> None:
+    script = resources.files("hourbook.book").joinpath(name).read_text("utf-8")
     for statement in _statements(script):
         connection.execute(statement)
 
 
-MIGRATIONS: Final[Sequence[Migration]] = (_create,)
+MIGRATIONS: Final[Sequence[Migration]] = (_create, _add_changes)
 """``MIGRATIONS[n]`` turns version n into n + 1."""
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
@@ -129,6 +138,7 @@ SCHEMA_VERSION: Final = len(MIGRATIONS)
 def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
     if version > 0:
         backup = path.with_name(f"{path.name}.v{version}")
+        backup.unlink(missing_ok=True)  # of an attempt that failed
         connection.execute("VACUUM INTO ?", (str(backup),))
     for number in range(version, SCHEMA_VERSION):
         connection.execute("BEGIN IMMEDIATE")

@@ -5,23 +5,24 @@ committed whole, fsync included, or not at all. No room on the disk is the calle
 next group may succeed; any other failure of the disk is raised as it is and must end the process,
 because after a failed fsync nobody knows what is on the disk, and asking again would lie.
 
-Every nonce is written once. A request seen again is answered from its rows. Nonces above a writer's
-highest cannot be in the book and skip the look-up; a lower one may still be new, since requests
-overtake each other.
+A group holds plain appends and changes (``hourbook.book.changes``) in the order in which they came.
+What is new, and what was seen, ``hourbook.book.admission`` tells.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeVar, cast
 
 from hourbook.book import journal, schema
+from hourbook.book.admission import RESEND_WINDOW_NS, Admission
+from hourbook.book.changes.group import Kinds, apply_group
+from hourbook.book.changes.kinds import KINDS
+from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.keys import SiteKey
-from hourbook.book.nonces import contents, last_nonce, overlap, require_same
 from hourbook.book.rows import (
     COMMIT_COLUMNS,
-    ENTRY_COLUMNS,
     INSERT_COMMIT,
     INSERT_ENTRY,
     commit_from_row,
@@ -30,25 +31,35 @@ from hourbook.book.rows import (
 from hourbook.book.verify import verify_book
 from protocols import entry, errors
 from protocols.book_messages import Append
+from protocols.change import Change
 
-__all__ = ["RESEND_WINDOW_NS", "START_CHECK_ENTRIES", "BookWriter"]
+__all__ = ["RESEND_WINDOW_NS", "START_CHECK_ENTRIES", "BookWriter", "Written"]
 
-RESEND_WINDOW_NS: Final = 24 * 3600 * 1_000_000_000
-"""A first attempt older than this is forgotten: a resend of it is refused, not written twice."""
 START_CHECK_ENTRIES: Final = 20_000
 """Entries verified at every start: about 60 ms. The whole book is verified every night."""
-WRITERS_REMEMBERED_MAX: Final = 10_000
+
+_T = TypeVar("_T")
+
+
+class Written(NamedTuple):
+    """What a group became: the rows of its entries, and the outcome of each of its changes."""
+
+    rows: list[journal.Row]
+    outcomes: Sequence[Outcome]
 
 
 class BookWriter:
     """An open book, to be written by one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, key: SiteKey) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, key: SiteKey, kinds: Kinds = KINDS
+    ) -> None:
         """Take over a prepared connection; use :meth:`open`."""
         self._connection = connection
         self._path = path
         self._key = key
-        self._highest_nonce: dict[str, bytes] = {}
+        self._kinds = kinds
+        self._admission = Admission(connection, kinds)
         self.head = _load_head(connection)
 
     @classmethod
@@ -59,6 +70,7 @@ class BookWriter:
         *,
         connect: schema.ConnectionFactory = schema.connect_writer,
         size_max_bytes: int = 0,
+        kinds: Kinds = KINDS,
     ) -> "BookWriter":
         """Open or create a book, migrate it, and check where it ends.
 
@@ -67,6 +79,7 @@ class BookWriter:
             keys_dir: holds the signing key; made with the book, never for a book that has one.
             connect: opens the file.
             size_max_bytes: (bytes; 0 is no limit).
+            kinds: the changes that it knows.
 
         Raises:
             BookCorrupt: it does not verify, or SQLite cannot read it.
@@ -81,7 +94,7 @@ class BookWriter:
             raise _translate(error, path) from error
         try:
             schema.prepare(connection, path, size_max_bytes=size_max_bytes)
-            writer = cls(connection, path, _load_key(connection, keys_dir))
+            writer = cls(connection, path, _load_key(connection, keys_dir), kinds)
             writer._check_end()
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -91,75 +104,83 @@ class BookWriter:
             raise
         return writer
 
-    def is_new(self, request: Append, pending: Iterable[Append], now_ns: int) -> bool:
-        """Return whether a checked request is to be written; False when it already is, or waits.
-
-        Args:
-            request: to be judged.
-            pending: requests accepted and not yet committed.
-            now_ns: UTC.
-
-        Raises:
-            NonceExpired: its first attempt lies too far back to know what became of it.
-            BadRequest: its nonces were used for other entries.
-        """
-        last = last_nonce(request)
-        highest = self._highest_nonce.get(request.writer)
-        if highest is None:
-            highest = self._load_highest(request.writer)
-        if request.nonce > highest:
-            self._highest_nonce[request.writer] = last
-            return True
-        for other in pending:
-            if other.writer == request.writer and overlap(other, request):
-                require_same(contents(other), request)
-                return False
-        if self.recall(request):
-            return False
-        self._require_young(request, now_ns)
-        self._highest_nonce[request.writer] = max(last, highest)
-        return True
+    def is_new(
+        self, request: Append | Change, pending: Iterable[Append | Change], now_ns: int
+    ) -> bool:
+        """Return whether a checked request is to be done (see ``Admission.is_new``)."""
+        return self._admission.is_new(request, pending, now_ns)
 
     def recall(self, request: Append) -> list[journal.Row]:
-        """Return the rows that a request already has in the book; [] when it is not there.
+        """Return the rows that an append has in the book (see ``Admission.rows_of``)."""
+        return self._admission.rows_of(request)
 
-        Raises:
-            BadRequest: its nonces were used for other entries.
-        """
-        rows = self._connection.execute(
-            f"SELECT {ENTRY_COLUMNS} FROM entry"  # noqa: S608 - constants
-            " WHERE writer = ? AND nonce BETWEEN ? AND ? ORDER BY nonce",
-            (request.writer, request.nonce, last_nonce(request)),
-        ).fetchall()
-        if rows:
-            require_same([(row[7], row[8], row[9], row[10], row[13]) for row in rows], request)
-        return rows
+    def recall_change(self, change: Change) -> Outcome | None:
+        """Return what a change was answered (see ``Admission.outcome_of``)."""
+        return self._admission.outcome_of(change)
 
     def commit(self, group: Sequence[Append], stamp: journal.Stamp) -> list[journal.Row]:
-        """Write one group durably; return its rows in the order of its requests.
+        """Write one group of appends as :meth:`write` does; return its rows."""
+        return self.write(group, stamp).rows
+
+    def write(
+        self,
+        group: Sequence[Append | Change],
+        stamp: journal.Stamp,
+        beside: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> Written:
+        """Write one group durably: its entries, and what its changes do to the tables.
+
+        A group that means no entry is a transaction without a signed commit.
+
+        Args:
+            group: requests that are new; the order of their entries is theirs.
+            stamp: the clock's answer for all of them.
+            beside: writes into the same transaction what is not journaled.
 
         Raises:
             DiskFull: no room; nothing of the group was written.
             sqlite3.Error: the disk failed; the process must end.
         """
-        count = sum(len(append.entries) for append in group)
-        salts = os.urandom(entry.SALT_SIZE * count)
-        rows = journal.sequence(self.head, group, stamp, salts)
-        commit, following = journal.seal(self.head, rows, self._key.public, self._key.sign)
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(INSERT_ENTRY, rows)
-            connection.execute(INSERT_COMMIT, commit_row(commit))
+            appends, outcomes = self._appends_of(group, stamp)
+            rows, following = self._insert(appends, stamp) if appends else ([], self.head)
+            if beside is not None:
+                beside(connection)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.rollback()
-            if schema.error_code(error) == sqlite3.SQLITE_FULL:
+            if isinstance(error, sqlite3.Error) and schema.error_code(error) == sqlite3.SQLITE_FULL:
                 raise _disk_full(self._path) from None
             raise
         self.head = following
-        return rows
+        return Written(rows, outcomes)
+
+    def _appends_of(
+        self, group: Sequence[Append | Change], stamp: journal.Stamp
+    ) -> tuple[Sequence[Append], Sequence[Outcome]]:
+        """Return what the group appends, once its changes are applied."""
+        if not any(isinstance(request, Change) for request in group):
+            return cast("Sequence[Append]", group), ()
+        return apply_group(self._connection, self._kinds, group, self.head.seq, stamp)
+
+    def _insert(
+        self, appends: Sequence[Append], stamp: journal.Stamp
+    ) -> tuple[list[journal.Row], journal.Head]:
+        """Sequence, hash, sign and insert the entries of a group; return them and the new head."""
+        count = sum([len(append.entries) for append in appends])
+        salts = os.urandom(entry.SALT_SIZE * count)
+        rows = journal.sequence(self.head, appends, stamp, salts)
+        commit, following = journal.seal(self.head, rows, self._key.public, self._key.sign)
+        self._connection.executemany(INSERT_ENTRY, rows)
+        self._connection.execute(INSERT_COMMIT, commit_row(commit))
+        return rows, following
+
+    def query(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Return what `read` finds in the book as it is between two groups."""
+        return read(self._connection)
 
     def checkpoint(self, *, truncate: bool = False) -> int:
         """Move the log into the database; return the size of the log file (bytes).
@@ -225,38 +246,6 @@ class BookWriter:
                 field="seq",
                 value=str(verdict.first_bad_seq),
                 hint="run `hourbook verify`, then restore a backup",
-            )
-
-    # -- nonces ----------------------------------------------------------------------------------
-
-    def _load_highest(self, writer: str) -> bytes:
-        if len(self._highest_nonce) >= WRITERS_REMEMBERED_MAX:
-            self._highest_nonce.clear()
-        row = self._connection.execute(
-            "SELECT max(nonce) FROM entry WHERE writer = ?", (writer,)
-        ).fetchone()
-        highest = self._highest_nonce[writer] = row[0] or b""
-        return highest
-
-    def _require_young(self, request: Append, now_ns: int) -> None:
-        """Refuse a nonce that was passed over longer ago than the resend window.
-
-        Counters are used in order: a later one of the same incarnation, written a day ago, says
-        that this one was first sent before that.
-        """
-        row = self._connection.execute(
-            "SELECT nonce, time_ns FROM entry WHERE writer = ? AND nonce > ?"
-            " ORDER BY nonce LIMIT 1",
-            (request.writer, request.nonce),
-        ).fetchone()
-        if row is None or row[0][:8] != request.nonce[:8]:
-            return
-        if now_ns - row[1] > RESEND_WINDOW_NS:
-            raise errors.NonceExpired(
-                f"Expected a nonce of the last 24 h, got one that {request.writer} passed"
-                f" {(now_ns - row[1]) // 3_600_000_000_000} h ago",
-                field="nonce",
-                value=request.nonce.hex(),
             )
 
 

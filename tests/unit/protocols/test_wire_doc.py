@@ -12,6 +12,8 @@ from protocols import (
     clock_messages,
     control,
     errors,
+    instance_messages,
+    session_messages,
     source_messages,
     why_messages,
     wire,
@@ -30,6 +32,11 @@ KINDS = {
     "book.append": book_messages.Append,
     "book.maintain": book_messages.Maintain,
     "compactor.run": book_messages.Run,
+    "instance.register": instance_messages.Register,
+    "instance.release": instance_messages.Release,
+    "instance.beat": instance_messages.Beat,
+    "instance.list": instance_messages.ListInstances,
+    "session.start": session_messages.StartSession,
 }
 
 

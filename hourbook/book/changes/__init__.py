@@ -1,0 +1,1 @@
+"""Changes: requests that do something to the book's tables, with their entries and answers."""

@@ -1,0 +1,100 @@
+"""Names that processes hold: ``instance.register`` and ``instance.release``.
+
+A name is held by one process at a time, told apart by boot, pid and start time. Whether that
+process lives is not known here; journal_writer watches it, and releases the name of a dead one by
+a change of its own before anything else is applied.
+"""
+
+import sqlite3
+from typing import Any, Final
+
+from hourbook.book.changes.scope import ChangeKind, Scope
+from protocols import errors
+from protocols.change import check_change
+from protocols.instance_messages import Holder, Register, Registered, Release, Released
+from protocols.names import check_name
+
+__all__ = ["REGISTER", "RELEASE"]
+
+_REASONS: Final = ("closed", "died", "rebooted")
+
+
+def _register(change: Register, scope: Scope) -> Registered:
+    name, holder = change.writer, change.holder
+    connection = scope.connection
+    held = _holder_of(connection, name)
+    if held is not None and held[0] != holder:
+        raise _taken(name, held[0])
+    seq = scope.head_seq
+    if held is None:
+        details = {"pid": holder.pid, "start": holder.start_ticks, "boot": holder.boot_id.hex()}
+        seq = scope.record("instance.register", "registered", name, details)
+    now_ns = scope.stamp.time_ns
+    connection.execute(
+        "INSERT INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7, ?7)"
+        " ON CONFLICT (name) DO UPDATE SET boot_id = ?2, pid = ?3, start_ticks = ?4,"
+        " connection = ?5, registered_seq = iif(released_seq IS NULL, registered_seq, ?6),"
+        " registered_ns = iif(released_seq IS NULL, registered_ns, ?7),"
+        " released_seq = NULL, seen_ns = ?7",
+        (
+            name,
+            holder.boot_id,
+            holder.pid,
+            holder.start_ticks,
+            change.nonce[:8],
+            seq,
+            now_ns,
+        ),
+    )
+    connection.execute("INSERT OR IGNORE INTO cursor VALUES (?, ?, ?)", (name, seq, now_ns))
+    position = connection.execute("SELECT position FROM cursor WHERE name = ?", (name,)).fetchone()[
+        0
+    ]
+    return Registered(seq if held is None else 0, position)
+
+
+def _check_release(change: Release) -> None:
+    check_change(change)
+    check_name(change.name, "name")
+    if change.reason not in _REASONS:
+        raise errors.BadRequest(
+            f"Expected `reason` to be one of {', '.join(_REASONS)}, got {change.reason!r}",
+            field="reason",
+        )
+
+
+def _release(change: Release, scope: Scope) -> Released:
+    """Let a name go that this connection, or a process found dead, holds."""
+    held = _holder_of(scope.connection, change.name)
+    is_ours = change.reason != "closed" or (held is not None and held[1] == change.nonce[:8])
+    if held is None or held[0] != change.holder or not is_ours:
+        return Released(0)
+    details = {"pid": change.holder.pid, "reason": change.reason}
+    seq = scope.record("instance.release", "released", change.name, details)
+    scope.connection.execute(
+        "UPDATE instance SET released_seq = ?, seen_ns = max(seen_ns, ?) WHERE name = ?",
+        (seq, scope.stamp.time_ns if change.reason == "closed" else 0, change.name),
+    )
+    return Released(seq)
+
+
+def _holder_of(connection: sqlite3.Connection, name: str) -> tuple[Holder, bytes] | None:
+    row: Any = connection.execute(
+        "SELECT boot_id, pid, start_ticks, connection FROM instance"
+        " WHERE name = ? AND released_seq IS NULL",
+        (name,),
+    ).fetchone()
+    return None if row is None else (Holder(*row[:3]), row[3])
+
+
+def _taken(name: str, holder: Holder) -> errors.NameTaken:
+    return errors.NameTaken(
+        f"Expected a name that nobody holds, got {name!r}, which process {holder.pid} holds",
+        field="name",
+        value=name,
+        hint=f"choose another name, or end process {holder.pid}",
+    )
+
+
+REGISTER: Final = ChangeKind("instance.register", Register, check_change, _register)
+RELEASE: Final = ChangeKind("instance.release", Release, _check_release, _release)

@@ -1,0 +1,15 @@
+"""Every change that the book knows. A new kind is a struct in protocols, a module here, a line."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hourbook.book.changes.instances import REGISTER, RELEASE
+from hourbook.book.changes.scope import ChangeKind
+from hourbook.book.changes.sessions import START_SESSION
+from protocols.change import Change
+
+__all__ = ["KINDS"]
+
+KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
+    kind.request: kind for kind in (REGISTER, RELEASE, START_SESSION)
+}

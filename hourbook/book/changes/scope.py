@@ -1,0 +1,119 @@
+"""What a change may see and do, inside the transaction of its group.
+
+A change is applied before its entries are hashed, and after everything that stands before it in its
+group: what it reads is what it follows. It may use the connection for any SQL but the ends of
+transactions, and records the entries that it means; their seq is known at once.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from hourbook.book.journal import Row, Stamp
+from protocols import entry, errors
+from protocols.book_messages import Append, NewEntry
+from protocols.change import CHANGE_NONCES, Change
+
+__all__ = ["ChangeKind", "Scope"]
+
+ChangeT = TypeVar("ChangeT", bound=Change)
+_MAIN: Final = 0
+
+
+class Scope:
+    """One change at work.
+
+    Attributes:
+        connection: of the writer, inside the group's transaction.
+        stamp: the clock's answer for this group, which its entries carry (nanoseconds).
+        appends: the recorded entries, as the requests that would have written them.
+    """
+
+    __slots__ = ("_count", "_first_seq", "_request", "appends", "connection", "stamp")
+
+    def __init__(
+        self, connection: sqlite3.Connection, request: Change, head_seq: int, stamp: Stamp
+    ) -> None:
+        self.connection, self.stamp = connection, stamp
+        self.appends: list[Append] = []
+        self._request, self._first_seq, self._count = request, head_seq + 1, 0
+
+    @property
+    def count(self) -> int:
+        """How many entries were recorded so far."""
+        return self._count
+
+    @property
+    def head_seq(self) -> int:
+        """The last seq of the book as this change sees it, its own entries included."""
+        return self._first_seq + self._count - 1
+
+    def record(
+        self,
+        kind: str,
+        action: str,
+        entity: str,
+        details: object = None,
+        *,
+        tags: Iterable[str] = (),
+        branch: int = _MAIN,
+    ) -> int:
+        """Mean one entry, written by who asked for the change; return its seq.
+
+        Raises:
+            LimitExceeded: more than CHANGE_NONCES entries.
+            BadRequest: details that cannot be encoded.
+        """
+        raw = entry.DETAILS_NONE if details is None else entry.encode_value(details, "details")
+        return self.record_raw(
+            NewEntry(action, entity, msgspec.Raw(raw), tuple(tags), kind), branch
+        )
+
+    def record_raw(self, new: NewEntry, branch: int = _MAIN) -> int:
+        """Mean one entry whose details are encoded already; return its seq."""
+        if self._count == CHANGE_NONCES:
+            raise errors.LimitExceeded(
+                f"Expected a change of at most {CHANGE_NONCES} entries, got more", field="entries"
+            )
+        if self.appends and self.appends[-1].branch == branch:
+            self.appends[-1].entries.append(new)
+        else:
+            request = self._request
+            nonce = int.from_bytes(request.nonce, "big") + self._count
+            self.appends.append(
+                Append(
+                    request.writer,
+                    nonce.to_bytes(entry.NONCE_SIZE, "big"),
+                    [new],
+                    session=request.session,
+                    branch=branch,
+                    hlc=request.hlc,
+                )
+            )
+        self._count += 1
+        return self.head_seq
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeKind(Generic[ChangeT]):
+    """One kind of change.
+
+    Attributes:
+        name: on the wire.
+        request: the struct of its body.
+        check: refuses what is wrong whatever the book holds; called before the request is queued.
+        apply: does it and returns the answer. A HourbookError that it *raises* undoes what it has
+            done; one that it *returns* is a refusal too, but what was done and recorded stays
+            (an expiry that is found while refusing).
+        replay: where given, answers a resend from the rows of the entries that it recorded, and
+            answers of changes that recorded any are not stored: for kinds that are many.
+    """
+
+    name: str
+    request: type[ChangeT]
+    check: Callable[[ChangeT], None]
+    apply: Callable[[ChangeT, Scope], msgspec.Struct | errors.HourbookError]
+    replay: Callable[[ChangeT, list[Row]], Any] | None = None
