@@ -73,6 +73,6 @@ def judge(
             return Changes(Change.STEP, steps=before.steps + 1, spikes=before.spikes)
         before = Changes(steps=before.steps, spikes=before.spikes + 1)
     if abs(own_ns) <= GROSS * scale_ns or judged < JUDGED_MIN:
-        return replace(before, change=Change.NONE)
+        return before if before.change is Change.NONE else replace(before, change=Change.NONE)
     is_bet = abs(own_ns) > max(HUGE * scale_ns, excusable_ns) and before.steps >= before.spikes
     return Changes(Change.OUTLIER, own_ns, own_ns if is_bet else 0.0, before.steps, before.spikes)

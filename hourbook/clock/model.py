@@ -45,14 +45,16 @@ def absorb(state: State, sample: ClockSample) -> State:
         return replace(state, rejected=rejected)
     raw_ns = max(sample.raw_ns, state.held.raw_ns if state.held else 0)
     before_ns = _centre_ns(state, raw_ns)
-    state = replace(_take_over(state, sample), rejected="")
+    state = _take_over(state, sample)
     source = register.absorb(state.sources.get(sample.source), sample, state.drift)
     sources = MappingProxyType({**state.sources, sample.source: source})
-    state = _voted(replace(state, sources=sources), raw_ns)
+    voted = voting.vote(sources, raw_ns, state.drift)
+    state = replace(state, sources=sources, voted=voted, rejected="")
     if _contradicts(state, raw_ns):
         if state.held is not None:
             return disrupt(_violated(state), raw_ns)
-        state = _voted(_violated(state), raw_ns)
+        state = _violated(state)
+        state = replace(state, voted=voting.vote(sources, raw_ns, state.drift))
     if state.voted.interval is None:
         state = _without_majority(state, sample, source)
     else:
@@ -167,10 +169,6 @@ def _take_over(state: State, sample: ClockSample) -> State:
     return replace(state, origin=sample.origin, sources=NO_SOURCES, held=None, anchors=())
 
 
-def _voted(state: State, raw_ns: int) -> State:
-    return replace(state, voted=voting.vote(state.sources, raw_ns, state.drift))
-
-
 def _contradicts(state: State, raw_ns: int) -> bool:
     """Say whether the vote and the last proven interval cannot both be true."""
     if state.proven is None or state.voted.interval is None:
@@ -204,18 +202,19 @@ def _without_majority(state: State, sample: ClockSample, source: Source) -> Stat
 def _accept(state: State, sample: ClockSample, source: Source, held: Held) -> State:
     """Put a new hard interval in force, and let the sample move the centre if it is selected."""
     is_proof = state.origin == "ntp"
-    happening = Happening.PROVEN if is_proof else Happening.UNPROVEN
+    anchors, drift = state.anchors, state.drift
+    if is_proof:
+        anchors = rate.keep(anchors, Anchor(held.raw_ns, held.interval))
+        drift = rate.measure(anchors, state.limits.unproven, state.limits.max_drift_ppb)
     state = replace(
         state,
         held=held,
         proven=held,
+        anchors=anchors,
+        drift=drift,
         flags=sample.flags | (FLAG_SINGLE_SOURCE if state.voted.voters == 1 else 0),
-        status=status.after(state.status, happening),
+        status=status.after(state.status, Happening.PROVEN if is_proof else Happening.UNPROVEN),
     )
-    if is_proof:
-        anchors = rate.keep(state.anchors, Anchor(held.raw_ns, held.interval))
-        drift = rate.measure(anchors, state.limits.unproven, state.limits.max_drift_ppb)
-        state = replace(state, anchors=anchors, drift=drift)
     return _moved(state, sample, source) if sample.source in state.voted.selected else state
 
 
