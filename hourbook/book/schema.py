@@ -124,13 +124,18 @@ def _add_changes(connection: sqlite3.Connection) -> None:
     _run_script(connection, "schema_2.sql")
 
 
+def _add_clock_steps(connection: sqlite3.Connection) -> None:
+    """Version 3: where the clock was set back; registrations found without a scan."""
+    _run_script(connection, "schema_3.sql")
+
+
 def _run_script(connection: sqlite3.Connection, name: str) -> None:
     script = resources.files("hourbook.book").joinpath(name).read_text("utf-8")
     for statement in _statements(script):
         connection.execute(statement)
 
 
-MIGRATIONS: Final[Sequence[Migration]] = (_create, _add_changes)
+MIGRATIONS: Final[Sequence[Migration]] = (_create, _add_changes, _add_clock_steps)
 """``MIGRATIONS[n]`` turns version n into n + 1."""
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
