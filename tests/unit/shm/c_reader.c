@@ -1,8 +1,9 @@
 /* A program of a user: it knows the clock by hourbook_clock.h alone. Also compiled as C++17.
  *
  *     c_reader PATH at RAW_NS...   one line for each instant: time earliest latest sigma status
- *     c_reader PATH race COUNT     reads that often; prints how many went back, lay outside their
- *                                  interval or had a wrong status, and how many publications it saw
+ *     c_reader PATH race COUNT     reads that often, and until 1000 publications were seen; prints
+ *                                  how many readings went back, lay outside their interval or had a
+ *                                  wrong status, and how many publications there were
  *     c_reader PATH replaced       waits until another segment is read; prints its status
  */
 #include "hourbook_clock.h"
@@ -21,12 +22,14 @@ static int print_instants(hourbook_clock *clock, int count, char **raw_ns)
     return 0;
 }
 
+#define PAGES_MIN 1000 /* on a busy machine the writer may be put aside for most of the reads */
+
 static int race(hourbook_clock *clock, long count)
 {
     long backward = 0, outside = 0, other = 0, pages = 0;
     int64_t newest_ns = INT64_MIN;
     uint64_t seq = 0;
-    for (long i = 0; i < count; i++) {
+    for (long i = 0; i < count || pages < PAGES_MIN; i++) {
         hourbook_reading now = hourbook_clock_now(clock);
         uint64_t next = hourbook_load(&clock->segment[HOURBOOK_TIME_OFFSET / 8]);
         pages += next != seq;
