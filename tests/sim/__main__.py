@@ -51,7 +51,8 @@ class Tally:
 
     def row(self, name: str) -> str:
         """Return the line of the table."""
-        shares = (100 * self.statuses[status] / max(self.reads, 1) for status in _SHOWN)
+        shown = max(self.statuses.total(), 1)
+        shares = (100 * self.statuses[status] / shown for status in _SHOWN)
         return (
             f"{name:17} {self.runs:5} {self.reads:9} {self.misses:6} {self.unpromised:9}"
             f" {median(self.ratios):6.2f} " + " ".join(f"{share:6.2f}" for share in shares)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from actors.ntp_sampler import MAX_DRIFT_PPB
-from hourbook.clock import drift_file, model
+from hourbook.clock import drift_file, model, withdrawal
 from hourbook.clock.arrival import Arrival, kernel_arrival
 from hourbook.clock.disruption import Surroundings, disruption_between, spoils_history
 from hourbook.clock.drift_file import Epoch
@@ -113,6 +113,10 @@ class Judge:
         """Hear that somebody set REALTIME."""
         assert not spoils_history("external_step", "ntp"), "an NTP clock outlives a step"
         self.state = model.doubt(self.state)
+
+    def withdraw(self, names: list[str], raw_ns: int) -> None:
+        """Hear that some sources are not asked any more."""
+        self.state = withdrawal.withdraw(self.state, names, raw_ns)
 
     def restart(self, limits: Limits, raw_ns: int, wall_ns: int) -> None:
         """Die and come back with the drift file, under other limits."""

@@ -55,6 +55,11 @@ class Premise:
         if not self._has_honest_majority(raw_ns):
             self.break_off(raw_ns)
 
+    def withdraw(self, names: list[str]) -> None:
+        """Forget those that are not asked any more."""
+        for name in names:
+            self._witnesses.pop(name, None)
+
     def lose_votes(self) -> None:
         """Forget who said what, as a model does that restarts; what broke stays broken."""
         self._witnesses.clear()

@@ -1,7 +1,8 @@
 """One run: the daemon of the simulation, driven as its actors drive it, and every reading judged.
 
 Readings come at random instants, soon after an update, long after one, while the daemon is dead,
-and about instants gone by. Each is compared with the truth; each run returns an :class:`Outcome`.
+about instants gone by, and from pages that are long replaced, which is how a reader looks ahead.
+Each is compared with the truth; each run returns an :class:`Outcome`.
 """
 
 import zlib
@@ -12,6 +13,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from hourbook.clock import register
+from hourbook.clock.polling import Pace
 from hourbook.clock.state import Limits
 from shm.layout import Status
 from sim import page as pages
@@ -28,6 +30,9 @@ LOOK_MEAN_S: Final = 12.0
 """Between publications that are simulated. The real ones come a hundred times a second; nothing
 changes between two of them but the slew, which ends by itself."""
 PAST_KEPT: Final = 64
+PAGES_KEPT: Final = 16
+FORESIGHT: Final = 0.3
+"""Share of readings that are repeated from a page of some time ago."""
 _US: Final = 1000
 _MS: Final = 1_000_000
 
@@ -43,8 +48,8 @@ class Outcome:
         unpromised: readings while no honest majority could be had.
         backwards: readings earlier than one before, within an epoch.
         false_alarms: bound violations while everything was as promised.
-        statuses: of the promised readings.
-        unbounded: promised readings without an interval.
+        statuses: of the readings of the present.
+        unbounded: of them, those without an interval.
         ratios: at each update, half-width of the interval to the best survivor's root distance.
         answers: samples heard.
         rejected: datagrams and exchanges that yielded none, by reason.
@@ -101,6 +106,7 @@ class Simulation:
         self._premise = Premise()
         self._sampler = Sampler(setting, machine, self._events, self._hear)
         self._past: deque[_Seen] = deque(maxlen=PAST_KEPT)
+        self._pages: deque[pages.TimePage] = deque(maxlen=PAGES_KEPT)
         self._last_output = (0, 0)
         self.outcome = Outcome(setting.network)
 
@@ -124,11 +130,17 @@ class Simulation:
                 self._suspend(true_ns, true_ns + for_ns)
             case StepWall(step_ns):
                 self._machine.step_wall(step_ns)
-            case Reload(names, pace):
-                raw_ns, wall_ns = self._machine.raw_ns(true_ns), self._machine.wall_ns(true_ns)
-                self._sampler.reload(names, pace, true_ns)
-                self._premise.lose_votes()
-                self._judge.restart(Limits(), raw_ns, wall_ns)
+            case Reload(names, pace, restarts_model):
+                self._reload(names, pace, true_ns)
+                if restarts_model:
+                    self._premise.lose_votes()
+                    raw_ns, wall_ns = self._machine.raw_ns(true_ns), self._machine.wall_ns(true_ns)
+                    self._judge.restart(Limits(), raw_ns, wall_ns)
+
+    def _reload(self, names: tuple[str, ...], pace: Pace, true_ns: int) -> None:
+        gone = self._sampler.reload(names, pace, true_ns)
+        self._premise.withdraw(gone)
+        self._judge.withdraw(gone, self._machine.raw_ns(true_ns))
 
     def _suspend(self, true_ns: int, until_ns: int) -> None:
         self._machine.sleep(true_ns, until_ns)
@@ -141,6 +153,7 @@ class Simulation:
         """Every interval of before is wrong by a second until the model has started afresh."""
         self._premise.break_off(self._machine.raw_ns(true_ns))
         self._past.clear()
+        self._pages.clear()
 
     # -- samples ---------------------------------------------------------------------------------
 
@@ -207,6 +220,8 @@ class Simulation:
         raw_ns = self._machine.raw_ns(true_ns)
         self._publisher.hear(self._judge.tell(raw_ns))
         self._publisher.publish(raw_ns, raw_ns + self._rng.randrange(2 * _US))
+        if self._publisher.page is not None and self._premise.holds(raw_ns):
+            self._pages.append(self._publisher.page)
 
     # -- readings --------------------------------------------------------------------------------
 
@@ -220,7 +235,13 @@ class Simulation:
             reading = pages.read(page, seen.raw_ns, now.raw_ns, self._machine.suspended_ns)
             self._compare(reading, seen.utc_ns, true_ns)
             if seen is now:
+                self.outcome.statuses[reading.status] += 1
+                self.outcome.unbounded += not reading.is_bounded
                 self._compare_with_last(page.epoch, reading.time_ns, true_ns)
+        if self._pages and self._rng.random() < FORESIGHT:
+            replaced = self._rng.choice(self._pages)
+            ahead = pages.read(replaced, now.raw_ns, now.raw_ns, self._machine.suspended_ns)
+            self._compare(ahead, now.utc_ns, true_ns)
 
     def _compare(self, reading: pages.Reading, utc_ns: int, true_ns: int) -> None:
         outcome = self.outcome
@@ -229,8 +250,6 @@ class Simulation:
             outcome.unpromised += 1
             return
         outcome.reads += 1
-        outcome.statuses[reading.status] += 1
-        outcome.unbounded += not reading.is_bounded
         if not reading.earliest_ns <= utc_ns <= reading.latest_ns:
             outcome.misses += 1
             beyond_ns = max(reading.earliest_ns - utc_ns, utc_ns - reading.latest_ns)

@@ -71,15 +71,17 @@ class Sampler:
         for name in setting.names:
             self._configure(name, setting.begin_ns + setting.asked_after_ns.get(name, 0))
 
-    def reload(self, names: tuple[str, ...], pace: Pace, true_ns: int) -> None:
-        """Take other servers and another pace; what stays the same keeps its state."""
+    def reload(self, names: tuple[str, ...], pace: Pace, true_ns: int) -> list[str]:
+        """Take other servers and another pace; return who is asked no more."""
         self._pace = pace
-        for name in [name for name in self._polls if name not in names]:
+        gone = [name for name in self._polls if name not in names]
+        for name in gone:
             del self._polls[name]
             self._awaited.pop(name, None)
         for name in names:
             if name not in self._polls:
                 self._configure(name, true_ns)
+        return gone
 
     def hurry(self, true_ns: int) -> None:
         """Ask everybody again, as soon as they may be asked."""

@@ -207,7 +207,8 @@ def reload(setting: Setting) -> None:
     for at_ns in making.instants(setting, setting.rng.randint(1, 6)):
         chosen = tuple(setting.rng.sample(names, setting.rng.randint(1, len(names))))
         pace = setting.pace._replace(poll_s_max=setting.rng.choice((32, 64, 128, 256)))
-        setting.happenings.append((at_ns, Reload(chosen, pace)))
+        restarts_model = setting.rng.random() < 0.5
+        setting.happenings.append((at_ns, Reload(chosen, pace, restarts_model)))
 
 
 # -- beyond it ----------------------------------------------------------------------------------

@@ -27,10 +27,11 @@ class StepWall(NamedTuple):
 
 
 class Reload(NamedTuple):
-    """Another configuration: servers, pace; the model restarts from its drift file."""
+    """Another configuration: servers, pace; the model may restart from its drift file."""
 
     names: tuple[str, ...]
     pace: Pace
+    restarts_model: bool
 
 
 Happening = Suspend | StepWall | Reload
