@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 
 from hourbook.clock import changes, experts, fusion, kalman, quantiles, regression
 from hourbook.clock.changes import CALM, Change, Changes
-from hourbook.clock.fusion import Centred, Fusion
+from hourbook.clock.fusion import Centred, Doubts, Fusion
 from hourbook.clock.kalman import Filter
 from hourbook.clock.line import S_NS, Opinion, Reference
 from hourbook.clock.observation import DOUBT_NS_MIN, Observation, remember, window_about
@@ -199,9 +199,8 @@ def _judged(before: Centre, observation: Observation) -> tuple[Fusion, Changes, 
     said = [opinion.ahead_of_ns(reference, raw_ns) for opinion in before.opinions]
     together = fusion.fuse(said, before.weights, before.fusion.scale_ns)
     error_ns = measured_ns - together.ahead_ns - before.changes.followed_ns
-    typical_ns = before.typical_doubt_ns
-    trust = 2 * typical_ns / (typical_ns + observation.doubt_ns)
-    learnt = fusion.learn(before.fusion, said, measured_ns, error_ns, trust)
+    doubts = Doubts(observation.doubt_ns, before.typical_doubt_ns)
+    learnt = fusion.learn(before.fusion, said, measured_ns, error_ns, doubts)
     judged = changes.judge(
         before.changes,
         error_ns,

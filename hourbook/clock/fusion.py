@@ -5,7 +5,8 @@ State
 
 Equations (exponentially weighted average forecaster; Cesa-Bianchi and Lugosi 2006, chapter 2, with
 the forgetting and the cap that measured clocks ask for)
-    scale    = median |error of the centre| over the last SCALE_WINDOW measurements
+    scale    = median |error of the centre| over the last SCALE_WINDOW measurements; the typical
+               doubt while there are fewer than SCALE_MIN
     loss_k  := FORGETTING loss_k + g min(|measured - said_k| / scale, CAP)
     g        = 2 d / (d + doubt), d the typical doubt: a measurement that may itself be far off
                says little of who was right (g = 1 for a typical one)
@@ -31,16 +32,34 @@ from typing import Final, NamedTuple
 from hourbook.clock.line import Opinion
 from hourbook.clock.robust import median, weighted_median
 
-__all__ = ["CAP", "FORGETTING", "Centred", "Fusion", "admit", "forgive", "fuse", "learn", "weights"]
+__all__ = [
+    "CAP",
+    "FORGETTING",
+    "Centred",
+    "Doubts",
+    "Fusion",
+    "admit",
+    "forgive",
+    "fuse",
+    "learn",
+    "weights",
+]
 
 FORGETTING: Final = 0.98
 CAP: Final = 4.0
 _RATE: Final = 0.5
 _SCALE_WINDOW: Final = 45
 _SCALE_MIN: Final = 4
-"""Errors before their median says more than their largest."""
+"""Errors before their median says more than what the delays tell."""
 _RESOLUTION_NS: Final = 1.0
 _NOBODY: Final[Mapping[str, float]] = MappingProxyType({})
+
+
+class Doubts(NamedTuple):
+    """Of one measurement, and the median of the last ones."""
+
+    own: float
+    typical: float
 
 
 class Centred(NamedTuple):
@@ -62,7 +81,7 @@ class Fusion:
     Attributes:
         losses: by name, in the order in which the experts speak.
         errors_ns: sizes of the centre's last errors, newest last.
-        scale_ns: their median; 0 before the first.
+        scale_ns: by which losses are measured; 0 before the first.
     """
 
     losses: Mapping[str, float] = field(default_factory=lambda: _NOBODY)
@@ -71,7 +90,7 @@ class Fusion:
 
 
 def learn(
-    before: Fusion, said_ns: Sequence[float], measured_ns: float, error_ns: float, trust: float
+    before: Fusion, said_ns: Sequence[float], measured_ns: float, error_ns: float, doubt_ns: Doubts
 ) -> Fusion:
     """Return the fusion after a measurement.
 
@@ -80,18 +99,17 @@ def learn(
         said_ns: what the experts had said of it, in the order of the losses.
         measured_ns: what it says itself.
         error_ns: by how much the centre missed it.
-        trust: g above, 0..2.
+        doubt_ns: how far off it may be, and how far such measurements usually may be.
     """
-    # A gross error must not widen the scale by which it is itself judged.
-    scale_ns = before.scale_ns or max(abs(error_ns), _RESOLUTION_NS)
+    trust = 2 * doubt_ns.typical / (doubt_ns.typical + doubt_ns.own)
+    scale_ns = before.scale_ns or doubt_ns.typical
     losses = {
         name: FORGETTING * loss + trust * min(abs(measured_ns - said) / scale_ns, CAP)
         for (name, loss), said in zip(before.losses.items(), said_ns, strict=True)
     }
     errors = (*before.errors_ns, abs(error_ns))[-_SCALE_WINDOW:]
-    enough = len(errors) >= _SCALE_MIN
-    scale_ns = max(median(errors) if enough else max(errors), _RESOLUTION_NS)
-    return Fusion(MappingProxyType(losses), errors, scale_ns)
+    scale_ns = median(errors) if len(errors) >= _SCALE_MIN else doubt_ns.typical
+    return Fusion(MappingProxyType(losses), errors, max(scale_ns, _RESOLUTION_NS))
 
 
 def admit(before: Fusion, opinions: Mapping[str, Opinion]) -> Fusion:
