@@ -10,9 +10,9 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from hourbook.book import schema
 from hourbook.book.keys import PUBLIC_FILE_NAME
@@ -26,6 +26,7 @@ __all__ = ["PAGE_ENTRIES", "BookReader"]
 
 PAGE_ENTRIES: Final = 1000
 """Entries of one read transaction."""
+_T = TypeVar("_T")
 
 
 class BookReader:
@@ -89,6 +90,16 @@ class BookReader:
                 return
             yield from page
             after_seq = page[-1].seq
+
+    def query(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Return what `read` finds, in a few short statements; other threads wait meanwhile."""
+        with self._lock:
+            try:
+                return read(self._connection)
+            except sqlite3.ProgrammingError as error:
+                raise errors.BookClosed(f"Expected an open book: {error}") from None
+            except sqlite3.DatabaseError as error:
+                raise _unreadable(self._home.book_db, error) from None
 
     def verify(
         self,
@@ -192,13 +203,7 @@ class BookReader:
     # -- queries ---------------------------------------------------------------------------------
 
     def _fetch(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._connection.execute(sql, parameters).fetchall()
-            except sqlite3.ProgrammingError as error:
-                raise errors.BookClosed(f"Expected an open book: {error}") from None
-            except sqlite3.DatabaseError as error:
-                raise _unreadable(self._home.book_db, error) from None
+        return self.query(lambda connection: connection.execute(sql, parameters).fetchall())
 
     def _copy_to(self, temporary: Path, pages_per_slice: int) -> None:
         self._connection.execute("BEGIN")
