@@ -1,7 +1,7 @@
 """What scenarios are made of: places of servers, honest ones, minorities, moments, moods."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -106,9 +106,12 @@ def minority(setting: Setting) -> list[str]:
 
 
 def liars_hosts(setting: Setting) -> list[str]:
-    """Return addresses for one liar, or for the most that leave a majority honest."""
+    """Return addresses for one liar, or for the most that leave a majority honest.
+
+    The daemon is not dead for long then: after eight polls everybody's vote has lapsed, and who
+    answers first is alone.
+    """
     count_max = len(setting.names) - 1
-    # After a longer silence everybody's vote has lapsed, and who answers first is alone.
     setting.outages = [(begin, min(end, begin + 240 * S_NS)) for begin, end in setting.outages]
     return [host(100 + number) for number in range(setting.rng.choice((1, count_max)))]
 
@@ -129,10 +132,9 @@ def announcing(says: Fields, leap_ns: int) -> Callable[[int], Fields]:
     return lambda true_ns: before if leap_ns - 12 * 3600 * S_NS < true_ns < leap_ns else says
 
 
-def kissing(rng: Random, says: Fields) -> Callable[[int], Fields]:
-    """Answer a share of the requests with a kiss, now and then with one that is meant."""
+def kissing(rng: Random, says: Fields, codes: Sequence[str]) -> Callable[[int], Fields]:
+    """Answer a share of the requests with one of these kisses."""
     share, slot_ns, salt = rng.uniform(0.05, 0.5), 8 * S_NS, rng.getrandbits(32)
-    codes = ("RATE", "RATE", "RATE", "RATE", "DENY", "RSTR", "STEP")
 
     def fields(true_ns: int) -> Fields:
         dice = Random(f"{salt} {true_ns // slot_ns}")

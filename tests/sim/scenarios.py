@@ -176,7 +176,9 @@ def rate_limit(setting: Setting) -> None:
         server = setting.only(name)
         spare = making.honest(setting, making.host(50 + number))
         making.add(setting, name, server, spare)
-        server.fields = making.kissing(setting.rng, server.fields(0))
+        codes = ("RATE",) * 20 + ("STEP", setting.rng.choice(("RATE", "DENY", "RSTR")))
+        server.fields = making.kissing(setting.rng, server.fields(0), codes)
+        spare.fields = making.kissing(setting.rng, spare.fields(0), ("RATE",))
 
 
 def sync_loop(setting: Setting) -> None:
