@@ -26,7 +26,8 @@ from actors.config import LOCAL_DAEMON, NtpSamplerConfig
 from actors.own_clock import MODEL, OwnClock
 from actors.timers import Timer
 from hourbook.clock import polling, reference, smear, tally
-from hourbook.clock.exchange import Answer, Exchange, Kiss
+from hourbook.clock.datagram import Answer, Kiss
+from hourbook.clock.exchange import Exchange
 from hourbook.clock.polling import Pace, Server
 from hourbook.clock.resolver import Resolver
 from hourbook.home import Home

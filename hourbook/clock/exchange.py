@@ -6,7 +6,7 @@ it leaves and the reply after it came, both on CLOCK_MONOTONIC_RAW, so that what
 lengthens the measured delay and with it the interval, never the reverse. Where the kernel stamps
 arrivals, its stamp stands for ours if the clocks around it agree (:mod:`hourbook.clock.arrival`).
 
-A suspend in between would be missing from RAW; BOOTTIME counts it, and the exchange is discarded.
+What a reply is worth is decided in :mod:`hourbook.clock.datagram`.
 """
 
 import contextlib
@@ -14,83 +14,24 @@ import secrets
 import socket
 import struct
 import time
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from hourbook.clock.arrival import Arrival, kernel_arrival
+from hourbook.clock.datagram import Answer, Kiss, Received, Sent, judge
 from hourbook.clock.kernel import Reading
 from hourbook.clock.polling import Address
 from protocols import ntp
-from protocols.ntp import HalfWidth, Measurement, Rejection, Reply
+from protocols.ntp import Rejection, Reply
 
-__all__ = ["Answer", "Exchange", "Kiss", "read_clocks", "suspended_ns"]
+__all__ = ["Exchange", "read_clocks", "suspended_ns"]
 
 DATAGRAMS_MAX: Final = 16
 """Datagrams heard in one exchange; more than this is somebody's flood."""
-SUSPEND_NS_MIN: Final = 10_000_000
-"""Less than this between BOOTTIME and MONOTONIC is how long reading both took."""
-OWN_PRECISION_NS: Final = 100
-"""Reading CLOCK_MONOTONIC_RAW takes less."""
 _DATAGRAM_BYTES_MAX: Final = 1024
 _SO_TIMESTAMPNS: Final = 35
 """<asm-generic/socket.h>; Python names it only where its C library does."""
 _TIMESPEC: Final = struct.Struct("@qq")
-_S_NS: Final = 1_000_000_000
 _READINGS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply that counts, and what it says.
-
-    Attributes:
-        reply: its header.
-        measurement: UTC at `raw_ns`, and the delay.
-        half_width: what the measurement may hide.
-        raw_ns: when it arrived.
-        realtime_offset_ns: UTC minus CLOCK_REALTIME then.
-        is_kernel_stamped: the kernel's stamp tells when it arrived, not ours.
-    """
-
-    reply: Reply
-    measurement: Measurement
-    half_width: HalfWidth
-    raw_ns: int
-    realtime_offset_ns: int
-    is_kernel_stamped: bool
-
-
-def read_clocks() -> Reading:
-    """Read CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW; the tightest of three."""
-    readings = []
-    for _ in range(_READINGS):
-        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-        wall_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
-        after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-        readings.append(
-            Reading((before_ns + after_ns) // 2, wall_ns, bracket_ns=after_ns - before_ns)
-        )
-    return min(readings, key=lambda reading: reading.bracket_ns)
-
-
-def suspended_ns() -> int:
-    """Return how long this machine has been suspended since boot.
-
-    The tightest of three: a process that is preempted between two readings has not slept.
-    """
-    readings = []
-    for _ in range(_READINGS):
-        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        readings.append((after_ns - before_ns, boot_ns - (before_ns + after_ns) // 2))
-    return min(readings)[1]
-
-
-class Kiss(NamedTuple):
-    """A kiss of death whose cookie was ours: the server asks for less, or for nothing more."""
-
-    code: str
+_S_NS: Final = 1_000_000_000
 
 
 class Exchange:
@@ -109,7 +50,6 @@ class Exchange:
 
     def __init__(self, address: Address, max_drift_ppb: int) -> None:
         self._max_drift_ppb = max_drift_ppb
-        self._cookie = secrets.randbits(64) or 1
         self.reply: Reply | None = None
         self._heard = 0
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -118,10 +58,10 @@ class Exchange:
             self._socket.connect((address.host, address.port))
             with contextlib.suppress(OSError):  # a kernel without stamps: ours will do
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            self._suspended_ns = suspended_ns()
-            self._before = read_clocks()
-            request = ntp.build_request(self._cookie)
-            self._sent_raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+            cookie = secrets.randbits(64) or 1
+            request = ntp.build_request(cookie)
+            # The last thing that is read: whatever comes later counts as delay.
+            self._sent = Sent(cookie, read_clocks(), suspended_ns(), raw_ns=_raw_ns())
             self._socket.send(request)
         except OSError:
             self._socket.close()
@@ -152,54 +92,47 @@ class Exchange:
             )
         except BlockingIOError:
             return None
-        raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        raw_ns = _raw_ns()
+        received = Received(raw_ns, _stamp_wall_ns(ancillary), read_clocks(), suspended_ns())
         self._heard += 1
         reply = ntp.parse(data)
         if reply is None:
             return Rejection.SHORT
-        rejection = ntp.check(reply, self._cookie)
-        if rejection is not Rejection.ORIGIN:
+        outcome = judge(self._sent, received, reply, self._max_drift_ppb)
+        if outcome is not Rejection.ORIGIN:
             self.reply = reply
-        if rejection is Rejection.KISS:
-            return Kiss(ntp.kiss_code(reply))
-        return rejection or self._measure(reply, raw_ns, _stamp_wall_ns(ancillary))
+        return outcome
 
     def close(self) -> None:
         """Close the socket: a second reply to the same request finds nobody."""
         self._socket.close()
 
-    def _measure(
-        self, reply: Reply, read_raw_ns: int, stamp_wall_ns: int | None
-    ) -> Answer | Rejection:
-        if suspended_ns() - self._suspended_ns > SUSPEND_NS_MIN:
-            return Rejection.SUSPENDED
-        clocks = read_clocks()
-        stamped = None
-        if stamp_wall_ns is not None:
-            stamped = kernel_arrival(
-                stamp_wall_ns, self._before, clocks, self._sent_raw_ns, read_raw_ns
-            )
-        raw_ns, error_ns = stamped or Arrival(read_raw_ns, error_ns=0)
-        measured = ntp.measure(reply, self._sent_raw_ns, raw_ns, clocks.wall_ns, OWN_PRECISION_NS)
-        if isinstance(measured, Rejection):
-            return measured
-        half_width = HalfWidth.of(
-            reply,
-            raw_ns - self._sent_raw_ns,
-            measured.delay_ns,
-            own_precision_ns=OWN_PRECISION_NS,
-            bracket_ns=clocks.bracket_ns + 2 * error_ns,
-            max_drift_ppb=self._max_drift_ppb,
+
+def read_clocks() -> Reading:
+    """Read CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW; the tightest of three."""
+    readings = []
+    for _ in range(_READINGS):
+        before_ns = _raw_ns()
+        wall_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
+        after_ns = _raw_ns()
+        readings.append(
+            Reading((before_ns + after_ns) // 2, wall_ns, bracket_ns=after_ns - before_ns)
         )
-        wall_ns = clocks.wall_ns - (clocks.raw_ns - raw_ns)
-        return Answer(
-            reply,
-            measured,
-            half_width,
-            raw_ns,
-            measured.utc_ns - wall_ns,
-            is_kernel_stamped=stamped is not None,
-        )
+    return min(readings, key=lambda reading: reading.bracket_ns)
+
+
+def suspended_ns() -> int:
+    """Return how long this machine has been suspended since boot.
+
+    The tightest of three: a process that is preempted between two readings has not slept.
+    """
+    readings = []
+    for _ in range(_READINGS):
+        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        readings.append((after_ns - before_ns, boot_ns - (before_ns + after_ns) // 2))
+    return min(readings)[1]
 
 
 def _stamp_wall_ns(ancillary: list[tuple[int, int, Any]]) -> int | None:
@@ -209,3 +142,7 @@ def _stamp_wall_ns(ancillary: list[tuple[int, int, Any]]) -> int | None:
             seconds, nanoseconds = _TIMESPEC.unpack(data)
             return int(seconds * _S_NS + nanoseconds)
     return None
+
+
+def _raw_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)

@@ -1,86 +1,25 @@
-"""The daemon of the simulation: what the three clock actors do, around the same pure functions.
+"""The daemon of the simulation: what the clock's actors do, around the same pure functions.
 
-``Client`` judges a datagram as ``hourbook.clock.exchange`` does, ``Judge`` is clock_model and
-``Publisher`` shm_publisher, without mailboxes: each call is told the raw time at which it happens.
-Nothing is decided in here that the product decides in a pure function.
+``Judge`` is clock_model and ``Publisher`` shm_publisher, without mailboxes: each call is told the
+raw time at which it happens. Nothing is decided in here that the product decides in a pure
+function.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
-from actors.ntp_sampler import MAX_DRIFT_PPB
 from hourbook.clock import drift_file, model, withdrawal
-from hourbook.clock.arrival import Arrival, kernel_arrival
 from hourbook.clock.disruption import Surroundings, disruption_between, spoils_history
 from hourbook.clock.drift_file import Epoch
-from hourbook.clock.exchange import OWN_PRECISION_NS, SUSPEND_NS_MIN, Answer, Kiss
-from hourbook.clock.kernel import Reading
 from hourbook.clock.publication import Settings, propose
 from hourbook.clock.state import Limits, State, initial
-from protocols import ntp
 from protocols.clock_messages import ClockEstimate, ClockSample
-from protocols.ntp import HalfWidth, Rejection
 from sim import page as pages
 
-__all__ = ["Judge", "Publisher", "Request", "judge"]
+__all__ = ["Judge", "Publisher"]
 
 _BOOT: Final = "simulated"
-
-
-class Request(NamedTuple):
-    """A request under way.
-
-    Attributes:
-        cookie: its transmit stamp.
-        sent_raw_ns: when it left.
-        before: the clocks before that.
-        suspended_ns: BOOTTIME - MONOTONIC then.
-    """
-
-    cookie: int
-    sent_raw_ns: int
-    before: Reading
-    suspended_ns: int
-
-
-def judge(
-    request: Request, data: bytes, stamp_wall_ns: int, read_raw_ns: int, after: Reading,
-    suspended_ns: int,
-) -> Answer | Rejection | Kiss:  # fmt: skip
-    """Do with a datagram what ``Exchange.receive`` does, the kernel's stamp included."""
-    reply = ntp.parse(data)
-    if reply is None:
-        return Rejection.SHORT
-    rejection = ntp.check(reply, request.cookie)
-    if rejection is Rejection.KISS:
-        return Kiss(ntp.kiss_code(reply))
-    if rejection is not None:
-        return rejection
-    if suspended_ns - request.suspended_ns > SUSPEND_NS_MIN:
-        return Rejection.SUSPENDED
-    stamped = kernel_arrival(stamp_wall_ns, request.before, after, request.sent_raw_ns, read_raw_ns)
-    raw_ns, error_ns = stamped or Arrival(read_raw_ns, error_ns=0)
-    measured = ntp.measure(reply, request.sent_raw_ns, raw_ns, after.wall_ns, OWN_PRECISION_NS)
-    if isinstance(measured, Rejection):
-        return measured
-    half_width = HalfWidth.of(
-        reply,
-        raw_ns - request.sent_raw_ns,
-        measured.delay_ns,
-        own_precision_ns=OWN_PRECISION_NS,
-        bracket_ns=after.bracket_ns + 2 * error_ns,
-        max_drift_ppb=MAX_DRIFT_PPB,
-    )
-    wall_ns = after.wall_ns - (after.raw_ns - raw_ns)
-    return Answer(
-        reply,
-        measured,
-        half_width,
-        raw_ns,
-        measured.utc_ns - wall_ns,
-        is_kernel_stamped=stamped is not None,
-    )
 
 
 class Judge:

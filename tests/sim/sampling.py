@@ -12,13 +12,12 @@ from typing import Final, NamedTuple
 
 from actors import ntp_sampler
 from hourbook.clock import polling
-from hourbook.clock.exchange import Answer, Kiss
+from hourbook.clock.datagram import Answer, Kiss, Received, Sent, judge
 from hourbook.clock.polling import Address, Pace
 from hourbook.clock.smear import STEPS
 from protocols import ntp
 from protocols.clock_messages import ClockSample
 from protocols.ntp import Rejection
-from sim.daemon import Request, judge
 from sim.events import Events
 from sim.machine import S_NS, Machine
 from sim.servers import Reply, Server
@@ -47,7 +46,7 @@ class Heard(NamedTuple):
 class _Awaited(NamedTuple):
     """A request under way."""
 
-    request: Request
+    request: Sent
     server: Server
 
 
@@ -124,11 +123,11 @@ class Sampler:
         machine = self._machine
         server = self._polls[name] = polling.asked(self._polls[name], machine.mono_ns(true_ns))
         assert server.address is not None, "polling asks only who has an address"
-        request = Request(
+        request = Sent(
             cookie=self._rng.getrandbits(64) or 1,
-            sent_raw_ns=machine.raw_ns(true_ns),
             before=machine.clocks(true_ns),
             suspended_ns=machine.suspended_ns,
+            raw_ns=machine.raw_ns(true_ns),
         )
         awaited = _Awaited(request, self._setting.servers[server.address.host])
         self._awaited[name] = awaited
@@ -173,10 +172,15 @@ class Sampler:
         machine = self._machine
         stamp_wall_ns = machine.wall_ns(true_ns)
         read_ns = true_ns + round(self._rng.expovariate(1 / 50_000))
-        heard = judge(
-            awaited.request, reply.data, stamp_wall_ns, machine.raw_ns(read_ns),
-            machine.clocks(read_ns), machine.suspended_ns,
-        )  # fmt: skip
+        received = Received(
+            machine.raw_ns(read_ns), stamp_wall_ns, machine.clocks(read_ns), machine.suspended_ns
+        )
+        header = ntp.parse(reply.data)
+        heard = (
+            Rejection.SHORT
+            if header is None
+            else judge(awaited.request, received, header, ntp_sampler.MAX_DRIFT_PPB)
+        )
         if isinstance(heard, Answer):
             self._answer(name, awaited, heard, read_ns, is_honest=reply.is_honest)
             return

@@ -12,7 +12,8 @@ from fakes.ntp_server import has_ipv6_loopback, reply_to, scripted_server
 from waiting import wait_until
 
 from hourbook.clock import exchange, reference
-from hourbook.clock.exchange import Answer, Exchange, Kiss
+from hourbook.clock.datagram import Answer, Kiss
+from hourbook.clock.exchange import Exchange
 from hourbook.clock.polling import Address
 from hourbook.clock.reference import split_name
 from hourbook.clock.resolver import Resolver
