@@ -248,3 +248,15 @@ def test_undisciplined_server_is_told_from_one_that_follows_its_loopback(
 
     assert reply is not None
     assert reference.follows_own_clock(reply) is is_own
+
+
+@pytest.mark.parametrize("era_s", [-3600, 3600])
+def test_server_on_either_side_of_2036_is_measured_to_its_second(era_s: int) -> None:
+    """NTP's seconds begin anew on 7 February 2036; a server beyond that is a decade ahead."""
+    rollover_s = (1 << 32) - 2_208_988_800
+    ahead_ns = (rollover_s + era_s) * 10**9 - time.time_ns()
+    with scripted_server(lambda request, _: [reply_to(request, offset_ns=ahead_ns)]) as server:
+        (answer,) = outcomes(server.name, 1)
+
+    assert isinstance(answer, Answer)
+    assert abs(answer.realtime_offset_ns - ahead_ns) <= answer.half_width.total_ns
