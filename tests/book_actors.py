@@ -16,11 +16,13 @@ from actors.compactor import Compactor
 from actors.journal_writer import JournalWriter
 from hourbook.home import Home
 
-__all__ = ["ActorProcess", "running_compactor", "running_writer"]
+__all__ = ["ActorProcess", "QuickWriter", "running_compactor", "running_writer"]
 
 
 class ActorProcess:
     """One incarnation after the other of one actor."""
+
+    start_method = "spawn"
 
     def __init__(self, actor: type[Actor[Any]], name: str, home: Home, **config: object) -> None:
         self.actor, self.name, self.home, self.config = actor, name, home, config
@@ -39,8 +41,8 @@ class ActorProcess:
         context = ActorContext(
             self.name, self.incarnation, str(self.home.path), str(self.home.run_dir), self.config
         )
-        spawn = multiprocess.get_context("spawn")
-        self.process = spawn.Process(target=self.actor.main, args=(context,), daemon=True)
+        method = multiprocess.get_context(self.start_method)
+        self.process = method.Process(target=self.actor.main, args=(context,), daemon=True)
         self.process.start()
         wait_until(self.answers, 20, f"{self.name} to open its mailbox")
 
@@ -64,6 +66,16 @@ class ActorProcess:
         self.process.join(10)
         self._context.destroy(linger=0)
         return int(self.process.exitcode)
+
+
+class QuickWriter(ActorProcess):
+    """A journal_writer that is killed often: forked from a process that only has its modules."""
+
+    start_method = "forkserver"
+
+    def __init__(self, home: Home) -> None:
+        multiprocess.get_context("forkserver").set_forkserver_preload(["actors.journal_writer"])
+        super().__init__(JournalWriter, "journal_writer", home)
 
 
 @contextlib.contextmanager
