@@ -73,9 +73,11 @@ def large_rate(setting: Setting) -> None:
 
 
 def external_step(setting: Setting) -> None:
-    """Others set REALTIME, by milliseconds and by years, in the midst of exchanges too."""
-    for at_ns in making.instants(setting, setting.rng.randint(1, 30)):
-        step_ns = setting.rng.choice((-1, 1)) * round(10 ** setting.rng.uniform(5, 16))
+    """Others set REALTIME, by microseconds and by years, in the midst of slow exchanges too."""
+    if setting.rng.random() < 0.5:
+        making.on_paths(setting, lambda path: replace(path, back_ns=path.back_ns + 900 * MS_NS))
+    for at_ns in making.instants(setting, setting.rng.randint(1, 300)):
+        step_ns = setting.rng.choice((-1, 1)) * round(10 ** setting.rng.uniform(3, 16))
         setting.happenings.append((at_ns, StepWall(step_ns)))
 
 
