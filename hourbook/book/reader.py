@@ -22,10 +22,12 @@ from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Commit, Entry
 
-__all__ = ["PAGE_ENTRIES", "BookReader"]
+__all__ = ["PAGE_ENTRIES", "BookReader", "CopyProgress"]
 
 PAGE_ENTRIES: Final = 1000
 """Entries of one read transaction."""
+CopyProgress = Callable[[int, int], None]
+"""Called after each slice with (pages copied, pages to copy)."""
 _T = TypeVar("_T")
 
 
@@ -121,28 +123,22 @@ class BookReader:
                 progress=progress,
             )
 
-    def backup(self, target: Path, *, pages_per_slice: int = 256) -> None:
-        """Copy the book as it is at one instant to `target`, while it is being written.
+    def copy_to(
+        self, path: Path, *, pages_per_slice: int = 256, progress: CopyProgress | None = None
+    ) -> None:
+        """Copy the book as it is at one instant over the file `path`, while it is being written.
 
         SQLite's online backup, 1 MiB a slice. A read transaction is held open, so that a writer
-        cannot make it start over; the log grows for as long as the copy takes.
+        cannot make it start over; the log grows for as long as the copy takes. The copy is one
+        file, with a rollback journal: whoever opens it leaves nothing beside it. It is not synced.
 
-        Raises:
-            DiskFull: no room for the copy; it is removed.
+        Args:
+            path: where to, absolute; `hourbook.book.backup` gives it its name when it is whole.
+            pages_per_slice: between two calls of `progress`.
+            progress: told how many pages were copied, and of how many.
         """
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with BookReader(self._home) as own:
-                own._copy_to(temporary, pages_per_slice)
-            temporary.replace(target)
-        except sqlite3.OperationalError as error:
-            if schema.error_code(error) & 0xFF != sqlite3.SQLITE_FULL:
-                raise
-            raise errors.DiskFull(
-                f"Expected room for a backup, got a full disk, at {target}", field=str(target)
-            ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        with BookReader(self._home) as own:
+            own._copy_to(path, pages_per_slice, progress)
 
     def close(self) -> None:
         """Close; further use raises BookClosed."""
@@ -205,19 +201,21 @@ class BookReader:
     def _fetch(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return self.query(lambda connection: connection.execute(sql, parameters).fetchall())
 
-    def _copy_to(self, temporary: Path, pages_per_slice: int) -> None:
+    def _copy_to(self, path: Path, pages_per_slice: int, progress: CopyProgress | None) -> None:
+        def tell(_: int, remaining: int, total: int) -> None:
+            if progress is not None:
+                progress(total - remaining, total)
+
         self._connection.execute("BEGIN")
         self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        copy = sqlite3.connect(path, isolation_level=None)
         try:
-            copy = sqlite3.connect(temporary)
-            try:
-                self._connection.backup(copy, pages=pages_per_slice, sleep=0)
-            finally:
-                copy.close()
-            os.fsync(descriptor)
+            copy.execute("PRAGMA journal_mode=OFF")
+            copy.execute("PRAGMA synchronous=OFF")
+            self._connection.backup(copy, pages=pages_per_slice, progress=tell, sleep=0)
+            copy.execute("PRAGMA journal_mode=DELETE")
         finally:
-            os.close(descriptor)
+            copy.close()
             self._connection.rollback()
 
 

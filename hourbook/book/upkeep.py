@@ -6,6 +6,7 @@ Each function does one job from start to end and returns what a person wants to 
 calls decides on which thread, and what to do about a bad result.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 import msgspec
 
 from hourbook.book import distrust
+from hourbook.book.backup import back_up, backup_files
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns
@@ -84,8 +86,7 @@ def backup_book(home: Home, backups_kept: int) -> JobResult:
     target = home.backup_dir / f"book-{name}.db"
     try:
         home.backup_dir.mkdir(mode=0o700, exist_ok=True)
-        with BookReader(home) as reader:
-            reader.backup(target)
+        back_up(home, target, replace=True)
         _drop_old(home.backup_dir, backups_kept)
     except PermissionError as error:
         raise errors.HomeUnusable(
@@ -105,4 +106,5 @@ JOBS: Final[Mapping[str, Callable[[Home, int], JobResult]]] = {
 def _drop_old(backup_dir: Path, kept: int) -> None:
     # The name is the time, so the order of names is the order of copies.
     for path in sorted(backup_dir.glob(BACKUP_GLOB))[:-kept]:
-        path.unlink(missing_ok=True)
+        for part in reversed(backup_files(path)):
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)

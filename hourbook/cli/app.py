@@ -25,6 +25,8 @@ _COMMANDS: Final = {
     "tail": "hourbook.cli.book_commands:tail",
     "verify": "hourbook.cli.book_commands:verify",
     "head": "hourbook.cli.book_commands:head",
+    "backup": "hourbook.cli.backup_commands:backup",
+    "restore": "hourbook.cli.backup_commands:restore",
     "status": "hourbook.cli.status_command:status",
     "doctor": "hourbook.cli.doctor_command:doctor",
     "mcp": "hourbook.cli.mcp_command:mcp",

@@ -62,7 +62,7 @@ def test_verdict_outlives_a_restart_and_ends_with_a_restore(
     copy = Home(home.backup_dir, home.backup_dir)
     copy.path.mkdir()
     with BookReader(home) as reader:
-        reader.backup(copy.book_db)
+        reader.copy_to(copy.book_db)
     connection = raw_connection(home.book_db)
     connection.execute("UPDATE entry SET entity = 'forged' WHERE seq = ?", (BAD_SEQ,))
     connection.close()

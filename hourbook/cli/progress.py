@@ -1,0 +1,39 @@
+"""How far long work has come, on one line of a terminal, and nowhere else. An edge: stderr."""
+
+import sys
+import time
+from typing import Final
+
+__all__ = ["ProgressLine"]
+
+REDRAW_S: Final = 0.1
+
+
+class ProgressLine:
+    """Says what is being done and how much of it is done; silent where nobody looks."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._is_shown = not quiet and sys.stderr.isatty()
+        self._drawn_s = 0.0
+        self._width = 0
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Say that `done` of `total` (0: not known) is done, at most ten times a second."""
+        now_s = time.monotonic()
+        if not self._is_shown or (now_s - self._drawn_s < REDRAW_S and done != total):
+            return
+        self._drawn_s = now_s
+        self._draw(f"{stage} {100 * done // total} %" if total else f"{stage} {done}")
+
+    def clear(self) -> None:
+        """Leave the line as it was."""
+        if self._width:
+            self._draw("")
+            sys.stderr.write("\r")
+            sys.stderr.flush()
+            self._width = 0
+
+    def _draw(self, text: str) -> None:
+        sys.stderr.write(f"\r{text:<{self._width}}")
+        sys.stderr.flush()
+        self._width = len(text)

@@ -1,0 +1,91 @@
+"""The commands on a living book: backed up while eight write, restored, and written on."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from book_actors import running_writer
+from full_tree import run_hourbook
+
+from hourbook.book.reader import BookReader
+from hourbook.book_face import connect
+from hourbook.home import Home, find_home
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Home]:
+    """Return a home that is not there yet."""
+    made = find_home(tmp_path / "other")
+    yield made
+    shutil.rmtree(made.run_dir, ignore_errors=True)
+
+
+def test_backup_under_load_restores_to_a_book_that_goes_on(
+    home: Home, other: Home, tmp_path: Path
+) -> None:
+    """Whatever was acknowledged before the backup began is in it, and no half commit."""
+    enough, stop = threading.Event(), threading.Event()
+
+    def write(number: int) -> None:
+        with connect(f"agent-{number}", home) as book:
+            while not stop.is_set():
+                last = book.log_many([("worked", f"{number}", "x" * 500)] * 10)[-1]
+                if last.seq > 2000:
+                    enough.set()
+
+    with running_writer(home):
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        assert enough.wait(20)
+        with BookReader(home) as reader:
+            before = reader.head_seq()
+        backup = run_hourbook(
+            "backup", str(tmp_path / "copy.db"), "--with-key", "--json", home=home.path
+        )
+        stop.set()
+        for thread in threads:
+            thread.join()
+        with BookReader(home) as reader:
+            after = reader.head_seq()
+    made = json.loads(backup.stdout)
+    restored = run_hourbook("restore", str(tmp_path / "copy.db"), "--json", home=other.path)
+
+    assert (backup.returncode, restored.returncode) == (0, 0), restored.stderr
+    assert before <= made["seq"] <= after
+    assert json.loads(restored.stdout)["hash"] == made["hash"]
+    with running_writer(other), connect("successor", other) as book:
+        entry = book.log("went", "on")
+        assert entry.parent_hash.hex() == made["hash"] or entry.seq > made["seq"] + 1
+        assert book.verify(all_signatures=True).ok
+
+
+def test_commands_say_in_one_line_what_they_cannot_do(
+    home: Home, other: Home, tmp_path: Path
+) -> None:
+    """Exit codes as documented, nothing on stdout, no traceback."""
+    with running_writer(home), connect("agent", home) as book:
+        book.log("x", "y")
+    first = run_hourbook("backup", str(tmp_path / "copy.db"), home=home.path)
+    cases = {
+        ("backup", str(tmp_path / "copy.db")): 2,
+        ("backup", str(tmp_path / "no" / "such" / "place.db")): 3,
+        ("backup", str(tmp_path / "new.db"), "--home", str(tmp_path / "nothing")): 3,
+        ("restore", str(tmp_path / "copy.db")): 2,
+        ("restore", str(tmp_path / "missing.db"), "--home", str(other.path)): 2,
+        ("restore", "/dev/null", "--home", str(other.path)): 2,
+        ("restore", str(tmp_path / "copy.db"), "--to", "x", "--home", str(other.path)): 2,
+    }
+
+    results = {words: run_hourbook(*words, home=home.path) for words in cases}
+
+    assert first.returncode == 0
+    assert "hash" in first.stdout
+    assert {words: r.returncode for words, r in results.items()} == cases
+    assert {r.stdout for r in results.values()} == {""}
+    assert {r.stderr.count("\n") for r in results.values()} == {1}
