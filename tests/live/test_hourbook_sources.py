@@ -90,9 +90,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         )
 
         def is_settled(document: dict[str, Any]) -> bool:
-            return document["selected"] == 4 and all(
-                row["state"] in ("rejected", "unresolved") or row["requests"] >= 4
-                for row in document["sources"]
+            rows = {row["source"]: row for row in document["sources"]}
+            is_looked_up_again = rows[names["denies"]]["trouble"] == "every address denied us"
+            return (
+                is_looked_up_again
+                and document["selected"] == 4
+                and all(
+                    row["state"] in ("rejected", "unresolved") or row["requests"] >= 4
+                    for row in rows.values()
+                )
             )
 
         wait_until(
