@@ -1,7 +1,7 @@
 """The sampler of the simulation: polls as ``hourbook.clock.polling`` has them, and packets.
 
 It does what ntp_sampler does, with simulated sockets: one request under way for each server, its
-reply judged by :func:`sim.daemon.judge`, forged and repeated ones too, late ones finding the socket
+reply judged by the product, forged and repeated ones too, late ones finding the socket
 closed.
 """
 
