@@ -1,19 +1,35 @@
 """The site's signing key: one Ed25519 seed in a file that nobody else can read.
 
-Created once, by the writer, before the first commit. Signing and checking are libsodium's through
-PyNaCl, whose import takes 15 ms and is therefore made only where a signature is.
+Created by the writer before the first commit; ``hourbook.book.key_ring`` replaces it. Signing and
+checking are libsodium's through PyNaCl, whose import takes 15 ms and is therefore made only where a
+signature is.
 """
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from hourbook.book.durable import write_private
 from protocols import errors
 
-__all__ = ["KEY_FILE_NAME", "PUBLIC_KEY_SIZE", "SIGNATURE_SIZE", "SiteKey", "is_signed_by"]
+__all__ = [
+    "KEY_FILE_NAME",
+    "NEXT_FILE_NAME",
+    "PUBLIC_FILE_NAME",
+    "PUBLIC_KEY_SIZE",
+    "SIGNATURE_SIZE",
+    "SiteKey",
+    "is_signed_by",
+    "read_public",
+    "write_public",
+]
 
 KEY_FILE_NAME: Final = "site.key"
+NEXT_FILE_NAME: Final = "next.key"
+"""A key that is about to be named by the one in use, or was just named."""
 PUBLIC_FILE_NAME: Final = "site.pub"
 SEED_SIZE: Final = 32
 PUBLIC_KEY_SIZE: Final = 32
@@ -42,13 +58,13 @@ class SiteKey:
         return self._crypto_sign(message, self._secret)[:SIGNATURE_SIZE]
 
     @classmethod
-    def load(cls, keys_dir: Path) -> "SiteKey | None":
+    def load(cls, keys_dir: Path, name: str = KEY_FILE_NAME) -> "SiteKey | None":
         """Return the key of a home; None when there is none yet.
 
         Raises:
             HomeUnusable: unreadable, of the wrong size, or readable by others.
         """
-        path = keys_dir / KEY_FILE_NAME
+        path = keys_dir / name
         try:
             with path.open("rb") as file:
                 mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -85,14 +101,22 @@ class SiteKey:
             HomeUnusable: the directory cannot be written.
         """
         key = cls(seed := os.urandom(SEED_SIZE))
-        try:
+        with _unwritable_as_error(keys_dir):
             keys_dir.mkdir(mode=0o700, exist_ok=True)
-            _write_durably(keys_dir / PUBLIC_FILE_NAME, key.public, 0o644)
-            _write_durably(keys_dir / KEY_FILE_NAME, seed, 0o600)
-        except OSError as error:
-            raise errors.HomeUnusable(
-                f"Expected to write the signing key, got: {error.strerror}, at {keys_dir}"
-            ) from None
+            write_public(keys_dir, key.public)
+            write_private(keys_dir / KEY_FILE_NAME, _text(seed))
+        return key
+
+    @classmethod
+    def create_next(cls, keys_dir: Path) -> "SiteKey":
+        """Make a key that is not in use yet, durable beside the one that is.
+
+        Raises:
+            HomeUnusable: the directory cannot be written.
+        """
+        key = cls(seed := os.urandom(SEED_SIZE))
+        with _unwritable_as_error(keys_dir):
+            write_private(keys_dir / NEXT_FILE_NAME, _text(seed))
         return key
 
 
@@ -109,17 +133,33 @@ def is_signed_by(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def _write_durably(path: Path, content: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+def read_public(keys_dir: Path) -> bytes | None:
+    """Return the public key of a home; None where there is none, or none that can be read."""
     try:
-        os.write(descriptor, content.hex().encode() + b"\n")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        key = bytes.fromhex((keys_dir / PUBLIC_FILE_NAME).read_text("ascii").strip())
+    except (OSError, ValueError):
+        return None
+    return key if len(key) == PUBLIC_KEY_SIZE else None
+
+
+def write_public(keys_dir: Path, public: bytes) -> None:
+    """Put the public key in its place, durably.
+
+    Raises:
+        OSError: the one before is still there.
+    """
+    write_private(keys_dir / PUBLIC_FILE_NAME, _text(public), 0o644)
+
+
+def _text(content: bytes) -> bytes:
+    return content.hex().encode() + b"\n"
+
+
+@contextlib.contextmanager
+def _unwritable_as_error(keys_dir: Path) -> Iterator[None]:
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        yield
+    except OSError as error:
+        raise errors.HomeUnusable(
+            f"Expected to write the signing key, got: {error.strerror}, at {keys_dir}"
+        ) from None

@@ -33,6 +33,7 @@ from hourbook.book.book_file import (
     verify_file,
 )
 from hourbook.book.durable import disk_full_as_error, sync_directory, write_private
+from hourbook.book.key_chain import next_key
 from hourbook.book.keys import KEY_FILE_NAME, PUBLIC_FILE_NAME, PUBLIC_KEY_SIZE, SiteKey
 from hourbook.book.position import Position
 from hourbook.book.rewind import find_cut, rewind
@@ -122,8 +123,8 @@ def restore_book(
         _copy(source, book, stage)
         verify_file(book, trusted_key, lambda done, total: stage("verifying", done, total))
         dropped = 0 if to is None else _cut(book, to, stage)
-        head = _settle(book)
-        public = trusted_key if head is None else head.key
+        head, demanded = _settle(book)
+        public = demanded or trusted_key
         can_write = _stage_keys(source, staging / _KEYS, public, key_file)
         archive_files = copy_archive(_beside(source, ARCHIVE_SUFFIX), staging / _ARCHIVE)
         _put_in_place(staging, home)
@@ -232,12 +233,12 @@ def _cut(book: Path, to: Position, stage: StageProgress) -> int:
     return dropped
 
 
-def _settle(book: Path) -> Commit | None:
-    """Give a copy the log of a living book, and sync it; return its head."""
+def _settle(book: Path) -> tuple[Commit | None, bytes | None]:
+    """Give a copy the log of a living book, and sync it; return its head, and what signs next."""
     connection = sqlite3.connect(book, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
-        head = head_of(connection)
+        head, demanded = head_of(connection), next_key(connection)
     finally:
         connection.close()
     descriptor = os.open(book, os.O_RDONLY | os.O_CLOEXEC)
@@ -245,7 +246,7 @@ def _settle(book: Path) -> Commit | None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return head
+    return head, demanded
 
 
 def _open_copy(book: Path) -> sqlite3.Connection:

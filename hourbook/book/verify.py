@@ -2,9 +2,12 @@
 
 Checked: the hash of every entry over its own columns, the link to the one before, the sequence
 without gaps, that no nonce was written twice; every commit's range, its head hash and its link to
-the commit before; and the signatures of the head, of every 1000th commit and around every change of
-key (each one with `all_signatures`). The head's signature covers everything before it, so the rest
-are there to find *where* a rewritten history begins.
+the commit before; and the signatures of the first commit, of every 1000th, of the head, and of both
+on either side of a change of key (each one with `all_signatures`). The head's signature covers
+everything before it, so the rest are there to find *where* a rewritten history begins.
+
+A key may only be followed by the one that an entry of kind ``key.rotate`` names, and from the next
+commit on: so the old key signs for the new one.
 
 The first wrong thing is reported and ends the run: what follows it proves nothing.
 """
@@ -18,9 +21,11 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.book.key_chain import named_key
 from hourbook.book.keys import is_signed_by
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row, find_commit
 from protocols import entry
+from protocols.key_messages import KEY_ROTATE
 
 __all__ = ["SIGNATURE_STRIDE", "Progress", "Verdict", "verify_book"]
 
@@ -65,6 +70,9 @@ class Verdict(msgspec.Struct, frozen=True):
         first_bad_seq: the first entry that is wrong, or lies in a commit that is; None when ok.
         problem: what is wrong with it, or "".
         seconds: how long it took.
+        finding: in a word: ``damaged``, or what a witness showed
+            (``hourbook.book.witness.Mismatch``); "" when ok.
+        witnesses: heads kept elsewhere that the book was compared with.
     """
 
     ok: bool
@@ -73,6 +81,8 @@ class Verdict(msgspec.Struct, frozen=True):
     first_bad_seq: int | None
     problem: str
     seconds: float
+    finding: str = ""
+    witnesses: int = 0
 
 
 class _Bad(Exception):  # noqa: N818 - a finding, not an error of the program
@@ -96,7 +106,8 @@ def verify_book(
         connection: open on the book; reading is enough.
         from_commit: the first commit to check (>= 1); what is before it is taken as given.
         all_signatures: check the signature of every commit (about 50 us each).
-        trusted_key: the site's public key, from outside the database, which must have signed.
+        trusted_key: the site's public key, from outside the database. It must have signed the
+            head, or an earlier commit of this run: then every later key was named by it.
         progress: told after each page.
     """
     started_ns = time.monotonic_ns()
@@ -110,7 +121,10 @@ def verify_book(
         bad_seq, problem = run.seq + 1, f"unreadable: {error}"
     seconds = (time.monotonic_ns() - started_ns) / 1e9
     entries = run.seq - run.seq_before
-    return Verdict(bad_seq is None, entries, run.commits, bad_seq, problem, round(seconds, 6))
+    finding = "" if bad_seq is None else "damaged"
+    return Verdict(
+        bad_seq is None, entries, run.commits, bad_seq, problem, round(seconds, 6), finding
+    )
 
 
 class _Run:
@@ -133,6 +147,8 @@ class _Run:
         self._hash = entry.GENESIS_HASH
         self._commit: entry.Commit | None = None
         self._commit_id = entry.GENESIS_HASH
+        self._keys_seen: set[bytes] = set()
+        self._named_key = ""
         self._highest: dict[str, bytes] = {}
         self._rows: Iterator[tuple[Any, ...]] = iter(())
 
@@ -146,23 +162,26 @@ class _Run:
             return
         head = commit_from_row(last)
         if self._from_commit > 1:
-            self._take_as_given(self._from_commit - 1)
+            self._take_as_given(self._from_commit - 1, head)
         self._rows = chain.from_iterable(self._entry_pages(head.last_seq, progress))
         for commit in self._commit_rows(self.seq, head.last_seq):
             self._check_commit(commit, is_head=commit.commit_no == head.commit_no)
             self._check_entries(commit)
             self.commits += 1
+        self._check_trusted(head)
         if self._commit is None or self._commit.commit_no != head.commit_no:
             raise _Bad(self.seq + 1, f"commits are missing before commit {head.commit_no}")
         self._check_nothing_beyond()
         if self._from_commit == 1:
             self._check_nonces(head.last_seq)
 
-    def _take_as_given(self, commit_no: int) -> None:
+    def _take_as_given(self, commit_no: int, head: entry.Commit) -> None:
         commit = find_commit(self._connection, commit_no)
         if commit is None:
-            raise _Bad(1, f"there is no commit {commit_no}")
+            raise _Bad(head.last_seq + 1, f"the book ends with commit {head.commit_no}")
         self._commit = commit
+        self._keys_seen.add(commit.key)
+        self._named_key = named_key(self._connection, commit) or ""
         self._commit_id = entry.commit_id(entry.commit_header(commit), commit.signature)
         self.seq = self.seq_before = commit.last_seq
         self._hash = commit.head_hash
@@ -209,20 +228,38 @@ class _Run:
                 f"commit {commit.commit_no} holds {commit.first_seq}..{commit.last_seq},"
                 f" expected it to begin at {first_seq}",
             )
-        if before is not None and commit.key != before.key:
-            raise _Bad(first_seq, f"commit {commit.commit_no} is signed by another key")
-        if is_head and self._trusted_key is not None and commit.key != self._trusted_key:
-            raise _Bad(first_seq, f"commit {commit.commit_no} is not signed by this site's key")
+        is_new_key = before is not None and self._check_key(before, commit)
         is_due = commit.commit_no == 1 or commit.commit_no % SIGNATURE_STRIDE == 0
-        if (is_head or is_due or self._all_signatures) and not _is_signed(commit):
+        if (is_head or is_due or is_new_key or self._all_signatures) and not _is_signed(commit):
             raise _Bad(first_seq, f"the signature of commit {commit.commit_no} is wrong")
+        self._keys_seen.add(commit.key)
         self._commit = commit
         self._commit_id = entry.commit_id(header, commit.signature)
+
+    def _check_key(self, before: entry.Commit, commit: entry.Commit) -> bool:
+        """Check that a commit is signed by the key that the one before demands; return if new."""
+        if commit.key.hex() != (self._named_key or before.key.hex()):
+            whose = "the key that was named for it" if self._named_key else "the one before's key"
+            problem = f"commit {commit.commit_no} is signed by another key than {whose}"
+            raise _Bad(commit.first_seq, problem)
+        if commit.key == before.key:
+            return False
+        if not _is_signed(before):
+            raise _Bad(before.first_seq, f"the signature of commit {before.commit_no} is wrong")
+        return True
+
+    def _check_trusted(self, head: entry.Commit) -> None:
+        trusted = self._trusted_key
+        if trusted is None or trusted in self._keys_seen or trusted.hex() == self._named_key:
+            return
+        problem = f"commit {head.commit_no} is not signed by this site's key, nor one before it"
+        raise _Bad(head.first_seq, problem)
 
     def _check_entries(self, commit: entry.Commit) -> None:
         """Check the entries of one commit: 3 us each, so without a call or an attribute for one."""
         expected, parent, last_seq, highest = self.seq, self._hash, commit.last_seq, self._highest
         encode, sha256, begun, version = _encode, _sha256, _ENTRY_HASH.copy, entry.ENTRY_FORMAT
+        self._named_key, key_rotate = "", KEY_ROTATE
         for (
             seq, time_ns, bound_ns, hlc, branch, writer, session, nonce, kind, action, entity,
             tags, salted, digest, stated_parent, stated_hash,
@@ -249,6 +286,8 @@ class _Run:
                 highest[writer] = nonce
             else:
                 self._check_first_use(writer, nonce, seq)
+            if kind == key_rotate:
+                self._named_key = entity
             parent, self.seq = stated_hash, seq
             if seq == last_seq:
                 break

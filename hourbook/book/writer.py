@@ -20,6 +20,8 @@ from hourbook.book.admission import RESEND_WINDOW_NS, Admission
 from hourbook.book.changes.group import Kinds, apply_group
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome
+from hourbook.book.key_chain import next_key
+from hourbook.book.key_ring import KeyRing
 from hourbook.book.keys import SiteKey
 from hourbook.book.rows import (
     COMMIT_COLUMNS,
@@ -32,6 +34,7 @@ from hourbook.book.verify import verify_book
 from protocols import entry, errors
 from protocols.book_messages import Append
 from protocols.change import Change
+from protocols.key_messages import KEY_ROTATE
 
 __all__ = ["RESEND_WINDOW_NS", "START_CHECK_ENTRIES", "BookWriter", "Written"]
 
@@ -52,12 +55,12 @@ class BookWriter:
     """An open book, to be written by one thread."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, key: SiteKey, kinds: Kinds = KINDS
+        self, connection: sqlite3.Connection, path: Path, keys: KeyRing, kinds: Kinds = KINDS
     ) -> None:
         """Take over a prepared connection; use :meth:`open`."""
         self._connection = connection
         self._path = path
-        self._key = key
+        self._keys = keys
         self._kinds = kinds
         self._admission = Admission(connection, kinds)
         self.head = _load_head(connection)
@@ -94,7 +97,7 @@ class BookWriter:
             raise _translate(error, path) from error
         try:
             schema.prepare(connection, path, size_max_bytes=size_max_bytes)
-            writer = cls(connection, path, _load_key(connection, keys_dir), kinds)
+            writer = cls(connection, path, KeyRing.open(keys_dir, next_key(connection)), kinds)
             writer._check_end()
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -140,6 +143,7 @@ class BookWriter:
         Raises:
             DiskFull: no room; nothing of the group was written.
             sqlite3.Error: the disk failed; the process must end.
+            OSError: the files of a new signing key could not be moved; the group is written.
         """
         connection = self._connection
         try:
@@ -152,10 +156,13 @@ class BookWriter:
         except BaseException as error:
             if connection.in_transaction:
                 connection.rollback()
+            self._keys.settle(None)
             if isinstance(error, sqlite3.Error) and schema.error_code(error) == sqlite3.SQLITE_FULL:
                 raise _disk_full(self._path) from None
             raise
         self.head = following
+        if outcomes:
+            self._keys.settle(_named_key(rows))
         return Written(rows, outcomes)
 
     def _appends_of(
@@ -164,7 +171,7 @@ class BookWriter:
         """Return what the group appends, once its changes are applied."""
         if not any(isinstance(request, Change) for request in group):
             return cast("Sequence[Append]", group), ()
-        return apply_group(self._connection, self._kinds, group, self.head.seq, stamp)
+        return apply_group(self._connection, self._kinds, group, self.head.seq, stamp, self._keys)
 
     def _insert(
         self, appends: Sequence[Append], stamp: journal.Stamp
@@ -173,7 +180,8 @@ class BookWriter:
         count = sum([len(append.entries) for append in appends])
         salts = os.urandom(entry.SALT_SIZE * count)
         rows = journal.sequence(self.head, appends, stamp, salts)
-        commit, following = journal.seal(self.head, rows, self._key.public, self._key.sign)
+        key = self._keys.current
+        commit, following = journal.seal(self.head, rows, key.public, key.sign)
         self._connection.executemany(INSERT_ENTRY, rows)
         self._connection.execute(INSERT_COMMIT, commit_row(commit))
         return rows, following
@@ -237,7 +245,9 @@ class BookWriter:
             (self.head.seq - START_CHECK_ENTRIES,),
         ).fetchone()
         verdict = verify_book(
-            self._connection, from_commit=row[0] if row else 1, trusted_key=self._key.public
+            self._connection,
+            from_commit=row[0] if row else 1,
+            trusted_key=self._keys.current.public,
         )
         if not verdict.ok:
             raise errors.BookCorrupt(
@@ -260,21 +270,9 @@ def _load_head(connection: sqlite3.Connection) -> journal.Head:
     return journal.Head(commit.last_seq, commit.head_hash, commit.hlc, commit.commit_no, commit_id)
 
 
-def _load_key(connection: sqlite3.Connection, keys_dir: Path) -> SiteKey:
-    row = connection.execute(
-        "SELECT key FROM signed_commit ORDER BY last_seq DESC LIMIT 1"
-    ).fetchone()
-    key = SiteKey.load(keys_dir)
-    if row is None:
-        return key or SiteKey.create(keys_dir)
-    if key is None or key.public != row[0]:
-        raise errors.HomeUnusable(
-            f"Expected the key that signed the book ({row[0].hex()[:16]}...),"
-            f" got {'none' if key is None else 'another'}, at {keys_dir}",
-            field=str(keys_dir),
-            hint="restore the key from a backup",
-        )
-    return key
+def _named_key(rows: Sequence[journal.Row]) -> str | None:
+    """Return the signing key that a group names for the next one."""
+    return next((row[10] for row in reversed(rows) if row[8] == KEY_ROTATE), None)
 
 
 def _refuse_emptied(path: Path, keys_dir: Path) -> None:

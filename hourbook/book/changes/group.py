@@ -14,6 +14,7 @@ from hourbook.book.changes import outcomes
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Stamp
+from hourbook.book.key_ring import KeyRing
 from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change
@@ -29,6 +30,7 @@ def apply_group(
     group: Sequence[Append | Change],
     head_seq: int,
     stamp: Stamp,
+    keys: KeyRing,
 ) -> tuple[list[Append], list[Outcome]]:
     """Apply the changes of `group` inside the open transaction.
 
@@ -44,7 +46,7 @@ def apply_group(
             head_seq += len(request.entries)
             continue
         kind = kinds[type(request)]
-        scope = Scope(connection, request, head_seq, stamp)
+        scope = Scope(connection, request, head_seq, stamp, keys)
         outcome = _apply(kind, request, scope)
         if outcome.error is None or outcome.entries:
             appends += scope.appends

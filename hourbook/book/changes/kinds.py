@@ -6,10 +6,11 @@ from typing import Any, Final
 from hourbook.book.changes.instances import REGISTER, RELEASE
 from hourbook.book.changes.scope import ChangeKind
 from hourbook.book.changes.sessions import START_SESSION
+from hourbook.book.changes.signing import ROTATE_KEY
 from protocols.change import Change
 
 __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
-    kind.request: kind for kind in (REGISTER, RELEASE, START_SESSION)
+    kind.request: kind for kind in (REGISTER, RELEASE, START_SESSION, ROTATE_KEY)
 }

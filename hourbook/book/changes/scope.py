@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from hourbook.book.journal import Row, Stamp
+from hourbook.book.key_ring import KeyRing
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
 from protocols.change import CHANGE_NONCES, Change
@@ -29,15 +30,21 @@ class Scope:
     Attributes:
         connection: of the writer, inside the group's transaction.
         stamp: the clock's answer for this group, which its entries carry (nanoseconds).
+        keys: what signs, and where the next key is made.
         appends: the recorded entries, as the requests that would have written them.
     """
 
-    __slots__ = ("_count", "_first_seq", "_request", "appends", "connection", "stamp")
+    __slots__ = ("_count", "_first_seq", "_request", "appends", "connection", "keys", "stamp")
 
     def __init__(
-        self, connection: sqlite3.Connection, request: Change, head_seq: int, stamp: Stamp
+        self,
+        connection: sqlite3.Connection,
+        request: Change,
+        head_seq: int,
+        stamp: Stamp,
+        keys: KeyRing,
     ) -> None:
-        self.connection, self.stamp = connection, stamp
+        self.connection, self.stamp, self.keys = connection, stamp, keys
         self.appends: list[Append] = []
         self._request, self._first_seq, self._count = request, head_seq + 1, 0
 

@@ -1,0 +1,98 @@
+"""Which key signed which part of a book, and which one must sign what comes next. Reads only.
+
+Keys never come back: each is followed by the one that an entry of kind ``key.rotate`` names, in the
+commit before. So the commits of one key lie together, and a change between two is found by
+bisection, without reading the commits of the others.
+"""
+
+import sqlite3
+from itertools import pairwise
+from typing import Any, Final
+
+import msgspec
+
+from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
+from protocols.entry import Commit
+from protocols.key_messages import KEY_ROTATE
+
+__all__ = ["KeyPeriod", "key_periods", "named_key", "next_key"]
+
+_AT_OR_AFTER: Final = (
+    f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE last_seq >= ? ORDER BY last_seq LIMIT 1"  # noqa: S608 - constants
+)
+_LAST: Final = f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
+
+
+class KeyPeriod(msgspec.Struct, frozen=True):
+    """The commits that one key has signed.
+
+    Attributes:
+        key: the public key (32 bytes).
+        since_commit: the first commit of it; of a key that has signed nothing yet, the next one.
+        since_seq: the first entry of that commit.
+        until_commit: the last commit of it; None for the key that signs what comes next.
+    """
+
+    key: bytes
+    since_commit: int
+    since_seq: int
+    until_commit: int | None
+
+
+def named_key(connection: sqlite3.Connection, commit: Commit) -> str | None:
+    """Return the key that a commit names for the next one (64 hex digits); None: the same again."""
+    row = connection.execute(
+        "SELECT entity FROM entry WHERE seq BETWEEN ? AND ? AND kind = ? ORDER BY seq DESC LIMIT 1",
+        (commit.first_seq, commit.last_seq, KEY_ROTATE),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def next_key(connection: sqlite3.Connection) -> bytes | None:
+    """Return the public key that must sign the next commit; None while the book is empty."""
+    head = _commit(connection.execute(_LAST).fetchone())
+    if head is None:
+        return None
+    named = named_key(connection, head)
+    return head.key if named is None else bytes.fromhex(named)
+
+
+def key_periods(connection: sqlite3.Connection) -> list[KeyPeriod]:
+    """Return the keys of an open book in the order of their use; [] while it is empty."""
+    head = _commit(connection.execute(_LAST).fetchone())
+    first = _commit(connection.execute(_AT_OR_AFTER, (0,)).fetchone())
+    firsts: list[Commit] = []
+    while head is not None and first is not None:
+        firsts.append(first)
+        first = None if first.key == head.key else _first_of_next_key(connection, first, head)
+    periods = [
+        KeyPeriod(one.key, one.commit_no, one.first_seq, following.commit_no - 1)
+        for one, following in pairwise(firsts)
+    ]
+    if head is None:
+        return periods
+    last, named = firsts[-1], named_key(connection, head)
+    if named is None:
+        return [*periods, KeyPeriod(last.key, last.commit_no, last.first_seq, None)]
+    return [
+        *periods,
+        KeyPeriod(last.key, last.commit_no, last.first_seq, head.commit_no),
+        KeyPeriod(bytes.fromhex(named), head.commit_no + 1, head.last_seq + 1, None),
+    ]
+
+
+def _first_of_next_key(connection: sqlite3.Connection, first: Commit, head: Commit) -> Commit:
+    """Return the first commit after `first` that another key has signed; `head` is such a one."""
+    same_seq, other_seq, found = first.last_seq, head.last_seq, head
+    while other_seq - same_seq > 1:
+        middle_seq = (same_seq + other_seq) // 2
+        middle = _commit(connection.execute(_AT_OR_AFTER, (middle_seq,)).fetchone())
+        if middle is None or middle.key == first.key:
+            same_seq = middle_seq
+        else:
+            other_seq, found = middle_seq, middle
+    return found
+
+
+def _commit(row: Any) -> Commit | None:  # noqa: ANN401 - a row of the database
+    return None if row is None else commit_from_row(row)

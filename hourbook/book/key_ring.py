@@ -1,0 +1,119 @@
+"""The key in use and the one that follows it, for the one process that signs. An edge: key files.
+
+A change of keys has four steps, and the process may end after any of them:
+
+1. ``next.key`` is written, durably; nothing uses it.
+2. The old key signs a commit with an entry that names the new one. From here on the book demands
+   the new key.
+3. ``next.key`` is renamed to ``site.key``; the old key is gone.
+4. ``site.pub`` is replaced.
+
+The book says what must sign next (``hourbook.book.key_chain.next_key``), so a start needs to know
+nothing else: a `next.key` that was never named is removed, one that was is put in its place.
+"""
+
+import contextlib
+from pathlib import Path
+
+from hourbook.book.durable import sync_directory
+from hourbook.book.keys import (
+    KEY_FILE_NAME,
+    NEXT_FILE_NAME,
+    SiteKey,
+    read_public,
+    write_public,
+)
+from protocols import errors
+
+__all__ = ["KeyRing"]
+
+
+class KeyRing:
+    """The keys of one home, open for signing.
+
+    Attributes:
+        current: what signs.
+    """
+
+    def __init__(self, keys_dir: Path, current: SiteKey) -> None:
+        """Use :meth:`open`."""
+        self._keys_dir = keys_dir
+        self._staged: SiteKey | None = None
+        self.current = current
+
+    @classmethod
+    def open(cls, keys_dir: Path, demanded: bytes | None) -> "KeyRing":
+        """Return the ring whose key the book demands, ending a change that was interrupted.
+
+        Args:
+            keys_dir: holds the key files.
+            demanded: the public key that must sign next; None: the book is new, any will do.
+
+        Raises:
+            HomeUnusable: the key is missing, wrong or unreadable, or its files cannot be written.
+        """
+        current = SiteKey.load(keys_dir)
+        if demanded is None:
+            return cls(keys_dir, current or SiteKey.create(keys_dir))
+        ring = None if current is None else cls(keys_dir, current)
+        if ring is None or ring.current.public != demanded:
+            staged = SiteKey.load(keys_dir, NEXT_FILE_NAME)
+            if staged is None or staged.public != demanded:
+                raise errors.HomeUnusable(
+                    f"Expected the key that signed the book ({demanded.hex()[:16]}...),"
+                    f" got {'none' if current is None else 'another'}, at {keys_dir}",
+                    field=str(keys_dir),
+                    hint="restore the key from a backup",
+                )
+            ring = cls(keys_dir, staged)
+            ring._staged = staged
+        ring._tidy()
+        return ring
+
+    def stage(self) -> bytes:
+        """Make the next key, durable but not in use; return its public half.
+
+        Asked again before :meth:`settle`, it is the same one.
+
+        Raises:
+            HomeUnusable: it cannot be written.
+        """
+        if self._staged is None:
+            self._staged = SiteKey.create_next(self._keys_dir)
+        return self._staged.public
+
+    def settle(self, named: str | None) -> None:
+        """Go on after a group: under the staged key where the committed group named it.
+
+        Raises:
+            OSError: its files could not be moved; the next start will do it.
+        """
+        if self._staged is None:
+            return
+        if named == self._staged.public.hex():
+            self.current = self._staged
+            self._promote()
+        self._staged = None
+
+    def _tidy(self) -> None:
+        """Leave what the end of a change leaves."""
+        try:
+            if self._staged is not None:
+                self._promote()
+                self._staged = None
+                return
+            with contextlib.suppress(FileNotFoundError):
+                (self._keys_dir / NEXT_FILE_NAME).unlink()
+            if read_public(self._keys_dir) != self.current.public:
+                write_public(self._keys_dir, self.current.public)
+        except OSError as error:
+            raise errors.HomeUnusable(
+                f"Expected to put the new signing key in its place, got: {error.strerror},"
+                f" at {self._keys_dir}",
+                field=str(self._keys_dir),
+            ) from None
+
+    def _promote(self) -> None:
+        (self._keys_dir / NEXT_FILE_NAME).replace(self._keys_dir / KEY_FILE_NAME)
+        sync_directory(self._keys_dir)
+        write_public(self._keys_dir, self.current.public)
