@@ -65,7 +65,7 @@ def log(
 
     found = find_home(home)
     check_running(found)
-    with connect(writer, found) as book:
+    with connect(writer, found, shared=True) as book:
         tags = [typed_text(each) for each in tag]
         entry = book.log(typed_text(action), typed_text(entity), value, tags=tags)
     _print_entry(entry, json=json, lines=entry_lines)
@@ -160,7 +160,7 @@ def _entries(count: int, home: Home, *, follow: bool) -> Iterator[Entry]:
 
     # A feed outlives its tree, and would wait for the next one without a word.
     check_running(home)
-    with connect("cli", home) as book:
+    with connect("cli", home, shared=True) as book:
         newest = book.tail(max(1, count))
         yield from newest[len(newest) - count :] if count else ()
         yield from book.follow(since=newest[-1].seq if newest else 0)
