@@ -121,7 +121,7 @@ class InstanceDesk:
                 nonce=self._nonces.take(CHANGE_NONCES),
                 name=name,
                 holder=holder,
-                reason="died" if holder.boot_id == boot_id else "rebooted",
+                reason="ended" if holder.boot_id == boot_id else "rebooted",
             )
             for name, holder in dead
         ]

@@ -5,111 +5,51 @@ forked child must connect again.
 """
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, Self, overload
+from collections.abc import Iterable, Sequence
+from typing import Literal, Self, overload
 
 import msgspec
 
-from hourbook.book.reader import BookReader
-from hourbook.book.verify import Progress, Verdict
+from hourbook.book_views import BookViews
 from hourbook.client import TIMEOUT_S, MailboxClient
-from hourbook.feed import Follower
+from hourbook.entry_future import EntryFuture, Received
 from hourbook.home import Home, find_home
 from hourbook.hybrid_clock import process_clock
-from hourbook.reply import Reply
-from protocols import book_messages, entry, errors, wire
+from hourbook.membership import JOURNAL_WRITER, Membership
+from hourbook.new_entry import NewLike, coerce_entry, make_entry
+from hourbook.nonce_source import NonceSource
+from protocols import book_messages, entry, wire
 from protocols.book_messages import Append, Appended, NewEntry
-from protocols.entry import Commit, Entry
+from protocols.entry import Entry
 
 __all__ = ["Book", "EntryFuture", "Received", "connect"]
 
 _decode_appended = msgspec.msgpack.Decoder(Appended).decode
-JOURNAL_WRITER: Final = "journal_writer"
-_RANDOM_BITS: Final = 20
-_U64: Final = (1 << 64) - 1
-
-NewLike = NewEntry | tuple[str, str] | tuple[str, str, Any] | Mapping[str, Any]
-"""One entry of a batch: (action, entity[, details]), or a map of log's arguments."""
 
 
-class Received(msgspec.Struct, frozen=True):
-    """Entries that journal_writer has queued: not durable yet, and without a seq.
-
-    Attributes:
-        writer: who wrote them.
-        nonce: of the first one; it will be in the book under this name.
-        count: how many.
-    """
-
-    writer: str
-    nonce: bytes
-    count: int
-
-
-class EntryFuture:
-    """An entry on its way; see :meth:`Book.log_nowait`."""
-
-    __slots__ = ("_finish", "_reply")
-
-    def __init__(self, reply: Reply, finish: Callable[[wire.Envelope], Entry]) -> None:
-        """Made by a Book."""
-        self._reply = reply
-        self._finish = finish
-
-    def done(self) -> bool:
-        """Return whether the outcome is known."""
-        return self._reply.done()
-
-    def result(self, timeout_s: float | None = None) -> Entry:
-        """Return the entry once it is durable.
-
-        Raises:
-            WaitTimeout: not known after `timeout_s` (seconds).
-            HourbookError: refused, or OutcomeUnknown.
-        """
-        return self._finish(self._reply.wait(timeout_s))
-
-    def exception(self, timeout_s: float | None = None) -> errors.HourbookError | None:
-        """Return why it failed, None when it did not; waits as :meth:`result` does."""
-        try:
-            self._reply.wait(timeout_s)
-        except errors.WaitTimeout:
-            raise
-        except errors.HourbookError as error:
-            return error
-        return None
-
-    def add_done_callback(self, callback: Callable[["EntryFuture"], None]) -> None:
-        """Call back once the outcome is known, from the thread that learns it."""
-        self._reply.add_done_callback(lambda _: callback(self))
-
-
-class Book:
+class Book(BookViews):
     """A connection to the book under one instance name; a context manager."""
 
     def __init__(
-        self, name: str, home: Home, *, session: str = "", timeout_s: float = TIMEOUT_S
+        self,
+        name: str,
+        home: Home,
+        *,
+        session: str = "",
+        shared: bool = False,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Use :func:`connect`."""
+        super().__init__(home)
         book_messages.check_name(name, "name")
         if session:
             book_messages.check_name(session, "session")
         self.name = name
         self.session = session
-        self.home = home
         self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
-        # Rises from one connection to the next, so that a new one's nonces are above the old ones',
-        # and differs between two that begin in the same millisecond.
-        millisecond = time.time_ns() >> _RANDOM_BITS
-        random = int.from_bytes(os.urandom(4), "big") >> (32 - _RANDOM_BITS)
-        self._incarnation = (millisecond << _RANDOM_BITS | random) & _U64
-        self._counter = 1
-        self._counter_lock = threading.Lock()
-        self._reader: BookReader | None = None
-        self._reader_lock = threading.Lock()
-        self._followers: list[Follower] = []
+        self._nonces = NonceSource()
+        self._membership = Membership(self._client, home, name, self._nonces, shared=shared)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -164,7 +104,7 @@ class Book:
             ActorUnreachable: nobody to send it to; it was not written.
             BookClosed, UsedAfterFork: this connection cannot be used.
         """
-        request = self._request((_new_entry(action, entity, details, tags, kind),), ack)
+        request = self._request((make_entry(action, entity, details, tags, kind),), ack)
         envelope = self._client.send("book.append", request).wait()
         if ack == "received":
             return Received(self.name, request.nonce, 1)
@@ -191,7 +131,7 @@ class Book:
         Raises:
             What :meth:`log` raises.
         """
-        news = [_coerce(new) for new in entries]
+        news = [coerce_entry(new) for new in entries]
         if not news and ack == "durable":
             return []
         request = self._request(news, ack)
@@ -217,41 +157,9 @@ class Book:
         Raises:
             BadRequest, LimitExceeded, BookClosed, UsedAfterFork: nothing was sent.
         """
-        request = self._request((_new_entry(action, entity, details, tags, kind),), "durable")
+        request = self._request((make_entry(action, entity, details, tags, kind),), "durable")
         reply = self._client.send("book.append", request, attended=False)
         return EntryFuture(reply, lambda envelope: self._entries(request, envelope)[0])
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    def tail(self, count: int = 10) -> list[Entry]:
-        """Return the last `count` entries (>= 0), oldest first."""
-        return self._open_reader().tail(count)
-
-    def head(self) -> Commit | None:
-        """Return the last signed commit; None while the book is empty."""
-        return self._open_reader().head()
-
-    def follow(self, since: int | None = None) -> Follower:
-        """Return an endless iterator over new entries: woken by the writer, polling nothing.
-
-        Args:
-            since: the last seq already seen (0: from the beginning); None: from now on.
-        """
-        follower = Follower(self.home, since)
-        self._followers.append(follower)
-        return follower
-
-    def verify(
-        self,
-        *,
-        from_commit: int = 1,
-        all_signatures: bool = False,
-        progress: Progress | None = None,
-    ) -> Verdict:
-        """Check every hash, link and range, and the signatures (``hourbook.book.verify``)."""
-        return self._open_reader().verify(
-            from_commit=from_commit, all_signatures=all_signatures, progress=progress
-        )
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -264,12 +172,9 @@ class Book:
         if not self._client.is_usable():
             return
         self._client.flush()
+        self._close_views()
+        self._membership.leave()
         self._client.close()
-        for follower in self._followers:
-            follower.close()
-        with self._reader_lock:
-            if self._reader is not None:
-                self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -280,12 +185,11 @@ class Book:
     # -- parts -----------------------------------------------------------------------------------
 
     def _request(self, news: Sequence[NewEntry], ack: book_messages.AckLevel) -> Append:
-        with self._counter_lock:
-            first = self._counter
-            self._counter = first + len(news)
+        self._client.check_usable()
+        self._membership.require()
         request = Append(
             writer=self.name,
-            nonce=entry.make_nonce(self._incarnation, first),
+            nonce=self._nonces.take(len(news)),
             entries=news if isinstance(news, list) else list(news),
             ack=ack,
             session=self.session,
@@ -323,12 +227,8 @@ class Book:
             for index, (new, ack) in enumerate(zip(request.entries, acks, strict=True))
         ]
 
-    def _open_reader(self) -> BookReader:
+    def _check_usable(self) -> None:
         self._client.check_usable()
-        with self._reader_lock:
-            if self._reader is None:
-                self._reader = BookReader(self.home)
-            return self._reader
 
 
 def connect(
@@ -336,57 +236,34 @@ def connect(
     home: str | os.PathLike[str] | Home | None = None,
     *,
     session: str = "",
+    shared: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> Book:
-    """Connect to the book under an instance name.
+    """Connect to the book under an instance name, which is ours until we close or end.
+
+    Where journal_writer is down the book can be read all the same; the first write registers.
 
     Args:
         name: ``[a-z0-9._-]{1,64}``; it stands in every entry written here.
         home: a directory, or None for the usual one ($HOURBOOK_HOME).
         session: name of the session that stands in every entry, of the same form; "" is none.
+        shared: the name is used by others too: it is neither held nor listed as an instance.
         timeout_s: until a write without an answer ends with OutcomeUnknown (seconds, > 0).
 
     Raises:
         BadRequest: a name that does not fit.
+        NameTaken: another living process holds it; the message says which.
     """
-    return Book(
+    book = Book(
         name,
         home if isinstance(home, Home) else find_home(home),
         session=session,
+        shared=shared,
         timeout_s=timeout_s,
     )
-
-
-def _new_entry(
-    action: str, entity: str, details: object, tags: Iterable[str], kind: str
-) -> NewEntry:
-    raw = entry.DETAILS_NONE if details is None else entry.encode_value(details, "details")
-    if isinstance(tags, str):
-        raise errors.BadRequest("Expected `tags` to be a list of texts, got a text", field="tags")
-    new = NewEntry(action, entity, msgspec.Raw(raw), tuple(tags), kind)
-    book_messages.check_entry(new)
-    return new
-
-
-def _coerce(new: NewLike) -> NewEntry:
-    if isinstance(new, NewEntry):
-        return new
-    if isinstance(new, Mapping):
-        known = {"action", "entity", "details", "tags", "kind"}
-        if not {"action", "entity"} <= new.keys() <= known:
-            raise errors.BadRequest(
-                f"Expected action, entity and perhaps details, tags, kind, got {sorted(new)}",
-                field="entries",
-            )
-        return _new_entry(
-            new["action"],
-            new["entity"],
-            new.get("details"),
-            new.get("tags", ()),
-            new.get("kind", "log"),
-        )
-    if len(new) in (2, 3):
-        return _new_entry(new[0], new[1], new[2] if len(new) > 2 else None, (), "log")  # noqa: PLR2004
-    raise errors.BadRequest(
-        f"Expected (action, entity[, details]), got {len(new)} values", field="entries"
-    )
+    try:
+        book._membership.join()  # noqa: SLF001 - ours
+    except BaseException:
+        book._client.close()  # noqa: SLF001 - ours
+        raise
+    return book

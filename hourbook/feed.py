@@ -6,12 +6,14 @@ reads on in the database, and returns to the ring when it has caught up. Entries
 of seq, without gaps; the ring is published after the commit: what it has is in the database too.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
+from hourbook.book.entry_filter import EntryFilter
 from hourbook.book.reader import PAGE_ENTRIES, BookReader
 from hourbook.home import Home
 from protocols import errors
@@ -19,11 +21,16 @@ from protocols.entry import Entry
 from shm import segment
 from shm.reader import Lapped, RingReader
 
-__all__ = ["Follower"]
+if TYPE_CHECKING:
+    from hourbook.feed_async import AsyncFollower
+
+__all__ = ["EVERYTHING", "Follower"]
 
 READ_RECORDS_MAX: Final = 256
 WAIT_S: Final = 1.0
 """Longest sleep; only a closed follower looks around then."""
+
+EVERYTHING: Final = EntryFilter(branch=None)
 
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
@@ -31,12 +38,15 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 class Follower(Iterator[Entry]):
     """An endless iterator over entries; for one thread."""
 
-    def __init__(self, home: Home, since: int | None = None) -> None:
+    def __init__(
+        self, home: Home, since: int | None = None, wanted: EntryFilter = EVERYTHING
+    ) -> None:
         """Begin after seq `since`, or now.
 
         Args:
             home: whose book.
             since: the last seq that the caller has seen (>= 0); None: only what comes from now on.
+            wanted: which entries; the others are passed over.
 
         Raises:
             ActorUnreachable: there is no ring to follow: the tree has not run since the boot.
@@ -54,13 +64,30 @@ class Follower(Iterator[Entry]):
                 hint="run `supervisor start`",
             ) from error
         self._reader = BookReader(home)
+        self._wanted = None if wanted == EVERYTHING else wanted
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq if since is None else since
         self._ready: deque[Entry] = deque()
         self._closed = False
 
+    @property
+    def position(self) -> int:
+        """The last seq that was returned or passed over; what follows comes next."""
+        return self._ready[0].seq - 1 if self._ready else self._last
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
     def __iter__(self) -> Self:
         return self
+
+    def __aiter__(self) -> "AsyncFollower":
+        """Follow in asyncio: ``async for entry in book.follow()``; a thread of its own waits."""
+        from hourbook.feed_async import AsyncFollower  # noqa: PLC0415 - asyncio only where used
+
+        return AsyncFollower(self)
 
     def __next__(self) -> Entry:
         while not self._ready:
@@ -71,12 +98,15 @@ class Follower(Iterator[Entry]):
 
     def poll(self, timeout_s: float) -> Entry | None:
         """Return the next entry, or None when there is none within `timeout_s` (seconds, >= 0)."""
-        for wait_s in (0.0, timeout_s, 0.0):
-            while not self._ready and self._fill(wait_s):
-                pass
-            if self._ready:
-                return self._ready.popleft()
-        return None
+        until_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        wait_s = 0.0
+        while not self._ready:
+            if self._fill(wait_s):
+                continue
+            wait_s = max(0, until_ns - time.monotonic_ns()) / 1e9
+            if wait_s == 0 and not self._fill(0.0):
+                return None
+        return self._ready.popleft()
 
     def close(self) -> None:
         """End the iteration, also for a thread that sleeps in it (within a second)."""
@@ -102,7 +132,7 @@ class Follower(Iterator[Entry]):
                 continue
             if payload is None or seq != self._last + 1:
                 break  # too large for the ring, or begun behind it: the database has it
-            self._ready.append(_decode(payload))
+            self._offer(_decode(payload))
             self._last = seq
         self._position, self._position_seq = position, records[-1][0]
         return True
@@ -130,5 +160,10 @@ class Follower(Iterator[Entry]):
                 field="seq",
                 value=str(self._last + 1),
             )
-        self._ready.extend(page)
+        for entry in page:
+            self._offer(entry)
         self._last = page[-1].seq
+
+    def _offer(self, entry: Entry) -> None:
+        if self._wanted is None or self._wanted.passes(entry):
+            self._ready.append(entry)

@@ -181,7 +181,7 @@ class HourbookTools:
     def _open_book(self) -> Book:
         with self._lock:
             if self._book is None:
-                self._book = connect(self._writer, self._home)
+                self._book = connect(self._writer, self._home, shared=True)
             return self._book
 
 

@@ -73,7 +73,7 @@ class Release(Change, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         name: of the instance.
         holder: the process that holds it; where another one does, nothing is done.
-        reason: `closed`, `died` or `rebooted`.
+        reason: `closed`, `ended` or `rebooted`.
     """
 
     name: str

@@ -100,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Home]:
 @pytest.mark.live
 def test_full_disk_refuses_and_recovers(small_disk: Home) -> None:
     """Appends to a full disk hear DiskFull, nothing half is kept, and later ones work."""
-    with running_writer(small_disk), connect("agent", small_disk) as book:
+    with running_writer(small_disk), connect("agent", small_disk, shared=True) as book:
         acknowledged = [book.log("before", "x").seq]
         refused = 0
         ballast = small_disk.path / "ballast"
@@ -158,7 +158,7 @@ def test_failed_fsync_is_raised_and_not_tried_again(home: Home) -> None:
 @pytest.mark.live
 def test_stopped_and_continued_writer_answers_every_resend_once(home: Home) -> None:
     """A writer that slept through several resends writes the entry once."""
-    with running_writer(home) as writer, connect("agent", home, timeout_s=20) as book:
+    with running_writer(home) as writer, connect("agent", home, shared=True, timeout_s=20) as book:
         book.log("before", "x")
         os.kill(writer.process.pid, signal.SIGSTOP)
         future = book.log_nowait("during", "y")

@@ -31,7 +31,7 @@ def test_writer_ends_on_a_failed_fsync_and_its_successor_goes_on(
     home: Home, failing_disk: Path
 ) -> None:
     """Exit code 74 after one attempt, no answer; after the restart each entry is there once."""
-    with running_writer(home) as writer, connect("agent", home, timeout_s=30) as book:
+    with running_writer(home) as writer, connect("agent", home, shared=True, timeout_s=30) as book:
         book.log("before", "x")
         failing_disk.touch()
         futures = [book.log_nowait("during", str(number)) for number in range(5)]

@@ -16,7 +16,7 @@ from protocols import errors
 @pytest.mark.live
 def test_removed_segment_is_built_anew_and_filled(tmp_path: Path) -> None:
     """Both writers notice within a second; new readers find time and entries as before."""
-    with FullTree(tmp_path / "home") as tree, connect("agent", tree.home) as book:
+    with FullTree(tmp_path / "home") as tree, connect("agent", tree.home, shared=True) as book:
         before = tree.home.segment.stat().st_ino
 
         tree.home.segment.unlink()

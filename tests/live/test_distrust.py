@@ -34,7 +34,7 @@ def writer(home: Home) -> Iterator[ActorProcess]:
 def refusal(home: Home) -> str:
     """Try to append; return why it was refused, or ""."""
     try:
-        with connect("agent", home) as book:
+        with connect("agent", home, shared=True) as book:
             book.log("x", "y")
     except errors.BookCorrupt as error:
         return str(error)

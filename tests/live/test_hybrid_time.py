@@ -33,7 +33,7 @@ def test_entry_is_after_what_its_process_heard_and_before_what_follows(home: Hom
     publisher.publish(page_now(utc_at_as_of_ns=now_ns), is_step=True)
     clock = Clock(home)
 
-    with running_writer(home), connect("agent", home) as book:
+    with running_writer(home), connect("agent", home, shared=True) as book:
         book.log("wake", "it")
         heard = clock.hlc(received=now_ns + 5_000_000_000)
         entry = book.log("answered", "it")
@@ -51,7 +51,7 @@ def test_book_whose_clock_once_was_wrong_is_written_on(home: Home) -> None:
     writer.commit([append(1)], Stamp(ahead_ns, -1))
     writer.close()
 
-    with running_writer(home), connect("agent", home) as book:
+    with running_writer(home), connect("agent", home, shared=True) as book:
         entries = [book.log("x", str(number)) for number in range(3)]
 
     assert [e.hlc - hlc.physical_ns(ahead_ns) for e in entries] == [1, 2, 3]

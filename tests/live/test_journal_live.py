@@ -31,7 +31,7 @@ def writer(home: Home) -> Iterator[ActorProcess]:
 @pytest.fixture
 def book(writer: ActorProcess) -> Iterator[Book]:
     """Return a connection to it."""
-    with connect("agent", writer.home) as connected:
+    with connect("agent", writer.home, shared=True) as connected:
         yield connected
 
 
@@ -182,7 +182,7 @@ def test_follow_without_a_tree_says_what_to_run(home: Home) -> None:
     """No segment: a clear error, no polling."""
     write_book(home, [1])
 
-    with connect("agent", home) as book, pytest.raises(errors.ActorUnreachable) as caught:
+    with connect("agent", home, shared=True) as book, pytest.raises(errors.ActorUnreachable) as caught:
         book.follow()
 
     assert "supervisor start" in str(caught.value)
@@ -191,7 +191,7 @@ def test_follow_without_a_tree_says_what_to_run(home: Home) -> None:
 def test_writing_without_a_tree_says_that_nothing_was_sent(home: Home) -> None:
     """Nobody listens: ActorUnreachable, since nothing can have been written."""
     with (
-        connect("agent", home, timeout_s=0.2) as book,
+        connect("agent", home, shared=True, timeout_s=0.2) as book,
         pytest.raises(errors.ActorUnreachable, match="nothing was sent"),
     ):
         book.log("x", "y")
@@ -214,7 +214,7 @@ def test_restart_while_waiting_is_not_noticed_by_the_caller(
 
 def test_stopped_writer_ends_with_outcome_unknown(writer: ActorProcess, home: Home) -> None:
     """A writer that does not answer: OutcomeUnknown, never a false failure."""
-    with connect("agent", home, timeout_s=0.6) as book:
+    with connect("agent", home, shared=True, timeout_s=0.6) as book:
         book.log("before", "x")
         os.kill(writer.process.pid, 19)
         with pytest.raises(errors.OutcomeUnknown):
@@ -327,7 +327,7 @@ def test_corrupt_book_is_read_and_not_written_to(home: Home) -> None:
     connection.execute("UPDATE entry SET action = 'forged' WHERE seq = 2")
     connection.close()
 
-    with running_writer(home), connect("agent", home) as book:
+    with running_writer(home), connect("agent", home, shared=True) as book:
         with pytest.raises(errors.BookCorrupt, match="bad seq 2"):
             book.log("x", "y")
         assert [entry.seq for entry in book.tail(9)] == [1, 2, 3]

@@ -16,7 +16,7 @@ from protocols.names import check_name
 
 __all__ = ["REGISTER", "RELEASE"]
 
-_REASONS: Final = ("closed", "died", "rebooted")
+_REASONS: Final = ("closed", "ended", "rebooted")
 
 
 def _register(change: Register, scope: Scope) -> Registered:

@@ -1,0 +1,116 @@
+"""Which entries somebody wants to see: data, compared for equality. Pure.
+
+A filter is never spliced into code of any kind, so quotes, SQL or jq in it are only text that is
+compared. A field that is empty asks nothing; several values of one field mean any of them, several
+fields all of them.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from protocols import errors, wire
+from protocols.entry import KEY_BYTES_MAX, Entry
+
+__all__ = ["VALUES_MAX", "EntryFilter", "Wanted", "make_filter"]
+
+VALUES_MAX = 1000
+"""Values of one field."""
+MAIN_BRANCH = 0
+Wanted = str | Iterable[str] | None
+"""One value, any of several, or no matter which."""
+
+
+class EntryFilter(msgspec.Struct, frozen=True):
+    """Values by field; an entry passes where each field that asks has one of its values.
+
+    Attributes:
+        action: what was done.
+        entity: to what.
+        writer: by whom.
+        kind: the operation it stands for.
+        tag: one of its tags.
+        session: in which session.
+        branch: on which branch; None for any.
+    """
+
+    action: frozenset[str] = frozenset()
+    entity: frozenset[str] = frozenset()
+    writer: frozenset[str] = frozenset()
+    kind: frozenset[str] = frozenset()
+    tag: frozenset[str] = frozenset()
+    session: frozenset[str] = frozenset()
+    branch: int | None = MAIN_BRANCH
+
+    def passes(self, entry: Entry) -> bool:
+        """Return whether `entry` is wanted."""
+        return (
+            (self.branch is None or entry.branch == self.branch)
+            and (not self.action or entry.action in self.action)
+            and (not self.entity or entry.entity in self.entity)
+            and (not self.writer or entry.writer in self.writer)
+            and (not self.kind or entry.kind in self.kind)
+            and (not self.session or entry.session in self.session)
+            and (not self.tag or not self.tag.isdisjoint(entry.tags))
+        )
+
+
+def make_filter(
+    *,
+    action: Wanted = None,
+    entity: Wanted = None,
+    writer: Wanted = None,
+    kind: Wanted = None,
+    tag: Wanted = None,
+    session: Wanted = None,
+    branch: int | None = MAIN_BRANCH,
+) -> EntryFilter:
+    """Return a filter; each argument is one text, several, or None.
+
+    Raises:
+        BadRequest: a value that is no text, or that no entry could have.
+        LimitExceeded: too many values.
+    """
+    return EntryFilter(
+        action=_values(action, "action"),
+        entity=_values(entity, "entity"),
+        writer=_values(writer, "writer"),
+        kind=_values(kind, "kind"),
+        tag=_values(tag, "tag"),
+        session=_values(session, "session"),
+        branch=branch,
+    )
+
+
+def _values(wanted: Wanted, field: str) -> frozenset[str]:
+    if wanted is None:
+        return frozenset()
+    values = frozenset((wanted,) if isinstance(wanted, str) else wanted)
+    if len(values) > VALUES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected at most {VALUES_MAX} values of `{field}`, got {len(values)}", field=field
+        )
+    for value in values:
+        _check(value, field)
+    return values
+
+
+def _check(value: object, field: str) -> None:
+    if not isinstance(value, str):
+        raise errors.BadRequest(
+            f"Expected `{field}` to be text, got {type(value).__name__}", field=field
+        )
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise errors.BadRequest(
+            f"Expected text that UTF-8 can carry, got a lone surrogate"
+            f" {value[error.start]!a} in {field}",
+            field=field,
+        ) from None
+    if size > KEY_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected `{field}` of at most {KEY_BYTES_MAX} bytes, got {size}",
+            field=field,
+            value=wire.printable(value),
+        )

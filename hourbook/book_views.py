@@ -1,0 +1,181 @@
+"""The reading half of a Book: what it shows of entries, instances and their state. Asks nobody.
+
+Every view is a thin face: what it means is in the module that it calls, loaded when it is used.
+"""
+
+import threading
+from typing import Final
+
+from hourbook.book.diffing import InstanceDiff
+from hourbook.book.entry_filter import EntryFilter, Wanted, make_filter
+from hourbook.book.moments import seq_at_time
+from hourbook.book.position import parse_position
+from hourbook.book.reader import BookReader
+from hourbook.book.verify import Progress, Verdict
+from hourbook.feed import Follower
+from hourbook.home import Home
+from hourbook.instance_view import InstanceStatus
+from hourbook.membership import Membership
+from hourbook.updates import Updates
+from protocols import errors
+from protocols.entry import Commit, Entry
+
+__all__ = ["BookViews"]
+
+MAIN_BRANCH: Final = 0
+
+
+class BookViews:
+    """What can be read of one home's book; threads may share it."""
+
+    home: Home
+    _membership: Membership
+
+    def __init__(self, home: Home) -> None:
+        """Open nothing yet."""
+        self.home = home
+        self._reader: BookReader | None = None
+        self._reader_lock = threading.Lock()
+        self._open_feeds: list[Follower | Updates] = []
+
+    def tail(self, count: int = 10) -> list[Entry]:
+        """Return the last `count` entries (>= 0), oldest first."""
+        return self._open_reader().tail(count)
+
+    def head(self) -> Commit | None:
+        """Return the last signed commit; None while the book is empty."""
+        return self._open_reader().head()
+
+    def follow(
+        self,
+        since: int | str | None = None,
+        *,
+        action: Wanted = None,
+        entity: Wanted = None,
+        writer: Wanted = None,
+        kind: Wanted = None,
+        tag: Wanted = None,
+        session: Wanted = None,
+        branch: int | None = MAIN_BRANCH,
+    ) -> Follower:
+        """Return an endless iterator over new entries: woken by the writer, polling nothing.
+
+        Works with ``for`` and with ``async for``. Nothing is missed, however slow the follower;
+        and its writer does not wait for it.
+
+        Args:
+            since: the last seq already seen (0: from the beginning); or a time in RFC 3339, after
+                which entries are wanted; None: from now on.
+            action: only entries with this text, or one of these texts; so for the others.
+            entity: as `action`.
+            writer: as `action`.
+            kind: as `action`.
+            tag: entries that have one of these.
+            session: as `action`.
+            branch: 0 is main; None is any.
+
+        Raises:
+            BadRequest, LimitExceeded: a filter or a `since` that no entry could fit.
+            ActorUnreachable, BookMissing: there is nothing to follow yet.
+        """
+        wanted = make_filter(
+            action=action,
+            entity=entity,
+            writer=writer,
+            kind=kind,
+            tag=tag,
+            session=session,
+            branch=branch,
+        )
+        follower = Follower(self.home, self._seq_of(since), wanted)
+        self._open_feeds.append(follower)
+        return follower
+
+    def updates(
+        self, since: int | str | None = None, *, wanted: EntryFilter | None = None
+    ) -> Updates:
+        """Return an endless iterator over what this instance has not seen yet; it survives us.
+
+        An entry is done with when the next one is asked for. A name that never read begins where
+        it was registered. See ``hourbook.updates``.
+
+        Args:
+            since: read again from here: a seq or a time, as in :meth:`follow`; None: go on.
+            wanted: only these entries; the others count as done with.
+
+        Raises:
+            What :meth:`follow` raises; NameTaken: another process reads under this name.
+            ActorUnreachable: to set the position back, journal_writer has to be told.
+        """
+        position = self._seq_of(since)
+        if position is None:
+            position = self._position()
+        else:
+            self._membership.beat(position, rewind=True)
+        follower = Follower(self.home, position, wanted or make_filter())
+        updates = Updates(follower, self._membership)
+        self._open_feeds.append(updates)
+        return updates
+
+    def instances(self) -> list[InstanceStatus]:
+        """Return who is there and who was, how far each has read: the living first."""
+        from hourbook.instances import instance_statuses  # noqa: PLC0415 - asks by a socket
+
+        return instance_statuses(self.home, self._open_reader())
+
+    def diff(self, a: str, b: str) -> InstanceDiff:
+        """Return what one instance is done with and another is not, and what both wrote.
+
+        Raises:
+            BadRequest, UnknownName: no name, or one that never was here.
+        """
+        from hourbook.instances import compare_instances  # noqa: PLC0415 - the same
+
+        return compare_instances(self.home, self._open_reader(), a, b)
+
+    def verify(
+        self,
+        *,
+        from_commit: int = 1,
+        all_signatures: bool = False,
+        progress: Progress | None = None,
+    ) -> Verdict:
+        """Check every hash, link and range, and the signatures (``hourbook.book.verify``)."""
+        return self._open_reader().verify(
+            from_commit=from_commit, all_signatures=all_signatures, progress=progress
+        )
+
+    def _seq_of(self, since: int | str | None) -> int | None:
+        """Return the seq after which `since` begins."""
+        if since is None or isinstance(since, int):
+            return since
+        position = parse_position(since, "since")
+        if position.time_ns is None:
+            return position.seq
+        time_ns = position.time_ns
+        return self._open_reader().query(lambda connection: seq_at_time(connection, time_ns))
+
+    def _position(self) -> int:
+        """Return how far this name has read; where it never did, the head."""
+        known = self._membership.position()
+        if known < 0:
+            known = self._open_reader().query(self._membership.stored_position)
+        return known if known >= 0 else self._open_reader().head_seq()
+
+    def _check_usable(self) -> None:
+        """Raise unless the connection can be used here and now."""
+        raise errors.InternalError("Expected a connection to check")
+
+    def _open_reader(self) -> BookReader:
+        self._check_usable()
+        with self._reader_lock:
+            if self._reader is None:
+                self._reader = BookReader(self.home)
+            return self._reader
+
+    def _close_views(self) -> None:
+        for feed in self._open_feeds:
+            feed.close()
+        with self._reader_lock:
+            if self._reader is not None:
+                self._reader.close()
