@@ -30,7 +30,9 @@ _S_NS: Final = 1_000_000_000
 
 
 def replay(
-    recording: Annotated[str, Parameter(name="IN", help="The recording; `-` is stdin.")],
+    recording: Annotated[
+        str, Parameter(name="IN", help="The recording; `-` is stdin.", allow_leading_hyphen=True)
+    ],
     /,
     *,
     out: Annotated[str | None, Parameter(show_default=False)] = None,

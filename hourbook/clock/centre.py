@@ -209,7 +209,7 @@ def _judged(before: Centre, observation: Observation) -> tuple[Fusion, Changes, 
         observation.queued_ns / 2,
     )
     if judged.change is Change.STEP:
-        learnt = fusion.forgive(learnt)
+        learnt = fusion.forgive(learnt, experts.WALL)
     return learnt, judged, quantiles.learn(before.residuals, error_ns + observation.bias_ns)
 
 

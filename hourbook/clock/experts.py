@@ -29,7 +29,10 @@ from hourbook.clock.robust import (
     weighted_median,
 )
 
-__all__ = ["RATE_HANDICAP", "opinions"]
+__all__ = ["RATE_HANDICAP", "WALL", "opinions"]
+
+WALL: Final = "wall"
+"""Who alone has no memory, and so is not moved by a step."""
 
 RATE_HANDICAP: Final = 4.0
 """As much as one gross error costs."""
@@ -62,7 +65,7 @@ def _levels(window: Window) -> Iterator[tuple[str, Line]]:
     def level(correction_ns: float) -> Line:
         return Line(window.reference, correction_ns, window.wall_rate_ppb)
 
-    yield "wall", Line(window.reference, window.wall_ahead_ns, window.wall_rate_ppb)
+    yield WALL, Line(window.reference, window.wall_ahead_ns, window.wall_rate_ppb)
     yield "median-1", level(corrections[-1])
     for length in _LEVELS:
         if seen >= _FILLED_MIN * length:

@@ -51,6 +51,8 @@ _RATE: Final = 0.5
 _SCALE_WINDOW: Final = 45
 _SCALE_MIN: Final = 4
 """Errors before their median says more than what the delays tell."""
+_DISPROVED: Final = 40.0
+"""Ten gross errors: e^-20 of the weight it had."""
 _RESOLUTION_NS: Final = 1.0
 _NOBODY: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -123,9 +125,13 @@ def admit(before: Fusion, opinions: Mapping[str, Opinion]) -> Fusion:
     return Fusion(MappingProxyType(losses), before.errors_ns, before.scale_ns)
 
 
-def forgive(before: Fusion) -> Fusion:
-    """Return the fusion after a step, which was nobody's fault: half of the past counts."""
+def forgive(before: Fusion, unmoved: str) -> Fusion:
+    """Return the fusion after a step: nobody's fault, so that half of the past counts.
+
+    All will speak from the new place but the one named, whom the step has just proved wrong.
+    """
     losses = {name: loss / 2 for name, loss in before.losses.items()}
+    losses[unmoved] += _DISPROVED
     return Fusion(MappingProxyType(losses), before.errors_ns, before.scale_ns)
 
 

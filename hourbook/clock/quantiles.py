@@ -44,7 +44,7 @@ class _Target(NamedTuple):
 
 
 _Q68: Final = _Target(0.68, 0.60, 0.76, 1.5)
-_Q95: Final = _Target(0.95, 0.90, 0.96, 2.7)
+_Q95: Final = _Target(0.95, 0.90, 0.97, 2.7)
 
 
 class Quantiles(NamedTuple):

@@ -1,0 +1,133 @@
+"""The centre as a whole: order of arrival, steps, rate, and what joins it."""
+
+import random
+from typing import NamedTuple
+
+from fakes.clock_samples import S_NS, UTC_0_NS
+
+from hourbook.clock import centre
+from hourbook.clock.centre import Centre
+from hourbook.clock.line import Reference
+from hourbook.clock.observation import Observation
+
+
+def observed(at_s: float, ahead_ns: float = 0.0, wall_ns: int = 0) -> Observation:
+    """Return a measurement beside the true line, and a wall clock beside it."""
+    raw_ns = round(at_s * S_NS)
+    utc_ns = UTC_0_NS + raw_ns
+    return Observation(raw_ns, utc_ns + round(ahead_ns), utc_ns + wall_ns, doubt_ns=60_000.0)
+
+
+def calm(rng: random.Random, count: int, rate_ppb: float = 0.0) -> Centre:
+    """Return a centre after measurements with 50 us of noise, 16 s apart."""
+    now = centre.start(observed(0), 0.0, 50_000.0)
+    for n in range(1, count):
+        now = centre.observe(now, observed(16 * n, rate_ppb * 16 * n + rng.gauss(0, 50_000)))
+    return now
+
+
+def error_ns(now: Centre, at_s: float, ahead_ns: float = 0.0) -> int:
+    """Return by how much the centre misses the truth."""
+    one = observed(at_s, ahead_ns)
+    return centre.utc_ns(now, one.raw_ns) - one.utc_ns
+
+
+def test_rate_is_known_better_by_the_long_memory(rng: random.Random) -> None:
+    """After half an hour at 20 ppm: within 0.1 ppm, by a rate that promises as much."""
+    now = calm(rng, 120, rate_ppb=20_000)
+
+    rate_ppb, sigma_ppb = centre.rate(now, 1920 * S_NS)
+
+    assert abs(rate_ppb - 20_000) < 100
+    assert sigma_ppb < 100
+
+
+def test_hour_without_a_sample_is_bridged(rng: random.Random) -> None:
+    """Holdover: 72 ms of drift to 2 ms, and quantiles that have grown."""
+    now = calm(rng, 120, rate_ppb=20_000)
+
+    near, far = (centre.predict(now, (1904 + age_s) * S_NS) for age_s in (16, 3600))
+
+    assert abs(error_ns(now, 1904 + 3600, 20_000 * (1904 + 3600))) < 2_000_000
+    assert near.q95_ns < far.q95_ns
+    assert near.sigma_offset_ns < far.sigma_offset_ns
+
+
+def test_spike_moves_little_and_step_is_followed(rng: random.Random) -> None:
+    """One measurement 0.8 ms off is left alone; the second that agrees is believed."""
+    now = calm(rng, 60)
+    spike = centre.observe(now, observed(960, 8e5))
+    back = centre.observe(spike, observed(976))
+    moved = centre.observe(spike, observed(976, 8e5))
+
+    assert abs(error_ns(spike, 976)) < 100_000
+    assert (back.changes.spikes, back.changes.steps) == (1, 0)
+    assert moved.changes.steps == 1
+    assert abs(error_ns(moved, 992, 8e5)) < 150_000
+
+
+def test_step_keeps_the_rate(rng: random.Random) -> None:
+    """A step of the offset says nothing of the oscillator."""
+    now = calm(rng, 120, rate_ppb=20_000)
+    for n in (120, 121):
+        now = centre.observe(now, observed(16 * n, 20_000 * 16 * n + 5e6))
+
+    assert now.changes.steps == 1
+    assert abs(now.short_term.rate_ppb - 20_000) < 1_000
+
+
+def test_late_measurement_is_brought_forward() -> None:
+    """One that another overtook counts for the time of that other one."""
+    now = centre.observe(centre.start(observed(0), 0.0, 100.0), observed(16))
+
+    after = centre.observe(now, observed(15))
+
+    assert after.reference.raw_ns == now.reference.raw_ns
+    assert len(after.seen) == 3
+    assert abs(error_ns(after, 16)) <= 1
+
+
+def test_several_at_one_instant_are_no_rate() -> None:
+    """Four sources that answer at once: no division by zero, no wild line."""
+    now = centre.start(observed(0), 0.0, 50_000.0)
+    for n in range(40):
+        now = centre.observe(now, observed(64 * (n // 4), 100_000 * (n % 4)))
+
+    assert abs(error_ns(now, 64 * 10, 150_000)) < 300_000
+
+
+class Guest(NamedTuple):
+    """An opinion that is no line."""
+
+    ahead_ns: float
+    handicap: float = 0.0
+
+    def ahead_of_ns(self, reference: Reference, raw_ns: int) -> float:
+        true_ns = UTC_0_NS + raw_ns
+        return true_ns + self.ahead_ns - (reference.utc_ns + raw_ns - reference.raw_ns)
+
+
+def test_guest_earns_its_weight_or_loses_it(rng: random.Random) -> None:
+    """Whatever keeps to the interface may join; right it leads, wrong it is not heard."""
+    led = centre.start(observed(0), 0.0, 50_000.0)
+    misled = led
+    for n in range(1, 60):
+        one = observed(16 * n, rng.gauss(0, 50_000), wall_ns=10**6)
+        led = centre.observe(led, one, {"oracle": Guest(0.0)})
+        misled = centre.observe(misled, one, {"liar": Guest(1e6)})
+
+    assert centre.leader(led) == "oracle"
+    assert misled.fusion.losses["liar"] > 20 + min(misled.fusion.losses.values())
+    assert abs(error_ns(misled, 960)) < 50_000
+
+
+def test_guest_that_falls_silent_is_forgotten() -> None:
+    """A forecaster that missed its deadline has no say in the next measurement."""
+    now = centre.start(observed(0), 0.0, 50_000.0)
+    now = centre.observe(now, observed(16), {"guest": Guest(0.0)})
+
+    after = centre.observe(now, observed(32))
+
+    assert "guest" in now.fusion.losses
+    assert "guest" not in after.fusion.losses
+    assert len(after.opinions) == len(after.weights) == len(after.fusion.losses)
