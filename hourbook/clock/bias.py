@@ -15,7 +15,7 @@ all biases is zero, so the centre cannot run away with its own opinion. One sour
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from hourbook.clock.line import Line, Reference
+from hourbook.clock.line import S_NS, Line
 from hourbook.clock.register import Source
 from hourbook.clock.robust import median
 from protocols.clock_messages import UNBOUNDED_NS
@@ -28,19 +28,19 @@ _SAMPLES_MIN: Final = 3
 
 def bias_ns(sources: Mapping[str, Source], selected: Iterable[str], name: str, line: Line) -> int:
     """Return by how much a source's samples are ahead of what the selected ones say together."""
+    base_ns = line.reference.utc_ns - line.reference.raw_ns + round(line.offset_ns)
+    raw_ns, rate = line.reference.raw_ns, line.rate_ppb / S_NS
     ahead_ns: dict[str, float] = {}
     weights: dict[str, float] = {}
     for one in selected:
-        source = sources[one]
-        half_width_ns = source.newest.half_width_ns
-        if len(source.samples) >= _SAMPLES_MIN and half_width_ns != UNBOUNDED_NS:
-            ahead_ns[one] = median([_residual_ns(s.raw_ns, s.utc_ns, line) for s in source.samples])
+        kept = sources[one].samples
+        half_width_ns = kept[-1].half_width_ns
+        if len(kept) >= _SAMPLES_MIN and half_width_ns != UNBOUNDED_NS:
+            ahead_ns[one] = median(
+                [s.utc_ns - s.raw_ns - base_ns - rate * (s.raw_ns - raw_ns) for s in kept]
+            )
             weights[one] = 1 / max(half_width_ns, 1)
     if name not in ahead_ns or len(ahead_ns) == 1:
         return 0
     together_ns = sum(weights[one] * ahead_ns[one] for one in ahead_ns) / sum(weights.values())
     return round(ahead_ns[name] - together_ns)
-
-
-def _residual_ns(raw_ns: int, utc_ns: int, line: Line) -> float:
-    return -line.ahead_of_ns(Reference(raw_ns, utc_ns), raw_ns)
