@@ -103,6 +103,22 @@ class BookReader:
             except sqlite3.DatabaseError as error:
                 raise _unreadable(self._home.book_db, error) from None
 
+    def of_writer(self, writer: str, kind: str) -> Iterator[Entry]:
+        """Yield the entries of one kind by one writer, in the order of their nonces."""
+        nonce = b""
+        while True:
+            rows = self._fetch(
+                f"SELECT {ENTRY_COLUMNS} FROM entry WHERE writer = ? AND nonce > ?"  # noqa: S608 - constants
+                " AND kind = ? ORDER BY nonce LIMIT ?",
+                (writer, nonce, kind, PAGE_ENTRIES),
+            )
+            if not rows:
+                return
+            for row in rows:
+                found = entry_from_row(row)
+                nonce = found.nonce
+                yield found
+
     def verify(
         self,
         *,

@@ -27,6 +27,8 @@ _COMMANDS: Final = {
     "head": "hourbook.cli.book_commands:head",
     "backup": "hourbook.cli.backup_commands:backup",
     "restore": "hourbook.cli.backup_commands:restore",
+    "export": "hourbook.cli.transfer_commands:export",
+    "import": "hourbook.cli.transfer_commands:import_",
     "status": "hourbook.cli.status_command:status",
     "doctor": "hourbook.cli.doctor_command:doctor",
     "mcp": "hourbook.cli.mcp_command:mcp",
