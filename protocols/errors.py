@@ -34,8 +34,10 @@ __all__ = [
     "NameTaken",
     "NeedsWriter",
     "NonceExpired",
+    "NotInBook",
     "OperatorError",
     "OutcomeUnknown",
+    "QueryTimeout",
     "Restarting",
     "SourceUnreachable",
     "StartFailed",
@@ -170,6 +172,18 @@ class NameTaken(CallerError, ValueError):
     """A living process already holds this instance name."""
 
     code = "name_taken"
+
+
+class NotInBook(CallerError, LookupError):
+    """The seq, time or hash that was named is not one of this book, or not yet."""
+
+    code = "not_in_book"
+
+
+class QueryTimeout(CallerError, TimeoutError):
+    """A query took longer than it may; it was ended and the book is as it was."""
+
+    code = "query_timeout"
 
 
 class BookClosed(CallerError, ValueError):

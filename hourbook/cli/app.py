@@ -25,6 +25,8 @@ _COMMANDS: Final = {
     "tail": "hourbook.cli.book_commands:tail",
     "verify": "hourbook.cli.book_commands:verify",
     "head": "hourbook.cli.book_commands:head",
+    "query": "hourbook.cli.query_command:query",
+    "schema": "hourbook.cli.query_command:schema",
     "backup": "hourbook.cli.backup_commands:backup",
     "restore": "hourbook.cli.backup_commands:restore",
     "export": "hourbook.cli.transfer_commands:export",

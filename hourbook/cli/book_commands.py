@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line, entry_lines, head_lines, parse_details, verdict_lines
-from hourbook.cli.options import HomeOption, JsonOption, WriterOption
+from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, is_terminal
 from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
@@ -80,6 +80,7 @@ def tail(
     follow: Annotated[
         bool, Parameter(name=["--follow", "-f"], negative="", show_default=False)
     ] = False,
+    at: AtOption = None,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
@@ -95,7 +96,9 @@ def tail(
         Then print each new entry as it is committed, until Ctrl-C. Nothing is missed.
     """
     printed = 0
-    for entry in _entries(count, find_home(home), follow=follow):
+    if follow and at is not None:
+        raise errors.BadRequest("Expected --follow or --at, got both", field="at")
+    for entry in _entries(count, find_home(home), follow=follow, at=at and typed_text(at)):
         _print_entry(entry, json=json, lines=lambda e: [entry_line(e)])
         printed += 1
     if count and not printed and not json:
@@ -149,9 +152,15 @@ def head(*, json: JsonOption = False, home: HomeOption = None) -> int:
     return exit_codes.OK
 
 
-def _entries(count: int, home: Home, *, follow: bool) -> Iterator[Entry]:
+def _entries(count: int, home: Home, *, follow: bool, at: str | None) -> Iterator[Entry]:
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
 
+    if at is not None:
+        from hourbook.book.book_view import view_at  # noqa: PLC0415 - needed here alone
+
+        with BookReader(home) as reader:
+            yield from view_at(home, reader, at).tail(count)
+        return
     if not follow:
         with BookReader(home) as reader:
             yield from reader.tail(count)

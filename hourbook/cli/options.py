@@ -4,8 +4,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-__all__ = ["HomeOption", "JsonOption", "WriterOption"]
+__all__ = ["AtOption", "HomeOption", "JsonOption", "WriterOption"]
 
+AtOption = Annotated[
+    str | None,
+    Parameter(
+        name="--at",
+        help="As of a seq, a time (RFC 3339, or since 1970), or the beginning of a hash.",
+        show_default=False,
+    ),
+]
 HomeOption = Annotated[
     str | None,
     Parameter(

@@ -1,0 +1,156 @@
+"""Results of a query as a table, as CSV and as JSON; parameters from the command line. Pure."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from hourbook.book.query import QueryResult, Value
+from hourbook.book.render import json_value
+from hourbook.book.views import VIEWS, View
+from hourbook.cli.words import typed_text, visible
+from protocols import errors
+
+__all__ = [
+    "csv_text",
+    "parse_parameters",
+    "result_json",
+    "schema_json",
+    "schema_lines",
+    "table_lines",
+]
+
+CELL_LENGTH_MAX: Final = 100
+"""Characters of a value in a table; --json and --csv have it whole."""
+_PARAMETER: Final = re.compile(r"([A-Za-z_]\w*)(:?=)(.*)", re.ASCII | re.DOTALL)
+
+
+def parse_parameters(given: Iterable[str]) -> dict[str, Value]:
+    """Return values by name from ``name=text`` and ``name:=JSON``.
+
+    Raises:
+        BadRequest: of another form, no JSON, or JSON that is no single value.
+    """
+    values: dict[str, Value] = {}
+    for argument in given:
+        match = _PARAMETER.fullmatch(argument)
+        if match is None:
+            raise errors.BadRequest(
+                f"Expected --param NAME=TEXT or NAME:=JSON, got {argument[:80]!r}", field="param"
+            )
+        name, form, text = match.groups()
+        values[name] = typed_text(text) if form == "=" else _json_scalar(name, text)
+    return values
+
+
+def result_json(result: QueryResult) -> dict[str, Any]:
+    """Return a result as the document of ``hourbook query --json``."""
+    names = _distinct(result.columns)
+    return {
+        "columns": names,
+        "rows": [dict(zip(names, map(json_value, row), strict=True)) for row in result.rows],
+        "truncated": result.is_truncated,
+        "seq": result.seq,
+    }
+
+
+def csv_text(result: QueryResult) -> str:
+    """Return a result as CSV (RFC 4180, lines end with LF): NULL is empty, a BLOB hex digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(result.columns)
+    writer.writerows([_plain(value) for value in row] for row in result.rows)
+    return text.getvalue()
+
+
+def table_lines(result: QueryResult) -> list[str]:
+    """Return a result as lines for people: columns aligned, numbers to the right."""
+    names = [_cell(name) for name in result.columns]
+    cells = [[_cell(_shown(value)) for value in row] for row in result.rows]
+    columns = range(len(names))
+    widths = [max([len(names[i]), *(len(row[i]) for row in cells)]) for i in columns]
+    is_number = [
+        all(isinstance(row[i], int | float | None) for row in result.rows) for i in columns
+    ]
+
+    def line(row: Sequence[str]) -> str:
+        parts = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        )
+        return "  ".join(parts).rstrip()
+
+    return [line(names), line(["-" * width for width in widths]), *map(line, cells)]
+
+
+def schema_json() -> dict[str, Any]:
+    """Return the stable views as ``hourbook schema --json`` prints them."""
+    return {
+        "views": [
+            {
+                "name": view.name,
+                "meaning": view.meaning,
+                "columns": [
+                    {"name": column.name, "type": column.type, "meaning": column.meaning}
+                    for column in view.columns
+                ],
+            }
+            for view in VIEWS
+        ]
+    }
+
+
+def schema_lines() -> list[str]:
+    """Return the stable views for people."""
+    lines: list[str] = []
+    for view in VIEWS:
+        lines += ["", *_view_lines(view)]
+    return lines[1:]
+
+
+def _view_lines(view: View) -> list[str]:
+    width = max(len(column.name) for column in view.columns)
+    return [
+        f"{view.name}: {view.meaning}",
+        *(f"  {c.name:<{width}}  {c.type:<7}  {c.meaning}" for c in view.columns),
+    ]
+
+
+def _json_scalar(name: str, text: str) -> Value:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise errors.BadRequest(
+            f"Expected JSON in --param {name}:=, got {text[:80]!r}: {error}", field="param"
+        ) from None
+    if isinstance(value, dict | list):
+        raise errors.BadRequest(
+            f"Expected one value in --param {name}:=, got {text[:80]!r}", field="param"
+        )
+    return value if not isinstance(value, bool) else int(value)
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Return names as keys of an object: the second `seq` is `seq_2`."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 1
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
+
+
+def _plain(value: Value) -> str | int | float | None:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _cell(text: str) -> str:
+    return visible(text[: CELL_LENGTH_MAX + 1], CELL_LENGTH_MAX)
+
+
+def _shown(value: Value) -> str:
+    return "NULL" if value is None else str(_plain(value))
