@@ -25,7 +25,7 @@ from hourbook.book.keys import (
 )
 from protocols import errors
 
-__all__ = ["KeyRing"]
+__all__ = ["KeyRing", "check_key"]
 
 
 class KeyRing:
@@ -52,21 +52,11 @@ class KeyRing:
         Raises:
             HomeUnusable: the key is missing, wrong or unreadable, or its files cannot be written.
         """
-        current = SiteKey.load(keys_dir)
         if demanded is None:
-            return cls(keys_dir, current or SiteKey.create(keys_dir))
-        ring = None if current is None else cls(keys_dir, current)
-        if ring is None or ring.current.public != demanded:
-            staged = SiteKey.load(keys_dir, NEXT_FILE_NAME)
-            if staged is None or staged.public != demanded:
-                raise errors.HomeUnusable(
-                    f"Expected the key that signed the book ({demanded.hex()[:16]}...),"
-                    f" got {'none' if current is None else 'another'}, at {keys_dir}",
-                    field=str(keys_dir),
-                    hint="restore the key from a backup",
-                )
-            ring = cls(keys_dir, staged)
-            ring._staged = staged
+            return cls(keys_dir, SiteKey.load(keys_dir) or SiteKey.create(keys_dir))
+        key, is_staged = _find_key(keys_dir, demanded)
+        ring = cls(keys_dir, key)
+        ring._staged = key if is_staged else None
         ring._tidy()
         return ring
 
@@ -117,3 +107,28 @@ class KeyRing:
         (self._keys_dir / NEXT_FILE_NAME).replace(self._keys_dir / KEY_FILE_NAME)
         sync_directory(self._keys_dir)
         write_public(self._keys_dir, self.current.public)
+
+
+def check_key(keys_dir: Path, demanded: bytes) -> None:
+    """Check that the key which must sign next is there, and can be read.
+
+    Raises:
+        HomeUnusable: saying why not.
+    """
+    _find_key(keys_dir, demanded)
+
+
+def _find_key(keys_dir: Path, demanded: bytes) -> tuple[SiteKey, bool]:
+    """Return the key that the book demands, and whether it still has to be put in its place."""
+    current = SiteKey.load(keys_dir)
+    if current is not None and current.public == demanded:
+        return current, False
+    staged = SiteKey.load(keys_dir, NEXT_FILE_NAME)
+    if staged is not None and staged.public == demanded:
+        return staged, True
+    raise errors.HomeUnusable(
+        f"Expected the key that signed the book ({demanded.hex()[:16]}...),"
+        f" got {'none' if current is None else 'another'}, at {keys_dir}",
+        field=str(keys_dir),
+        hint="restore the key from a backup",
+    )

@@ -10,17 +10,20 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from hourbook.book import schema
-from hourbook.book.keys import PUBLIC_FILE_NAME
+from hourbook.book.keys import read_public
 from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
 from hourbook.book.verify import Progress, Verdict, verify_book
 from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Commit, Entry
+
+if TYPE_CHECKING:
+    from hourbook.book.witness import Witness
 
 __all__ = ["PAGE_ENTRIES", "BookReader", "CopyProgress"]
 
@@ -124,20 +127,27 @@ class BookReader:
         *,
         from_commit: int = 1,
         all_signatures: bool = False,
+        witnesses: Sequence["Witness"] = (),
         progress: Progress | None = None,
     ) -> Verdict:
         """Verify the book (see ``hourbook.book.verify``), against this site's public key.
 
-        Takes about 4 us an entry, on a connection of its own: other threads read on meanwhile.
+        Takes about 4 us an entry, on a connection of its own: other threads read on meanwhile. A
+        book that holds together is then compared with `witnesses` (``hourbook.book.witness``).
         """
         with BookReader(self._home) as own:
-            return verify_book(
+            verdict = verify_book(
                 own._connection,
                 from_commit=from_commit,
                 all_signatures=all_signatures,
-                trusted_key=_public_key(self._home),
+                trusted_key=read_public(self._home.keys_dir),
                 progress=progress,
             )
+            if not (verdict.ok and witnesses):
+                return verdict
+            from hourbook.book.witness import confront  # noqa: PLC0415 - few have any
+
+            return confront(own._connection, verdict, witnesses)
 
     def copy_to(
         self, path: Path, *, pages_per_slice: int = 256, progress: CopyProgress | None = None
@@ -251,13 +261,6 @@ def _connect(path: Path, option: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _public_key(home: Home) -> bytes | None:
-    try:
-        return bytes.fromhex((home.keys_dir / PUBLIC_FILE_NAME).read_text("ascii").strip())
-    except (OSError, ValueError):
-        return None
 
 
 def _unreadable(path: Path, error: sqlite3.DatabaseError) -> errors.HourbookError:

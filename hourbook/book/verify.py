@@ -70,8 +70,8 @@ class Verdict(msgspec.Struct, frozen=True):
         first_bad_seq: the first entry that is wrong, or lies in a commit that is; None when ok.
         problem: what is wrong with it, or "".
         seconds: how long it took.
-        finding: in a word: ``damaged``, or what a witness showed
-            (``hourbook.book.witness.Mismatch``); "" when ok.
+        finding: in a word: ``damaged``, ``truncated`` where the commit to begin with is not there,
+            or what a witness showed (``hourbook.book.witness.Mismatch``); "" when ok.
         witnesses: heads kept elsewhere that the book was compared with.
     """
 
@@ -86,10 +86,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class _Bad(Exception):  # noqa: N818 - a finding, not an error of the program
-    def __init__(self, seq: int, problem: str) -> None:
+    def __init__(self, seq: int, problem: str, finding: str = "damaged") -> None:
         super().__init__(problem)
         self.seq = seq
         self.problem = problem
+        self.finding = finding
 
 
 def verify_book(
@@ -112,16 +113,15 @@ def verify_book(
     """
     started_ns = time.monotonic_ns()
     run = _Run(connection, from_commit, all_signatures=all_signatures, trusted_key=trusted_key)
-    bad_seq, problem = None, ""
+    bad_seq, problem, finding = None, "", ""
     try:
         run.check(progress)
     except _Bad as bad:
-        bad_seq, problem = bad.seq, bad.problem
+        bad_seq, problem, finding = bad.seq, bad.problem, bad.finding
     except (sqlite3.DatabaseError, msgspec.MsgspecError, TypeError, OverflowError) as error:
-        bad_seq, problem = run.seq + 1, f"unreadable: {error}"
+        bad_seq, problem, finding = run.seq + 1, f"unreadable: {error}", "damaged"
     seconds = (time.monotonic_ns() - started_ns) / 1e9
     entries = run.seq - run.seq_before
-    finding = "" if bad_seq is None else "damaged"
     return Verdict(
         bad_seq is None, entries, run.commits, bad_seq, problem, round(seconds, 6), finding
     )
@@ -178,7 +178,8 @@ class _Run:
     def _take_as_given(self, commit_no: int, head: entry.Commit) -> None:
         commit = find_commit(self._connection, commit_no)
         if commit is None:
-            raise _Bad(head.last_seq + 1, f"the book ends with commit {head.commit_no}")
+            problem = f"there is no commit {commit_no}: the book ends with {head.commit_no}"
+            raise _Bad(head.last_seq + 1, problem, "truncated")
         self._commit = commit
         self._keys_seen.add(commit.key)
         self._named_key = named_key(self._connection, commit) or ""

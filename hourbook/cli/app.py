@@ -5,7 +5,7 @@ from typing import Final
 
 from cyclopts import App
 
-__all__ = ["GROUPS", "installed_version", "make_app"]
+__all__ = ["GROUPS", "GROUP_WORDS", "installed_version", "make_app"]
 
 HELP: Final = """One clock and one book for every agent on the machine.
 
@@ -23,8 +23,10 @@ _COMMANDS: Final = {
     "clock replay": "hourbook.cli.replay_command:replay",
     "log": "hourbook.cli.book_commands:log",
     "tail": "hourbook.cli.book_commands:tail",
-    "verify": "hourbook.cli.book_commands:verify",
-    "head": "hourbook.cli.book_commands:head",
+    "verify": "hourbook.cli.proof_commands:verify",
+    "head": "hourbook.cli.proof_commands:head",
+    "keys list": "hourbook.cli.proof_commands:keys",
+    "keys rotate": "hourbook.cli.proof_commands:rotate",
     "query": "hourbook.cli.query_command:query",
     "schema": "hourbook.cli.query_command:schema",
     "backup": "hourbook.cli.backup_commands:backup",
@@ -38,8 +40,13 @@ _COMMANDS: Final = {
 }
 """Where each command is; its docstring is its help. A name of two words is in a group."""
 
-GROUPS: Final = {"clock": "What the clock rests on."}
+GROUPS: Final = {
+    "clock": "What the clock rests on.",
+    "keys": "The keys that sign the book; by itself it lists them.",
+}
 """Commands that only lead to others, with their help."""
+GROUP_WORDS: Final = {"keys": "list"}
+"""What a group means when it is given no further word."""
 
 
 def make_app(*, describe: bool = False) -> App:

@@ -1,4 +1,4 @@
-"""`log`, `tail`, `verify`, `head`: the book, for people and for scripts.
+"""`log` and `tail`: the book, for people and for scripts.
 
 Reading opens the database read-only and needs no running tree; only `log` and `tail -f` speak to
 it.
@@ -8,21 +8,20 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from hourbook.cli import exit_codes
-from hourbook.cli.book_text import entry_line, entry_lines, head_lines, parse_details, verdict_lines
+from hourbook.cli.book_text import entry_line, entry_lines, parse_details
 from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
-from hourbook.cli.out import emit, emit_json, is_terminal
+from hourbook.cli.out import emit, emit_json
 from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
 from protocols import errors
 from protocols.entry import ENTRY_BYTES_MAX, Entry
 
-__all__ = ["head", "log", "tail", "verify"]
+__all__ = ["log", "tail"]
 
 
 def log(
@@ -106,52 +105,6 @@ def tail(
     return exit_codes.OK
 
 
-def verify(
-    *,
-    all_signatures: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    json: JsonOption = False,
-    home: HomeOption = None,
-) -> int:
-    """Check every hash and link, and the signatures that cover them. Exits 1 when one is wrong.
-
-    Parameters
-    ----------
-    all_signatures:
-        Check the signature of every commit, not only of every 1000th and of the head.
-    """
-    from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
-
-    with BookReader(find_home(home)) as book:
-        progress = _show_progress if is_terminal() and not json else None
-        verdict = book.verify(all_signatures=all_signatures, progress=progress)
-    if json:
-        emit_json(msgspec.structs.asdict(verdict))
-    else:
-        for line in verdict_lines(verdict):
-            emit(line)
-    return exit_codes.OK if verdict.ok else exit_codes.FOUND_WRONG
-
-
-def head(*, json: JsonOption = False, home: HomeOption = None) -> int:
-    """Print the newest signed commit: kept elsewhere, it proves that nothing was cut off later.
-
-    Example: `hourbook head --json | ssh safe.example tee -a heads.jsonl`
-    """
-    from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
-    from hourbook.book.render import commit_json  # noqa: PLC0415 - the same
-
-    with BookReader(find_home(home)) as book:
-        commit = book.head()
-    empty = {"seq": 0, "hash": None, "commit": 0, "signature": None, "key": None}
-    document = empty if commit is None else commit_json(commit)
-    if json:
-        emit_json(document)
-    else:
-        for line in head_lines(document):
-            emit(line)
-    return exit_codes.OK
-
-
 def _entries(count: int, home: Home, *, follow: bool, at: str | None) -> Iterator[Entry]:
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
 
@@ -188,8 +141,3 @@ def _print_entry(entry: Entry, *, json: bool, lines: Callable[[Entry], list[str]
     else:
         for line in lines(entry):
             emit(line)
-
-
-def _show_progress(done: int, total: int) -> None:
-    sys.stderr.write(f"\rchecked {done} of {total} entries" + ("\n" if done >= total else ""))
-    sys.stderr.flush()

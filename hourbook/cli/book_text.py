@@ -1,13 +1,11 @@
-"""Entries, verdicts and heads as lines for people, and DETAILS as a value. Pure."""
+"""Entries as lines for people, and DETAILS as a value. Pure."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from hourbook.book.render import json_value
-from hourbook.book.verify import Verdict
-from hourbook.cli.words import bound_text, counted, visible
+from hourbook.cli.words import bound_text, visible
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
 from protocols.entry import Entry
@@ -16,9 +14,7 @@ __all__ = [
     "details_text",
     "entry_line",
     "entry_lines",
-    "head_lines",
     "parse_details",
-    "verdict_lines",
 ]
 
 DETAILS_LENGTH_MAX: Final = 100
@@ -86,26 +82,3 @@ def entry_lines(entry: Entry) -> list[str]:
     ]
     title = f"entry {entry.seq}  {visible(entry.action)}  {visible(entry.entity)}"
     return [title, *(f"  {name:<8} {text}" for name, text in rows if text)]
-
-
-def verdict_lines(verdict: Verdict) -> list[str]:
-    """Return what a verification found."""
-    entries = counted(verdict.entries, "entry", "entries")
-    commits = counted(verdict.commits, "commit", "commits")
-    checked = f"{entries} in {commits}, {verdict.seconds:.2f} s"
-    if verdict.ok:
-        return [f"ok       {checked}"]
-    return [
-        f"WRONG    entry {verdict.first_bad_seq}: {visible(verdict.problem)}",
-        f"checked  {checked}",
-        'What follows it proves nothing; see "A corrupted book" in docs/OPERATIONS.md.',
-    ]
-
-
-def head_lines(document: Mapping[str, Any]) -> list[str]:
-    """Return the head of the book."""
-    if document["hash"] is None:
-        return ["the book is empty"]
-    return [
-        f"{name:<10} {document[name]}" for name in ("seq", "hash", "commit", "signature", "key")
-    ]

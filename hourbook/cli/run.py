@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from hourbook.cli import exit_codes
-from hourbook.cli.app import GROUPS, make_app
+from hourbook.cli.app import GROUP_WORDS, GROUPS, make_app
 from hourbook.cli.words import visible
 from hourbook.standard_streams import mend_standard_streams
 from protocols import errors
@@ -24,7 +24,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         app = make_app(describe=_asks_what_there_is(words))
-        code = app(_home_after_command(words))
+        code = app(_home_after_command(_with_group_word(words)))
         sys.stdout.flush()
     except (CycloptsError, errors.HourbookError, OSError, KeyboardInterrupt) as error:
         return _end(error)
@@ -56,12 +56,27 @@ def _end(error: BaseException) -> int:
 
 def _home_after_command(argv: list[str]) -> list[str]:
     """Accept ``hourbook --home DIR now`` as ``hourbook now --home DIR``."""
-    count = 0
-    while count < len(argv) and argv[count].partition("=")[0] == "--home":
-        count += 1 if "=" in argv[count] else 2
+    count = _count_leading_home_words(argv)
     leading, rest = argv[:count], argv[count:]
     name_words = 2 if rest and rest[0] in GROUPS else 1
     return [*rest[:name_words], *leading, *rest[name_words:]] if rest else leading
+
+
+def _count_leading_home_words(argv: list[str]) -> int:
+    count = 0
+    while count < len(argv) and argv[count].partition("=")[0] == "--home":
+        count += 1 if "=" in argv[count] else 2
+    return count
+
+
+def _with_group_word(argv: list[str]) -> list[str]:
+    """Accept ``hourbook keys --json`` as ``hourbook keys list --json``."""
+    home_words = _count_leading_home_words(argv)
+    leading, rest = argv[:home_words], argv[home_words:]
+    word = GROUP_WORDS.get(rest[0]) if rest else None
+    if word is None or (len(rest) > 1 and (rest[1][:1] != "-" or rest[1] in {"--help", "-h"})):
+        return argv
+    return [*leading, rest[0], word, *rest[1:]]
 
 
 def _asks_what_there_is(words: list[str]) -> bool:

@@ -208,7 +208,8 @@ def test_verify_and_head_json_are_the_contract(tree: FullTree) -> None:
     verdict = tree.hourbook_json("verify", "--all-signatures")
     head = tree.hourbook_json("head")
 
-    assert list(verdict) == ["ok", "entries", "commits", "first_bad_seq", "problem", "seconds"]
+    fields = ["ok", "entries", "commits", "first_bad_seq", "problem", "seconds"]
+    assert list(verdict) == [*fields, "finding", "witnesses"]
     assert verdict["ok"] is True
     assert verdict["first_bad_seq"] is None
     check_shape(
@@ -219,6 +220,11 @@ def test_verify_and_head_json_are_the_contract(tree: FullTree) -> None:
             "commit": int,
             "signature": "[0-9a-f]{128}",
             "key": HEX_32,
+            "book": HEX_32,
+            "first_seq": int,
+            "prev_commit": HEX_32,
+            "parents": list,
+            "hlc": "[0-9]+",
         },
     )
     assert tree.hourbook("verify").stdout.startswith("ok ")

@@ -2,14 +2,11 @@
 
 import pytest
 
-from hourbook.book.verify import Verdict
 from hourbook.cli.book_text import (
     details_text,
     entry_line,
     entry_lines,
-    head_lines,
     parse_details,
-    verdict_lines,
 )
 from protocols import errors
 from protocols.entry import Entry, encode_value
@@ -96,19 +93,3 @@ def test_parse_details_refuses_bytes_that_are_no_utf_8() -> None:
     """A lone surrogate is how Python hands over such a byte of the command line."""
     with pytest.raises(errors.BadRequest, match=r"Expected DETAILS in UTF-8.*character 1"):
         parse_details("a\udcff", is_json=False)
-
-
-def test_verdict_lines_name_the_first_bad_entry() -> None:
-    """Whoever verifies learns where, what, and how much was checked."""
-    good = Verdict(ok=True, entries=3, commits=2, first_bad_seq=None, problem="", seconds=0.01)
-    bad = Verdict(
-        ok=False, entries=1, commits=1, first_bad_seq=2, problem="its hash\nis", seconds=0.01
-    )
-
-    assert verdict_lines(good) == ["ok       3 entries in 2 commits, 0.01 s"]
-    assert verdict_lines(bad)[0] == r"WRONG    entry 2: its hash\nis"
-
-
-def test_head_lines_say_that_a_book_is_empty() -> None:
-    """An empty book has no head to print."""
-    assert head_lines({"hash": None}) == ["the book is empty"]

@@ -13,6 +13,7 @@ from protocols import (
     control,
     errors,
     instance_messages,
+    key_messages,
     session_messages,
     source_messages,
     why_messages,
@@ -36,6 +37,7 @@ KINDS = {
     "instance.release": instance_messages.Release,
     "instance.beat": instance_messages.Beat,
     "instance.list": instance_messages.ListInstances,
+    "key.rotate": key_messages.RotateKey,
     "session.start": session_messages.StartSession,
 }
 
