@@ -220,20 +220,31 @@ def test_one_is_a_spike_and_two_that_agree_are_a_step() -> None:
     assert judge(suspected, -20.0).change is Change.OUTLIER
 
 
+def test_where_spikes_are_frequent_it_takes_three() -> None:
+    """Two spikes may agree by chance."""
+    used_to_spikes = changes.Changes(spikes=1)
+
+    two = judge(judge(used_to_spikes, 20.0), 21.0)
+
+    assert two.change is Change.OUTLIER
+    assert judge(two, 19.0).change is Change.STEP
+    assert judge(two, 0.5) == changes.Changes(Change.NONE, spikes=2)
+
+
 def test_huge_one_is_followed_at_once_until_it_is_refuted() -> None:
     """Waiting would cost more than the experts ever win; one that lied teaches caution."""
-    followed = judge(CALM, 100.0)
-    back = judge(followed, -100.0)
+    followed = judge(CALM, 160.0)
+    back = judge(followed, -160.0)
 
-    assert followed.followed_ns == 100.0
+    assert followed.followed_ns == 160.0
     assert judge(followed, 0.5).change is Change.STEP
     assert (back.change, back.followed_ns, back.spikes) == (Change.NONE, 0.0, 1)
-    assert judge(back, 100.0).followed_ns == 0.0
+    assert judge(back, 160.0).followed_ns == 0.0
 
 
 def test_delay_excuses_an_outlier() -> None:
     """What the packet's own queue explains is not followed."""
-    assert judge(CALM, 100.0, excusable_ns=120.0).followed_ns == 0.0
+    assert judge(CALM, 160.0, excusable_ns=180.0).followed_ns == 0.0
 
 
 def test_few_errors_make_no_outlier() -> None:
