@@ -35,7 +35,7 @@ from hourbook.clock import changes, experts, fusion, kalman, quantiles, regressi
 from hourbook.clock.changes import CALM, Change, Changes
 from hourbook.clock.fusion import Centred, Doubts, Fusion
 from hourbook.clock.kalman import Filter
-from hourbook.clock.line import S_NS, Opinion, Reference
+from hourbook.clock.line import S_NS, Guest, Opinion, Reference
 from hourbook.clock.observation import DOUBT_NS_MIN, Observation, remember, window_about
 from hourbook.clock.quantiles import Residuals
 from hourbook.clock.regression import LongTerm
@@ -44,11 +44,13 @@ from hourbook.clock.robust import median
 __all__ = [
     "Centre",
     "Estimate",
+    "invite",
     "leader",
     "observe",
     "predict",
     "rate",
     "restart",
+    "shares",
     "start",
     "utc_ns",
 ]
@@ -62,7 +64,7 @@ _FACTOR_MIN: Final = 0.02
 """Doubt is never more than fifty times too large."""
 _Z68: Final = 0.9945
 _Z95: Final = 1.96
-_NO_GUESTS: Final[Mapping[str, Opinion]] = MappingProxyType({})
+_NO_GUESTS: Final[Mapping[str, Guest]] = MappingProxyType({})
 
 
 class Estimate(NamedTuple):
@@ -85,6 +87,7 @@ class Centre:
         short_term: the Kalman filter.
         long_term: the regression.
         reference: the newest measurement.
+        guests: opinions of others than our own experts, by name.
         opinions: what each expert says since the last measurement.
         weights: of each, in the same order.
         fusion: what they were worth, by name.
@@ -98,6 +101,7 @@ class Centre:
     short_term: Filter
     long_term: LongTerm
     reference: Reference
+    guests: Mapping[str, Guest] = field(default_factory=lambda: _NO_GUESTS)
     opinions: tuple[Opinion, ...] = ()
     weights: tuple[float, ...] = ()
     fusion: Fusion = field(default_factory=Fusion)
@@ -115,25 +119,23 @@ def start(observation: Observation, rate_ppb: float, sigma_rate_ppb: float) -> C
         long_term=regression.keep(LongTerm(), observation),
         reference=Reference(observation.raw_ns, observation.utc_ns),
     )
-    return _heard(begun, _NO_GUESTS)
+    return _heard(begun)
 
 
 def restart(before: Centre, observation: Observation) -> Centre:
     """Return the centre moved to a measurement that it cannot explain; the rate is kept."""
     begun = _emptied(before, observation, _noise_factor(before.seen))
-    return _heard(replace(begun, fusion=Fusion(), residuals=Residuals()), _NO_GUESTS)
+    return _heard(replace(begun, fusion=Fusion(), residuals=Residuals()))
 
 
-def observe(
-    before: Centre, observation: Observation, guests: Mapping[str, Opinion] = _NO_GUESTS
-) -> Centre:
+def observe(before: Centre, observation: Observation) -> Centre:
     """Return the centre after one more measurement.
 
     Args:
         before: the centre.
         observation: the measurement; one that another overtook counts for the later instant.
-        guests: opinions of others than our own experts, from now until the next measurement.
     """
+    before = _present(before, observation.raw_ns)
     if observation.raw_ns < before.seen[-1].raw_ns:
         observation = _brought_forward(observation, before)
     learnt, changed, residuals = _judged(before, observation)
@@ -151,11 +153,25 @@ def observe(
             changes=changed,
             residuals=residuals,
         )
-    return _heard(seen, guests)
+    return _heard(seen)
+
+
+def invite(before: Centre, guests: Mapping[str, Guest]) -> Centre:
+    """Return the centre with these guests and no others.
+
+    Each stays until its instant, or until a step: what was said before that is about another line.
+    """
+    own = {
+        name: opinion
+        for name, opinion in zip(before.fusion.losses, before.opinions, strict=True)
+        if name not in before.guests
+    }
+    return _weighed(replace(before, guests=MappingProxyType(dict(guests))), {**guests, **own})
 
 
 def predict(centre: Centre, raw_ns: int) -> Estimate:
     """Return what is known of `raw_ns`."""
+    centre = _present(centre, raw_ns)
     together = _together(centre, raw_ns)
     short = kalman.predict(centre.short_term, raw_ns)
     rate_ppb, sigma_rate_ppb = rate(centre, raw_ns)
@@ -173,7 +189,17 @@ def predict(centre: Centre, raw_ns: int) -> Estimate:
 
 def utc_ns(centre: Centre, raw_ns: int) -> int:
     """Return the centre alone at `raw_ns`."""
+    centre = _present(centre, raw_ns)
     return _absolute_ns(centre, raw_ns, _together(centre, raw_ns))
+
+
+def shares(centre: Centre) -> dict[str, float]:
+    """Return by name how much each expert counts, 0 to 1."""
+    total = sum(centre.weights)
+    return {
+        name: weight / total
+        for name, weight in zip(centre.fusion.losses, centre.weights, strict=True)
+    }
 
 
 def leader(centre: Centre) -> str:
@@ -213,26 +239,42 @@ def _judged(before: Centre, observation: Observation) -> tuple[Fusion, Changes, 
     return learnt, judged, quantiles.learn(before.residuals, error_ns + observation.bias_ns)
 
 
-def _heard(seen: Centre, guests: Mapping[str, Opinion]) -> Centre:
+def _heard(seen: Centre) -> Centre:
     """Let every expert speak about what has been seen."""
     window = window_about(seen.seen, seen.short_term.rate_ppb)
     trend = seen.long_term.trend
-    found: dict[str, Opinion] = dict(guests)
+    found: dict[str, Opinion] = dict(seen.guests)
     found |= experts.opinions(window, trend.rate_ppb if trend else None)
     found["short-term"] = kalman.line(seen.short_term, experts.RATE_HANDICAP)
     if long_line := regression.line(seen.long_term, experts.RATE_HANDICAP):
         found["long-term"] = long_line
     gaps = list(map(sub, window.ages_s[1:], window.ages_s))
-    admitted = fusion.admit(seen.fusion, found)
-    return replace(
+    seen = replace(
         seen,
         reference=window.reference,
-        opinions=tuple(found.values()),
-        weights=fusion.weights(admitted),
-        fusion=admitted,
         interval_s=median(gaps) if gaps else 0.0,
         typical_doubt_ns=window.typical_doubt_ns,
     )
+    return _weighed(seen, found)
+
+
+def _weighed(seen: Centre, found: Mapping[str, Opinion]) -> Centre:
+    admitted = fusion.admit(seen.fusion, found)
+    return replace(
+        seen,
+        opinions=tuple(found.values()),
+        weights=fusion.weights(admitted),
+        fusion=admitted,
+    )
+
+
+def _present(centre: Centre, raw_ns: int) -> Centre:
+    """Return the centre without the guests that say nothing of `raw_ns`."""
+    guests = centre.guests
+    if not guests or raw_ns <= min([guest.until_raw_ns for guest in guests.values()]):
+        return centre
+    kept = {name: guest for name, guest in guests.items() if raw_ns <= guest.until_raw_ns}
+    return invite(centre, kept)
 
 
 def _emptied(before: Centre, observation: Observation, factor: float) -> Centre:
@@ -242,6 +284,7 @@ def _emptied(before: Centre, observation: Observation, factor: float) -> Centre:
         seen=(observation,),
         short_term=kalman.restart(before.short_term, observation, factor),
         long_term=regression.keep(LongTerm(), observation),
+        guests=_NO_GUESTS,
         changes=replace(before.changes, suspect_ns=0.0, followed_ns=0.0),
     )
 

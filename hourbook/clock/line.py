@@ -6,7 +6,7 @@ small float beside it. References differ from expert to expert; `ahead_of_ns` br
 
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["S_NS", "Line", "Opinion", "Reference"]
+__all__ = ["S_NS", "Guest", "Line", "Opinion", "Reference"]
 
 S_NS: Final = 1_000_000_000
 
@@ -28,6 +28,15 @@ class Opinion(Protocol):
 
     def ahead_of_ns(self, reference: Reference, raw_ns: int) -> float:
         """Return UTC at `raw_ns` as it sees it, minus the reference line there."""
+        ...
+
+
+class Guest(Opinion, Protocol):
+    """An opinion that comes from outside, and not at every measurement."""
+
+    @property
+    def until_raw_ns(self) -> int:
+        """Instant from which on it says nothing any more."""
         ...
 
 

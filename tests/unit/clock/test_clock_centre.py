@@ -101,33 +101,64 @@ class Guest(NamedTuple):
 
     ahead_ns: float
     handicap: float = 0.0
+    until_raw_ns: int = 10**6 * S_NS
 
     def ahead_of_ns(self, reference: Reference, raw_ns: int) -> float:
         true_ns = UTC_0_NS + raw_ns
         return true_ns + self.ahead_ns - (reference.utc_ns + raw_ns - reference.raw_ns)
 
 
+def with_guest(name: str, guest: Guest) -> Centre:
+    """Return a centre that has a guest and two measurements."""
+    now = centre.start(observed(0), 0.0, 50_000.0)
+    return centre.invite(centre.observe(now, observed(16)), {name: guest})
+
+
 def test_guest_earns_its_weight_or_loses_it(rng: random.Random) -> None:
     """Whatever keeps to the interface may join; right it leads, wrong it is not heard."""
-    led = centre.start(observed(0), 0.0, 50_000.0)
-    misled = led
-    for n in range(1, 60):
+    led = with_guest("oracle", Guest(0.0))
+    misled = with_guest("liar", Guest(1e6))
+    for n in range(2, 60):
         one = observed(16 * n, rng.gauss(0, 50_000), wall_ns=10**6)
-        led = centre.observe(led, one, {"oracle": Guest(0.0)})
-        misled = centre.observe(misled, one, {"liar": Guest(1e6)})
+        led = centre.observe(led, one)
+        misled = centre.observe(misled, one)
 
     assert centre.leader(led) == "oracle"
     assert misled.fusion.losses["liar"] > 20 + min(misled.fusion.losses.values())
+    assert centre.shares(misled)["liar"] < 1e-4
     assert abs(error_ns(misled, 960)) < 50_000
 
 
-def test_guest_that_falls_silent_is_forgotten() -> None:
-    """A forecaster that missed its deadline has no say in the next measurement."""
-    now = centre.start(observed(0), 0.0, 50_000.0)
-    now = centre.observe(now, observed(16), {"guest": Guest(0.0)})
+def test_guest_counts_from_its_invitation_on_and_less_than_others() -> None:
+    """It is heard before the next measurement; its handicap makes it the least of all."""
+    now = with_guest("guest", Guest(1e5, handicap=8.0))
 
-    after = centre.observe(now, observed(32))
+    shares = centre.shares(now)
 
+    assert 0 < shares["guest"] == min(shares.values())
+    assert abs(sum(shares.values()) - 1) < 1e-9
+    assert error_ns(now, 20) > 0
+
+
+def test_guest_has_no_say_beyond_its_time() -> None:
+    """Of a later instant the others speak alone, and the next measurement forgets it."""
+    now = with_guest("guest", Guest(1e5, until_raw_ns=40 * S_NS))
+    alone = centre.invite(now, {})
+
+    after = centre.observe(now, observed(48))
+
+    assert error_ns(now, 40) > error_ns(alone, 40)
+    assert error_ns(now, 41) == error_ns(alone, 41)
     assert "guest" in now.fusion.losses
     assert "guest" not in after.fusion.losses
     assert len(after.opinions) == len(after.weights) == len(after.fusion.losses)
+
+
+def test_step_sends_guests_away(rng: random.Random) -> None:
+    """What was said of the line before the step is nothing to compare with."""
+    now = centre.invite(calm(rng, 60), {"guest": Guest(0.0)})
+    for n in (60, 61):
+        now = centre.observe(now, observed(16 * n, 8e5))
+
+    assert now.changes.steps == 1
+    assert not now.guests
