@@ -4,6 +4,7 @@ Writing asks journal_writer; reading asks nobody. One `Book` serves all threads 
 forked child must connect again.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import Literal, Self, overload
 
 import msgspec
 
+from hourbook.book.digest import last_session
 from hourbook.book_views import BookViews
 from hourbook.client import TIMEOUT_S, MailboxClient
 from hourbook.entry_future import EntryFuture, Received
@@ -19,12 +21,15 @@ from hourbook.hybrid_clock import process_clock
 from hourbook.membership import JOURNAL_WRITER, Membership
 from hourbook.new_entry import NewLike, coerce_entry, make_entry
 from hourbook.nonce_source import NonceSource
-from protocols import book_messages, entry, wire
+from protocols import book_messages, entry, errors, wire
 from protocols.book_messages import Append, Appended, NewEntry
+from protocols.change import CHANGE_NONCES
 from protocols.entry import Entry
+from protocols.session_messages import SessionStarted, StartSession
 
 __all__ = ["Book", "EntryFuture", "Received", "connect"]
 
+_decode_started = msgspec.msgpack.Decoder(SessionStarted).decode
 _decode_appended = msgspec.msgpack.Decoder(Appended).decode
 
 
@@ -160,6 +165,42 @@ class Book(BookViews):
         request = self._request((make_entry(action, entity, details, tags, kind),), "durable")
         reply = self._client.send("book.append", request, attended=False)
         return EntryFuture(reply, lambda envelope: self._entries(request, envelope)[0])
+
+    def start_session(self, name: str, purpose: str = "") -> Entry:
+        """Begin a session, or go on with one; what is written here from now on is in it.
+
+        Args:
+            name: ``[a-z0-9._-]{1,64}``.
+            purpose: what it is for (1 KiB).
+
+        Raises:
+            BadRequest, LimitExceeded: a name or purpose that does not fit.
+            What :meth:`log` raises.
+        """
+        book_messages.check_name(name, "name")
+        self._client.check_usable()
+        self._membership.require()
+        change = StartSession(
+            writer=self.name,
+            nonce=self._nonces.take(CHANGE_NONCES),
+            session=name,
+            hlc=process_clock.to_send(time.time_ns()),
+            name=name,
+            purpose=purpose,
+        )
+        envelope = self._client.send("session.start", change).wait()
+        started = _decode_started(envelope.body)
+        self.session = name
+        written = self._open_reader().entry(started.seq)
+        assert written is not None
+        return written
+
+    def resume_session(self) -> str:
+        """Go on in the session of this writer's last entry; return its name, "" for none."""
+        with contextlib.suppress(errors.BookMissing):
+            reader = self._open_reader()
+            self.session = reader.query(lambda connection: last_session(connection, self.name))
+        return self.session
 
     # -- life ------------------------------------------------------------------------------------
 

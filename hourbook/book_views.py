@@ -3,10 +3,18 @@
 Every view is a thin face: what it means is in the module that it calls, loaded when it is used.
 """
 
+import contextlib
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hourbook.book.diffing import InstanceDiff
+from hourbook.book.digest import (
+    Digest,
+    DigestLimits,
+    SessionState,
+    digest_of,
+    list_sessions,
+)
 from hourbook.book.entry_filter import EntryFilter, Wanted, make_filter
 from hourbook.book.moments import seq_at_time
 from hourbook.book.position import parse_position
@@ -20,7 +28,12 @@ from hourbook.updates import Updates
 from protocols import errors
 from protocols.entry import Commit, Entry
 
+if TYPE_CHECKING:
+    from hourbook.context_text import ContextFormat
+
 __all__ = ["BookViews"]
+
+DIGEST_LIMITS: Final = DigestLimits()
 
 MAIN_BRANCH: Final = 0
 
@@ -133,6 +146,40 @@ class BookViews:
 
         return compare_instances(self.home, self._open_reader(), a, b)
 
+    def digest(self, session: str | None = None, *, limits: DigestLimits = DIGEST_LIMITS) -> Digest:
+        """Return recent actions, the state of each entity, decisions, and who is there.
+
+        Args:
+            session: only what was written in this session.
+            limits: how much of each.
+
+        Raises:
+            UnknownName: nothing was ever written in this session.
+        """
+        reader = self._open_reader()
+        return reader.query(lambda connection: digest_of(connection, session, limits))
+
+    def context(
+        self,
+        format: "ContextFormat" = "markdown",  # noqa: A002 - as the command calls it
+        *,
+        session: str | None = None,
+        limits: DigestLimits = DIGEST_LIMITS,
+    ) -> str:
+        """Return :meth:`digest` as text to be put into an agent's context: markdown, json, compact.
+
+        Raises:
+            BadRequest: another format.
+            UnknownName: nothing was ever written in this session.
+        """
+        from hourbook.context_text import render_digest  # noqa: PLC0415 - text only where wanted
+
+        return render_digest(self.digest(session, limits=limits), format)
+
+    def sessions(self) -> list[SessionState]:
+        """Return every session that entries were written in, the last written first."""
+        return self._open_reader().query(list_sessions)
+
     def verify(
         self,
         *,
@@ -160,7 +207,11 @@ class BookViews:
         known = self._membership.position()
         if known < 0:
             known = self._open_reader().query(self._membership.stored_position)
-        return known if known >= 0 else self._open_reader().head_seq()
+        if known < 0:
+            known = self._open_reader().head_seq()
+            with contextlib.suppress(errors.WorldError, errors.OperatorError):
+                self._membership.beat(known)
+        return known
 
     def _check_usable(self) -> None:
         """Raise unless the connection can be used here and now."""

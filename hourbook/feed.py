@@ -108,6 +108,21 @@ class Follower(Iterator[Entry]):
                 return None
         return self._ready.popleft()
 
+    def wait_news(self, timeout_s: float) -> bool:
+        """Return whether there is more than was returned, once there is or time is up."""
+        if self._ready or self._last < self._ring.head()[1]:
+            return True
+        if self._ring.wait(self._ring.head()[1], timeout_s):
+            return True
+        self._look_for_successor()
+        return self._last < self._position_seq
+
+    def skip_to_head(self) -> None:
+        """Pass over everything that is there: only what comes from now on is wanted."""
+        self._ready.clear()
+        self._position, self._position_seq = self._ring.head()
+        self._last = self._position_seq
+
     def close(self) -> None:
         """End the iteration, also for a thread that sleeps in it (within a second)."""
         self._closed = True

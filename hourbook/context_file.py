@@ -1,0 +1,76 @@
+"""Keeping a file in step with the book: replaced whole, and only when something has changed."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from hourbook.book.digest import Digest, DigestLimits, read_digest
+from hourbook.book.reader import BookReader
+from hourbook.context_text import ContextFormat, render_digest
+from hourbook.feed import Follower
+from hourbook.home import Home
+from protocols import errors
+
+__all__ = ["EVERY_S_MIN", "keep_context", "read_context", "replace_file"]
+
+EVERY_S_MIN: Final = 0.001
+_WAIT_S: Final = 1.0
+
+
+def read_context(reader: BookReader, limits: DigestLimits) -> Digest:
+    """Return the digest of the book as it is now."""
+    return reader.query(lambda connection: read_digest(connection, limits))
+
+
+def keep_context(
+    home: Home, path: Path, form: ContextFormat, every_s: float, *, refreshes_max: int = 0
+) -> None:
+    """Write the context to `path` whenever the book has grown, until interrupted.
+
+    Woken by the feed, so nothing is read while nothing happens; a burst is shown `every_s` after
+    the last time.
+
+    Args:
+        home: whose book.
+        path: of the file.
+        form: of the text.
+        every_s: the least time between two refreshes (seconds, >= 0.001).
+        refreshes_max: end after so many (0: never).
+
+    Raises:
+        BadRequest: `every_s` is out of its range.
+        ActorUnreachable: there is no feed.
+    """
+    if not every_s >= EVERY_S_MIN:
+        raise errors.BadRequest(
+            f"Expected `every` of at least {EVERY_S_MIN} s, got {every_s}", field="every"
+        )
+    with contextlib.closing(Follower(home)) as follower, BookReader(home) as reader:
+        shown, count = None, 0
+        while True:
+            due_ns = time.monotonic_ns() + int(every_s * 1e9)
+            text = render_digest(read_context(reader, DigestLimits()), form)
+            if text != shown:
+                replace_file(path, text)
+                shown, count = text, count + 1
+                if count == refreshes_max:
+                    return
+            while not follower.wait_news(_WAIT_S):
+                pass
+            time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            follower.skip_to_head()
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put `text` in the place of the file `path` in one step: readers see the old or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
