@@ -33,6 +33,15 @@ _COMMANDS: Final = {
     "restore": "hourbook.cli.backup_commands:restore",
     "export": "hourbook.cli.transfer_commands:export",
     "import": "hourbook.cli.transfer_commands:import_",
+    "follow": "hourbook.cli.live_commands:follow",
+    "updates": "hourbook.cli.live_commands:updates",
+    "instances": "hourbook.cli.live_commands:instances",
+    "diff": "hourbook.cli.live_commands:diff",
+    "context": "hourbook.cli.context_commands:context",
+    "summary": "hourbook.cli.context_commands:summary",
+    "session start": "hourbook.cli.context_commands:session_start",
+    "session list": "hourbook.cli.context_commands:session_list",
+    "session summary": "hourbook.cli.context_commands:session_summary",
     "status": "hourbook.cli.status_command:status",
     "doctor": "hourbook.cli.doctor_command:doctor",
     "mcp": "hourbook.cli.mcp_command:mcp",
@@ -42,6 +51,7 @@ _COMMANDS: Final = {
 
 GROUPS: Final = {
     "clock": "What the clock rests on.",
+    "session": "Named stretches of work, whose entries can be found together.",
     "keys": "The keys that sign the book; by itself it lists them.",
 }
 """Commands that only lead to others, with their help."""

@@ -34,6 +34,7 @@ def log(
     stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     details_json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     writer: WriterOption = "cli",
+    session: Annotated[str | None, Parameter(show_default=False)] = None,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
@@ -55,6 +56,8 @@ def log(
         Read DETAILS from standard input instead (up to 16 MiB).
     details_json:
         DETAILS is JSON and is kept as a value: `'{"port": 8080}'`.
+    session:
+        The session to write in; without it, that of this writer's last entry. "" is none.
     """
     if stdin and details is not None:
         raise errors.BadRequest("Expected DETAILS or --stdin, got both", field="details")
@@ -64,7 +67,9 @@ def log(
 
     found = find_home(home)
     check_running(found)
-    with connect(writer, found, shared=True) as book:
+    with connect(writer, found, shared=True, session=session or "") as book:
+        if session is None:
+            book.resume_session()
         tags = [typed_text(each) for each in tag]
         entry = book.log(typed_text(action), typed_text(entity), value, tags=tags)
     _print_entry(entry, json=json, lines=entry_lines)
