@@ -157,7 +157,7 @@ def follow(
 
 def _seq_of(home: Home, since: str | None) -> int | None:
     """Return the seq after which to begin; None for now."""
-    from hourbook.book.moments import seq_at_time  # noqa: PLC0415 - completion needs no database
+    from hourbook.book.as_of import seq_at_time  # noqa: PLC0415 - completion needs no database
     from hourbook.book.position import parse_position  # noqa: PLC0415 - the same
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
 
