@@ -7,6 +7,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Final
 
+from hourbook.book.as_of import seq_at_time
 from hourbook.book.diffing import InstanceDiff
 from hourbook.book.digest import (
     Digest,
@@ -16,7 +17,6 @@ from hourbook.book.digest import (
     list_sessions,
 )
 from hourbook.book.entry_filter import EntryFilter, Wanted, make_filter
-from hourbook.book.moments import seq_at_time
 from hourbook.book.position import parse_position
 from hourbook.book.reader import BookReader
 from hourbook.book.verify import Progress, Verdict
@@ -29,6 +29,9 @@ from protocols import errors
 from protocols.entry import Commit, Entry
 
 if TYPE_CHECKING:
+    from hourbook.book.book_view import BookView
+    from hourbook.book.moment import MomentLike
+    from hourbook.book.query import Parameters, QueryResult
     from hourbook.context_text import ContextFormat
 
 __all__ = ["BookViews"]
@@ -179,6 +182,58 @@ class BookViews:
     def sessions(self) -> list[SessionState]:
         """Return every session that entries were written in, the last written first."""
         return self._open_reader().query(list_sessions)
+
+    def query(
+        self,
+        sql: str,
+        parameters: "Parameters" = (),
+        *,
+        at: "MomentLike | None" = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> "QueryResult":
+        """Run one SELECT over the views that ``docs/SQL.md`` describes, read-only.
+
+        Args:
+            sql: one statement; values belong in `parameters`.
+            parameters: for ``?`` in their order, or for ``:name`` by name.
+            at: as of a seq, a time or a hash (:meth:`at`); None: of now.
+            limit: rows at most (0..10^6, default 10 000); `is_truncated` says whether there are
+                more.
+            timeout_s: how long it may take (seconds, > 0, <= 60, default 5).
+
+        Raises:
+            BadRequest: no such SQL, more than reading the views, or parameters that do not fit.
+            LimitExceeded: a value above 24 MiB, or a result above 128 MiB.
+            QueryTimeout: it takes longer.
+        """
+        from hourbook.book import query  # noqa: PLC0415 - few ask in SQL
+
+        self._check_usable()
+        return query.run_query(
+            self.home,
+            sql,
+            parameters,
+            at_seq=None if at is None else self.at(at).seq,
+            limit=query.ROWS_DEFAULT if limit is None else limit,
+            timeout_s=query.TIMEOUT_DEFAULT_S if timeout_s is None else timeout_s,
+        )
+
+    def at(self, moment: "MomentLike") -> "BookView":
+        """Return the book as it was: a view with `tail`, `entry`, `since` and `query`.
+
+        Args:
+            moment: a seq, a time (RFC 3339, a number since 1970 or a `datetime`), a hash of 8 to 64
+                hex digits or as bytes (``hourbook.book.moment``). A time means the last commit that
+                is not later; a seq or a hash the commit that holds it.
+
+        Raises:
+            BadRequest: none of these, or a hash that several begin with.
+            NotInBook: no such seq or hash, a time before the book began, or one to come.
+        """
+        from hourbook.book.book_view import view_at  # noqa: PLC0415 - few look back
+
+        return view_at(self.home, self._open_reader(), moment)
 
     def verify(
         self,

@@ -7,14 +7,18 @@ set back: the book keeps where (table `clock_step`), and between two such places
 time in 20 look-ups of a million entries.
 
 A hash has no order and no index: to look for one that is no commit's takes one pass over the
-entries.
+entries, which several threads share.
 """
 
+import os
 import sqlite3
+from itertools import pairwise
 from typing import Final
 
 from hourbook.book.moment import Moment
+from hourbook.book.reader import BookReader
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
+from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
 from protocols.entry import Commit, commit_header, commit_id
@@ -23,6 +27,9 @@ __all__ = ["find_commit_at", "seq_at_time"]
 
 _HASH_DIGITS: Final = 64
 _FOUND_MAX: Final = 3
+_SCAN_ENTRIES_MIN: Final = 100_000
+"""Fewer are not worth a thread: 10 ms."""
+_THREADS_MAX: Final = 4
 _TIME_NS_MAX: Final = (1 << 63) - 1
 """What SQLite can compare with; the year 9999 is beyond."""
 _COMMIT_HOLDING: Final = (
@@ -30,11 +37,14 @@ _COMMIT_HOLDING: Final = (
 )
 
 
-def find_commit_at(connection: sqlite3.Connection, moment: Moment, now_ns: int) -> Commit:
+def find_commit_at(
+    home: Home, connection: sqlite3.Connection, moment: Moment, now_ns: int
+) -> Commit:
     """Return the commit that a moment means.
 
     Args:
-        connection: to a book of the present version.
+        home: whose book.
+        connection: to it.
         moment: what was named.
         now_ns: UTC, so that a time to come is refused: what it will show nobody knows yet.
 
@@ -51,7 +61,7 @@ def find_commit_at(connection: sqlite3.Connection, moment: Moment, now_ns: int) 
         seq = _find_time(connection, moment, moment.time_ns, now_ns)
     else:
         assert moment.hash_digits is not None
-        seq = _find_hash(connection, moment, moment.hash_digits)
+        seq = _find_hash(home, connection, moment, moment.hash_digits)
     return commit_from_row(connection.execute(_COMMIT_HOLDING, (seq,)).fetchone())
 
 
@@ -102,16 +112,13 @@ def _find_time(connection: sqlite3.Connection, moment: Moment, time_ns: int, now
     return seq
 
 
-def _find_hash(connection: sqlite3.Connection, moment: Moment, digits: str) -> int:
+def _find_hash(home: Home, connection: sqlite3.Connection, moment: Moment, digits: str) -> int:
     """Return the seq of the entry, or of the last one of the commit, that a hash names."""
     low = bytes.fromhex(digits.ljust(_HASH_DIGITS, "0"))
     high = bytes.fromhex(digits.ljust(_HASH_DIGITS, "f"))
     found = _commits_named(connection, low, high)
     if not found or len(digits) < _HASH_DIGITS:
-        rows = connection.execute(
-            "SELECT seq FROM entry WHERE hash BETWEEN ? AND ? LIMIT ?", (low, high, _FOUND_MAX)
-        ).fetchall()
-        found |= {seq for (seq,) in rows}
+        found |= _entries_named(home, low, high)
     if not found:
         raise _absent(f"Expected a hash of this book, got {moment.text}", moment)
     if len(found) > 1:
@@ -124,6 +131,31 @@ def _find_hash(connection: sqlite3.Connection, moment: Moment, digits: str) -> i
             hint="give more digits",
         )
     return found.pop()
+
+
+def _entries_named(home: Home, low: bytes, high: bytes) -> set[int]:
+    """Return the seqs of entries whose hash lies in a range; each thread reads a part of them."""
+    with BookReader(home) as reader:
+        head = reader.head_seq()
+    threads = min(1 + head // _SCAN_ENTRIES_MIN, _THREADS_MAX, os.cpu_count() or 1)
+    bounds = [head * part // threads for part in range(threads + 1)]
+
+    def scan(part: tuple[int, int]) -> list[tuple[int]]:
+        with BookReader(home) as own:
+            return own.query(
+                lambda connection: connection.execute(
+                    "SELECT seq FROM entry WHERE seq > ? AND seq <= ? AND hash BETWEEN ? AND ?"
+                    " LIMIT ?",
+                    (*part, low, high, _FOUND_MAX),
+                ).fetchall()
+            )
+
+    if threads == 1:
+        return {seq for (seq,) in scan((0, head))}
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - large books alone
+
+    with ThreadPoolExecutor(threads) as pool:
+        return {seq for rows in pool.map(scan, pairwise(bounds)) for (seq,) in rows}
 
 
 def _commits_named(connection: sqlite3.Connection, low: bytes, high: bytes) -> set[int]:

@@ -83,7 +83,7 @@ def view_at(home: Home, reader: BookReader, at: MomentLike) -> BookView:
     moment = parse_moment(at)
     reader.query(lambda connection: require_views(connection, home))
     now_ns = 0 if moment.time_ns is None else StampSource(home, SystemTimebase()).time_ns()
-    commit = reader.query(lambda connection: find_commit_at(connection, moment, now_ns))
+    commit = reader.query(lambda connection: find_commit_at(home, connection, moment, now_ns))
     return BookView(home, reader, commit)
 
 

@@ -20,7 +20,7 @@ from hourbook.book import schema
 from hourbook.book.query_guard import PROGRESS_STEPS, Guard, limit_sizes
 from hourbook.book.reader import BookReader
 from hourbook.book.sql_functions import add_functions
-from hourbook.book.views import VIEWS, view_statements
+from hourbook.book.views import OLDEST_VERSION, VIEWS, view_statements
 from hourbook.home import Home
 from protocols import errors
 
@@ -145,9 +145,9 @@ def require_views(connection: sqlite3.Connection, home: Home) -> None:
         UnsupportedVersion: it was last written by an older program.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version < schema.SCHEMA_VERSION:
+    if version < OLDEST_VERSION:
         raise errors.UnsupportedVersion(
-            f"Expected a book of version {schema.SCHEMA_VERSION}, got {version}, at {home.book_db}",
+            f"Expected a book of version {OLDEST_VERSION}, got {version}, at {home.book_db}",
             field="user_version",
             value=str(version),
             hint="run `supervisor start`, which brings it up to date",

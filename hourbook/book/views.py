@@ -12,7 +12,10 @@ work on them. Columns that a query does not name cost nothing.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-__all__ = ["VIEWS", "Column", "View", "view_statements"]
+__all__ = ["OLDEST_VERSION", "VIEWS", "Column", "View", "view_statements"]
+
+OLDEST_VERSION: Final = 3
+"""Of the schema, that has every table and index which the views and reading as of a time need."""
 
 
 class Column(NamedTuple):

@@ -148,8 +148,8 @@ def follow(
         session=[typed_text(each) for each in session],
     )
     found = find_home(home)
-    begin = _seq_of(found, since)
     check_running(found)
+    begin = _seq_of(found, since)
     for entry in Follower(found, begin, wanted):
         _print_entry(entry, json=json)
     return exit_codes.OK

@@ -7,12 +7,13 @@ from itertools import accumulate
 import pytest
 from books import STAMP, append, open_writer, raw_connection, write_book
 
-from hourbook.book import schema
+from hourbook.book import as_of, schema
 from hourbook.book.as_of import seq_at_time
 from hourbook.book.book_view import BookView, seq_at, view_at
 from hourbook.book.journal import Stamp
 from hourbook.book.moment import MomentLike, parse_moment
 from hourbook.book.reader import BookReader
+from hourbook.book_face import connect
 from hourbook.home import Home
 from protocols import entry, errors
 
@@ -176,6 +177,40 @@ def test_view_shows_what_the_book_held_then(home: Home) -> None:
         assert [row[0] for row in view.query("SELECT seq FROM entries WHERE seq > ?", (1,))] == [2]
         with pytest.raises(errors.BadRequest, match="count"):
             view.tail(-1)
+
+
+def test_book_looks_back_and_asks_in_sql(home: Home) -> None:
+    """The face that agents use: rows by name, as of now and of a moment; closed, it refuses."""
+    write_at(home, [(START_NS, 2), (START_NS + SECOND_NS, 3)])
+    moment = datetime.fromtimestamp(START_NS // SECOND_NS, UTC)
+
+    with connect("reader", home, shared=True) as book:
+        now = book.query("SELECT seq FROM entries WHERE seq > :s", {"s": 3}, limit=1)
+        then = book.query("SELECT max(seq) AS newest FROM entries", at=moment)
+        view = book.at("seq:1")
+
+        assert [dict(row) for row in now] == [{"seq": 4}]
+        assert (now.columns, now.is_truncated, now.seq) == (("seq",), True, 5)
+        assert then[0]["newest"] == 2
+        assert [each.seq for each in view.tail()] == [1, 2]
+    for use in (lambda: book.query("SELECT 1"), lambda: book.at(1), view.tail):
+        with pytest.raises(errors.BookClosed):
+            use()
+
+
+def test_large_book_is_searched_for_a_hash_by_threads(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each entry is found in whichever part it lies."""
+    monkeypatch.setattr(as_of, "_SCAN_ENTRIES_MIN", 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    write_book(home, [3, 4])
+    with BookReader(home) as reader:
+        entries = reader.tail(7)
+
+    assert [seq_at(home, each.hash) for each in entries] == [3, 3, 3, 7, 7, 7, 7]
+    with pytest.raises(errors.NotInBook):
+        seq_at(home, "0" * 64)
 
 
 @pytest.mark.parametrize(
