@@ -1,4 +1,4 @@
-"""compactor: the calendar. Verifies and copies the book, and reminds its writer to tidy up.
+"""compactor: the calendar. Verifies and copies the book, gives its head away, reminds its writer.
 
 Owns the schedule and nothing else. Hears ``compactor.run``; tells journal_writer ``book.maintain``.
 The scheduler's thread only puts a job's name into a queue; the loop hands verifications and backups
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.base import Actor, Handler, Outcome, Ready, Request, decode_config
 from actors.config import CompactorConfig
 from hourbook.book import distrust
-from hourbook.book.upkeep import JOBS, JobResult
+from hourbook.book.upkeep import JobResult, backup_book, verify_book_now
+from hourbook.book.witness_export import export_witness
 from protocols import errors, wire
 from protocols.book_messages import Maintain, Run, RunStarted
 from protocols.control import Snapshot
@@ -34,6 +35,8 @@ MISFIRE_GRACE_S: Final = 3600
 """APScheduler's default of 1 s would skip every job that a busy or suspended machine delays."""
 MAINTAIN_TIMEOUT_S: Final = 30.0
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+READING_JOBS: Final = ("verify", "backup", "witness")
+"""What the worker does itself, reading only."""
 _CHECKPOINT: Final = "checkpoint"
 
 
@@ -76,7 +79,7 @@ class Compactor(Actor[CompactorConfig]):
     def snapshot(self) -> Snapshot:
         """Return how often each job ran and failed, and how long its last run took."""
         figures: Snapshot = {"compactor_jobs_under_way": float(len(self._under_way))}
-        for job in (*JOBS, _CHECKPOINT):
+        for job in (*READING_JOBS, _CHECKPOINT):
             figures[f'compactor_runs_total{{job="{job}"}}'] = float(self._runs[job])
             figures[f'compactor_failures_total{{job="{job}"}}'] = float(self._failures[job])
         for job, seconds in self._last_seconds.items():
@@ -97,9 +100,11 @@ class Compactor(Actor[CompactorConfig]):
         )
 
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        has_witness = bool(config.witness_file or config.witness_command)
         schedules = {
             "verify": config.verify,
             "backup": config.backup,
+            "witness": config.witness if has_witness else "",
             _CHECKPOINT: config.checkpoint,
         }
         triggers = {job: parse_schedule(line) for job, line in schedules.items() if line}
@@ -158,13 +163,23 @@ class Compactor(Actor[CompactorConfig]):
         """Do what needs a long read; the thread of the worker."""
         while (job := self._work.get()) is not None:
             try:
-                result = JOBS[job](self.home, self.config.backups_kept)
+                result = self._read_and_do(job)
             except errors.BookMissing:
                 result = JobResult(job, ok=True, summary="there is no book yet", seconds=0.0)
             except (errors.HourbookError, OSError) as error:
                 result = JobResult(job, ok=False, summary=str(error), seconds=0.0)
             self._results.put(result)
             os.eventfd_write(self._bell, 1)
+
+    def _read_and_do(self, job: str) -> JobResult:
+        config = self.config
+        match job:
+            case "verify":
+                return verify_book_now(self.home)
+            case "backup":
+                return backup_book(self.home, config.backups_kept)
+            case _:
+                return export_witness(self.home, config.witness_file, config.witness_command)
 
     def _on_checkpointed(self, answer: wire.Envelope | errors.HourbookError) -> None:
         is_error = isinstance(answer, errors.HourbookError)

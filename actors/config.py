@@ -38,6 +38,9 @@ Server = Annotated[
         description="HOST or HOST:PORT",
     ),
 ]
+AbsolutePath = Annotated[
+    str, msgspec.Meta(pattern=r"^(|/[^\0]+)\Z", description='an absolute path, or "" for none')
+]
 Family = Annotated[
     str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,16}\Z", description='a word such as "linear24"')
 ]
@@ -157,6 +160,12 @@ class CompactorConfig(_Config, frozen=True):
     """When the log is moved into the database, however busy the writer is."""
     backups_kept: Annotated[int, msgspec.Meta(ge=1)] = 7
     """Copies kept in ``<home>/backup``, the newest ones (count, >= 1)."""
+    witness: Schedule = "every 1 h"
+    """When the head of the book is given away, if one of the next two says where to."""
+    witness_file: AbsolutePath = ""
+    """File that always holds the newest head, best on another machine's disk; "" for none."""
+    witness_command: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """Program and its arguments (no shell) that reads the head from stdin, within 60 s."""
 
 
 class McpServerConfig(_Config, frozen=True):

@@ -35,7 +35,7 @@ _I64_MAX: Final = (1 << 63) - 1
 AckLevel = Literal["durable", "received"]
 """When to answer: after the fsync, or once the request was checked and queued."""
 MaintainOp = Literal["checkpoint", "vacuum", "distrust", "trust"]
-Job = Literal["verify", "backup", "checkpoint"]
+Job = Literal["verify", "backup", "checkpoint", "witness"]
 
 
 class NewEntry(msgspec.Struct, frozen=True, omit_defaults=True):

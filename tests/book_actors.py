@@ -91,7 +91,7 @@ def running_writer(home: Home, **config: object) -> Iterator[ActorProcess]:
 @contextlib.contextmanager
 def running_compactor(home: Home, **config: object) -> Iterator[ActorProcess]:
     """Run compactor, with nothing due by itself unless `config` says so."""
-    idle = {"verify": "", "backup": "", "checkpoint": ""}
+    idle = {"verify": "", "backup": "", "checkpoint": "", "witness": ""}
     compactor = ActorProcess(Compactor, "compactor", home, **(idle | config))
     try:
         yield compactor

@@ -8,7 +8,6 @@ calls decides on which thread, and what to do about a bad result.
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
 
-__all__ = ["BACKUP_GLOB", "JOBS", "JobResult", "backup_book", "verify_book_now"]
+__all__ = ["BACKUP_GLOB", "JobResult", "backup_book", "verify_book_now"]
 
 BACKUP_GLOB: Final = "book-*.db"
 _NS: Final = 1e-9
@@ -49,9 +48,8 @@ class JobResult(msgspec.Struct, frozen=True):
     is_clean: bool = False
 
 
-def verify_book_now(home: Home, backups_kept: int) -> JobResult:
+def verify_book_now(home: Home) -> JobResult:
     """Verify the whole book, and let the verdict stand, or take an earlier one back."""
-    del backups_kept
     with BookReader(home) as reader:
         verdict = reader.verify()
     seconds, bad_seq = verdict.seconds, verdict.first_bad_seq
@@ -95,12 +93,6 @@ def backup_book(home: Home, backups_kept: int) -> JobResult:
     seconds = (time.monotonic_ns() - started_ns) * _NS
     summary = f"copied {target.stat().st_size} bytes to {target} in {seconds:.1f} s"
     return JobResult("backup", ok=True, summary=summary, seconds=seconds)
-
-
-JOBS: Final[Mapping[str, Callable[[Home, int], JobResult]]] = {
-    "verify": verify_book_now,
-    "backup": backup_book,
-}
 
 
 def _drop_old(backup_dir: Path, kept: int) -> None:
