@@ -1,11 +1,12 @@
-"""How fast entries become durable, against plain SQLite scripts that do the same job.
+"""How fast entries become durable, against plain SQLite scripts and Redis that do the same job.
 
 The peers are what an agent's author would write: every process opens the database and for each
 entry reads the head, chains its hash and commits one row. *Plain* takes SQLite as it comes; *tuned*
 sets WAL and ``synchronous=FULL``, as the book does. Neither signs, stamps with a bound or wakes
-anybody; and whoever holds their lock gets it again, while another waits for most of a second. All
-run on the same disk, one after the other, in the same run. Figures depend on the disk's fsync;
-ratios less so.
+anybody; and whoever holds their lock gets it again, while another waits for most of a second.
+*Redis* is a stream with ``appendfsync always`` (``bench/_redis.py``), one in flight, eight, or
+batches as ours. All run on the same disk, one after the other, in the same run. Figures depend on
+the disk's fsync; ratios less so.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 import uuid
@@ -26,6 +28,7 @@ import multiprocess
 
 from actors.base import ActorContext
 from actors.journal_writer import JournalWriter
+from bench._redis import HINT, RedisStream, running_redis
 from hourbook.book.journal import Stamp, row_payload
 from hourbook.book.writer import BookWriter
 from hourbook.book_face import Book, connect
@@ -43,6 +46,7 @@ Job = Callable[[Any, int], int]
 """Writes until CLOCK_MONOTONIC has come, and returns how many entries."""
 
 PROCESSES = IN_FLIGHT = 8
+BATCH = 100
 ENTRY = ("deployed", "api.example", {"version": "1.2", "ok": True})
 _PLAIN_TABLE = (
     "CREATE TABLE IF NOT EXISTS entry"
@@ -71,6 +75,7 @@ def run(*, quick: bool) -> list[Row]:
         tuned_single = _tuned_latencies(tuned_path, 500 * scale)
         tuned = _rate(_open_tuned, _insert_rows, tuned_path, scale)
         plain = _rate(_open_plain, _insert_rows, plain_path, scale)
+        redis = _redis_rates(Path(directory), scale)
     p50, p99 = _percentile(single, 50), _percentile(single, 99)
     tuned_p50, tuned_p99 = _percentile(tuned_single, 50), _percentile(tuned_single, 99)
     return [
@@ -78,8 +83,11 @@ def run(*, quick: bool) -> list[Row]:
         _time_row("append durable, 1 writer, p99 (tuned)", p99, tuned_p99, "<= 3 ms"),
         _rate_row("8 processes, 1 in flight each", one, plain, ">= 7500/s, > 2x"),
         _rate_row("8 processes, 1 in flight each (tuned)", one, tuned, "-"),
+        _rate_row("8 processes, 1 in flight each (Redis)", one, redis[0], "> 1x"),
         _rate_row("8 processes, 8 in flight each", eight, plain, ">= 20000/s"),
+        _rate_row("8 processes, 8 in flight each (Redis)", eight, redis[1], "-"),
         _rate_row("8 processes, batches of 100", batches, plain, ">= 40000/s"),
+        _rate_row("8 processes, batches of 100 (Redis)", batches, redis[2], "-"),
         _time_row("committed -> follower woken, p50", _percentile(woken, 50), None, "<= 0.1 ms"),
         _time_row("committed -> follower woken, p99", _percentile(woken, 99), None, "<= 2 ms"),
     ]
@@ -136,7 +144,7 @@ def _write_eight_in_flight(book: Book, until_ns: int) -> int:
 
 
 def _write_batches(book: Book, until_ns: int) -> int:
-    batch = [ENTRY] * 100
+    batch = [ENTRY] * BATCH
     count = 0
     while time.monotonic_ns() < until_ns:
         count += len(book.log_many(batch))
@@ -220,6 +228,57 @@ def _tuned_latencies(path: Path, count: int) -> list[int]:
     return _timed(lambda: _insert_row(connection), count)
 
 
+def _redis_rates(directory: Path, seconds: int) -> tuple[float | None, ...]:
+    """Return entries a second with one in flight, eight, and in batches; None without a Redis."""
+    jobs = (_add_one_by_one, _add_eight_in_flight, _add_batches)
+    (directory / "redis").mkdir()
+    with running_redis(directory / "redis") as path:
+        if path is None:
+            print(HINT, file=sys.stderr)
+            return (None,) * len(jobs)
+        return tuple(_rate(_open_redis, job, path, seconds) for job in jobs)
+
+
+def _open_redis(path: Path, _name: str) -> RedisStream:
+    return RedisStream(path)
+
+
+def _redis_fields() -> tuple[str, ...]:
+    action, entity, details = ENTRY
+    said = ("action", action, "entity", entity, "details", json.dumps(details))
+    return (*said, "writer", "agent", "nonce", uuid.uuid4().hex)
+
+
+def _add_one_by_one(stream: RedisStream, until_ns: int) -> int:
+    count = 0
+    while time.monotonic_ns() < until_ns:
+        stream.send(_redis_fields())
+        stream.receive()
+        count += 1
+    return count
+
+
+def _add_eight_in_flight(stream: RedisStream, until_ns: int) -> int:
+    for _ in range(IN_FLIGHT):
+        stream.send(_redis_fields())
+    count = 0
+    while time.monotonic_ns() < until_ns:
+        stream.receive()
+        count += 1
+        stream.send(_redis_fields())
+    stream.receive(IN_FLIGHT)
+    return count + IN_FLIGHT
+
+
+def _add_batches(stream: RedisStream, until_ns: int) -> int:
+    count = 0
+    while time.monotonic_ns() < until_ns:
+        stream.send(_redis_fields(), BATCH)
+        stream.receive(BATCH)
+        count += BATCH
+    return count
+
+
 # -- measuring ----------------------------------------------------------------------------------
 
 
@@ -277,7 +336,9 @@ def _time_row(name: str, ours_ms: float, peer_ms: float | None, target: str) -> 
     return (name, f"{ours_ms:.3f} ms", f"{peer_ms:.3f} ms", f"{ours_ms / peer_ms:.2f}x", target)
 
 
-def _rate_row(name: str, ours: float, peer: float, target: str) -> Row:
+def _rate_row(name: str, ours: float, peer: float | None, target: str) -> Row:
+    if peer is None:
+        return (name, f"{ours:.0f}/s", "-", "-", target)
     return (name, f"{ours:.0f}/s", f"{peer:.0f}/s", f"{ours / peer:.2f}x", target)
 
 
