@@ -30,7 +30,8 @@ from hourbook.book.book_file import (
     verify_file,
 )
 from hourbook.book.durable import disk_full_as_error, place, write_private
-from hourbook.book.keys import KEY_FILE_NAME, PUBLIC_FILE_NAME
+from hourbook.book.key_chain import next_key
+from hourbook.book.keys import KEY_FILE_NAME, SiteKey, read_public
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from protocols import errors
@@ -39,7 +40,6 @@ from protocols.entry import Commit
 __all__ = ["ARCHIVE_SUFFIX", "BackupReport", "StageProgress", "back_up", "backup_files"]
 
 ARCHIVE_SUFFIX: Final = ".archive"
-_KEY_FILE_BYTES_MAX: Final = 4096
 _NS: Final = 1e-9
 
 StageProgress = Callable[[str, int, int], None]
@@ -114,11 +114,12 @@ def back_up(
     ):
         reader.copy_to(temporary, progress=lambda done, total: stage("copying", done, total))
         archive_files = copy_archive(home.archive_dir, _beside(temporary, ARCHIVE_SUFFIX))
-        head = _head_in(temporary)
-        public = _public_key(home, head)
+        head, demanded = _end_of(temporary)
+        public = read_public(home.keys_dir) or demanded
         if verify:
             verify_file(temporary, public, lambda done, total: stage("verifying", done, total))
-        has_key = _place_all(home, temporary, target, public, with_key=with_key, replace=replace)
+        seed = _signing_key(home, demanded) if with_key else None
+        _place_all(temporary, target, public, seed, replace=replace)
     return BackupReport(
         path=str(target),
         size_bytes=target.stat().st_size,
@@ -126,7 +127,7 @@ def back_up(
         commit=0 if head is None else head.commit_no,
         hash=None if head is None else head.head_hash.hex(),
         key=None if public is None else public.hex(),
-        has_key=has_key,
+        has_key=seed is not None,
         archive_files=archive_files,
         verified=verify,
         seconds=round((time.monotonic_ns() - started_ns) * _NS, 3),
@@ -184,21 +185,14 @@ def _clear_remains(temporary: Path) -> None:
 
 
 def _place_all(
-    home: Home,
-    temporary: Path,
-    target: Path,
-    public: bytes | None,
-    *,
-    with_key: bool,
-    replace: bool,
-) -> bool:
-    """Sync everything and give it its names, the database last; return whether the key is there."""
+    temporary: Path, target: Path, public: bytes | None, seed: bytes | None, *, replace: bool
+) -> None:
+    """Sync everything and give it its names, the database last."""
     archive = _beside(temporary, ARCHIVE_SUFFIX)
     if archive.is_dir():
         place(archive, _beside(target, ARCHIVE_SUFFIX), replace=replace)
     if public is not None:
         write_private(_beside(target, PUBLIC_SUFFIX), public.hex().encode() + b"\n")
-    seed = _signing_key(home) if with_key else None
     if seed is None:  # an earlier backup of this name may have had one
         _beside(target, KEY_SUFFIX).unlink(missing_ok=True)
     else:
@@ -209,36 +203,34 @@ def _place_all(
     finally:
         os.close(descriptor)
     place(temporary, target, replace=replace)
-    return seed is not None
 
 
-def _head_in(path: Path) -> Commit | None:
+def _end_of(path: Path) -> tuple[Commit | None, bytes | None]:
+    """Return the head of a copy, and the public key that must sign what follows it."""
     connection = open_book(path)
     try:
-        return head_of(connection)
+        return head_of(connection), next_key(connection)
     finally:
         connection.close()
 
 
-def _public_key(home: Home, head: Commit | None) -> bytes | None:
-    """Return the key that the site says is its own; where it says nothing, that of the head."""
-    try:
-        return bytes.fromhex((home.keys_dir / PUBLIC_FILE_NAME).read_text("ascii").strip())
-    except (OSError, ValueError):
-        return None if head is None else head.key
+def _signing_key(home: Home, demanded: bytes | None) -> bytes | None:
+    """Return the file of the key that goes on with the copy; None where there is none.
 
-
-def _signing_key(home: Home) -> bytes | None:
-    path = home.keys_dir / KEY_FILE_NAME
-    try:
-        with path.open("rb") as file:
-            return file.read(_KEY_FILE_BYTES_MAX)
-    except FileNotFoundError:
+    Raises:
+        HomeUnusable: it cannot be read, or is another: the key is being changed.
+    """
+    key = SiteKey.load(home.keys_dir)
+    if key is None:
         return None
-    except OSError as error:
+    if demanded is not None and key.public != demanded:
         raise errors.HomeUnusable(
-            f"Expected to read the signing key, got: {error.strerror}, at {path}"
-        ) from None
+            f"Expected the key that signs the book ({demanded.hex()[:16]}...), got another,"
+            f" at {home.keys_dir}",
+            field=str(home.keys_dir),
+            hint="if it has just been changed, run it again",
+        )
+    return (home.keys_dir / KEY_FILE_NAME).read_bytes()
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -16,7 +16,7 @@ import msgspec
 from hourbook.book.book_file import check_file
 from hourbook.book.durable import disk_full_as_error, place
 from hourbook.book.line_journal import FIRST_PARENT, export_line
-from hourbook.book.position import Position
+from hourbook.book.moment import Moment
 from hourbook.book.reader import BookReader
 from protocols import errors
 from protocols.entry import Entry
@@ -54,8 +54,8 @@ def export_book(
     reader: BookReader,
     out: BinaryIO,
     *,
-    since: Position | None = None,
-    until: Position | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Write the book to `out`, a line for each entry.
@@ -99,8 +99,8 @@ def export_to_file(
     target: Path,
     *,
     replace: bool = False,
-    since: Position | None = None,
-    until: Position | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Write the book to a file that is whole, synced and private when it gets its name.
@@ -132,7 +132,7 @@ def export_to_file(
 
 
 def exported_entries(
-    reader: BookReader, *, since: Position | None = None, until: Position | None = None
+    reader: BookReader, *, since: Moment | None = None, until: Moment | None = None
 ) -> Iterator[Entry]:
     """Yield the entries of main between two places, both as :func:`export_book` takes them."""
     after_seq = 0 if since is None or since.seq is None else since.seq

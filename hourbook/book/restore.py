@@ -35,7 +35,7 @@ from hourbook.book.book_file import (
 from hourbook.book.durable import disk_full_as_error, sync_directory, write_private
 from hourbook.book.key_chain import next_key
 from hourbook.book.keys import KEY_FILE_NAME, PUBLIC_FILE_NAME, PUBLIC_KEY_SIZE, SiteKey
-from hourbook.book.position import Position
+from hourbook.book.moment import Moment
 from hourbook.book.rewind import find_cut, rewind
 from hourbook.home import Home, prepare_home
 from protocols import errors
@@ -62,7 +62,7 @@ class RestoreReport(msgspec.Struct, frozen=True):
         seq: its last entry; 0 for an empty book.
         commit: its last commit.
         hash: of its last entry, hex; None for an empty book.
-        key: the public key that its head is signed with, hex.
+        key: the public key that must sign what follows, hex.
         dropped: entries of the backup that come after ``--to``.
         trusted: `backup` where the key beside the backup vouched for it; `itself` where there was
             none, and the book was only compared with the key that it names.
@@ -87,7 +87,7 @@ def restore_book(
     source: Path,
     home: Home,
     *,
-    to: Position | None = None,
+    to: Moment | None = None,
     key_file: Path | None = None,
     progress: StageProgress | None = None,
 ) -> RestoreReport:
@@ -221,7 +221,7 @@ def _copy(source: Path, book: Path, stage: StageProgress) -> None:
     book.chmod(0o600)
 
 
-def _cut(book: Path, to: Position, stage: StageProgress) -> int:
+def _cut(book: Path, to: Moment, stage: StageProgress) -> int:
     """Cut a copy that was verified; return how many entries went."""
     connection = _open_copy(book)
     try:
@@ -301,7 +301,7 @@ def _stage_keys(source: Path, keys: Path, public: bytes | None, key_file: Path |
     if key_file is None:
         return False  # cut back to before a change of keys: the one beside the backup is newer
     raise errors.HomeUnusable(
-        f"Expected the key that signed the book ({public.hex()[:16]}...), got another,"
+        f"Expected the key that signs the book ({public.hex()[:16]}...), got another,"
         f" at {key_file}",
         field=str(key_file),
     )

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from hourbook.book.position import Position
+from hourbook.book.moment import Moment
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
 from protocols import errors
 from protocols.entry import Commit
@@ -20,15 +20,17 @@ Rule = Callable[[sqlite3.Connection, int], None]
 """Brings one table back to the last seq that stays."""
 
 
-def find_cut(connection: sqlite3.Connection, to: Position) -> Commit:
+def find_cut(connection: sqlite3.Connection, to: Moment) -> Commit:
     """Return the last commit that is not after `to`.
 
     A seq in the middle of a commit means the one before: half a commit was never signed. A time
     means the last commit that is not later, wherever the clock was set meanwhile.
 
     Raises:
-        BadRequest: there is no such commit, or the seq is beyond the book.
+        BadRequest: there is no such commit, the seq is beyond the book, or it is a hash.
     """
+    if to.hash_digits is not None:
+        raise errors.BadRequest(f"Expected a seq or a time, got a hash, {to.text}", field="to")
     columns = ", ".join(f"signed_commit.{name.strip()}" for name in COMMIT_COLUMNS.split(","))
     if to.seq is not None:
         head = connection.execute("SELECT max(last_seq) FROM signed_commit").fetchone()[0] or 0

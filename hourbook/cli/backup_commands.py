@@ -97,7 +97,7 @@ def restore(
     key:
         The signing key (the `keys/site.key` of the old home); else FILE.key, where it is there.
     """
-    from hourbook.book.position import parse_position  # noqa: PLC0415 - as above
+    from hourbook.book.moment import parse_moment  # noqa: PLC0415 - as above
     from hourbook.book.restore import restore_book  # noqa: PLC0415 - as above
 
     line = ProgressLine(quiet=json)
@@ -105,7 +105,7 @@ def restore(
         report = restore_book(
             file,
             find_home(home),
-            to=None if to is None else parse_position(to, "to"),
+            to=None if to is None else parse_moment(to, "to"),
             key_file=key,
             progress=line.show,
         )

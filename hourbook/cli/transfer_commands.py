@@ -13,9 +13,11 @@ from hourbook.cli.out import emit, emit_json
 from hourbook.cli.progress import ProgressLine
 from hourbook.cli.words import counted, size_text, visible
 from hourbook.home import find_home
+from protocols import errors
 
 if TYPE_CHECKING:
     from hourbook.book.importing import ImportReport
+    from hourbook.book.moment import Moment
 
 __all__ = ["export", "import_"]
 
@@ -58,11 +60,9 @@ def export(
         export_book,
         export_to_file,
     )
-    from hourbook.book.position import parse_position  # noqa: PLC0415 - as above
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - as above
 
-    first = None if since is None else parse_position(since, "since")
-    last = None if until is None else parse_position(until, "until")
+    first, last = _bound(since, "since"), _bound(until, "until")
     line = ProgressLine(quiet=json)
 
     def show(done: int, total: int) -> None:
@@ -136,6 +136,20 @@ def import_(
         for text in _import_lines(report):
             emit(text)
     return exit_codes.FOUND_WRONG if report.truncated else exit_codes.OK
+
+
+def _bound(text: str | None, field: str) -> "Moment | None":
+    """Return an end of an export: entries are told apart by seq and time, not by hash."""
+    if text is None:
+        return None
+    from hourbook.book.moment import parse_moment  # noqa: PLC0415 - completion needs none
+
+    moment = parse_moment(text, field)
+    if moment.hash_digits is not None:
+        raise errors.BadRequest(
+            f"Expected a seq or a time, got a hash, {visible(text, 40)}, in {field}", field=field
+        )
+    return moment
 
 
 def _import_lines(report: "ImportReport") -> list[str]:

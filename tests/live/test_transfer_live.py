@@ -14,7 +14,12 @@ from book_actors import ActorProcess, running_writer
 from full_tree import FullTree
 from line_journals import FIRST_PARENT, Journal, check_lines
 
+from hourbook.book import importing
+from hourbook.book.import_slots import Batch, ImportSender, Slots
 from hourbook.book.importing import ImportReport, import_file
+from hourbook.book.line_chain import LineChain
+from hourbook.book.line_entry import to_entry
+from hourbook.book.line_reading import read_line
 from hourbook.book.reader import BookReader
 from hourbook.book_face import connect
 from hourbook.home import Home, find_home, prepare_home
@@ -152,7 +157,7 @@ def test_everything_wrong_is_reported_and_kept(writer: ActorProcess, tmp_path: P
     assert {n for n, e in by_line.items() if e.kind == "import.damaged"} == {10, 11}
 
 
-@pytest.mark.parametrize("after", [1, 2, 5])
+@pytest.mark.parametrize("after", [1, 2, 3, 4, 5, 8])
 def test_killed_import_is_taken_up_where_it_ended(
     writer: ActorProcess, tmp_path: Path, after: int
 ) -> None:
@@ -172,6 +177,41 @@ def test_killed_import_is_taken_up_where_it_ended(
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert add_up(report)
     assert [e.entity for e in written(writer.home)] == [f"api.{n}" for n in range(500)]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(400, 70), (30, 1000), (100, 100)])
+def test_batches_of_a_killed_run_that_come_late_are_not_doubled(
+    writer: ActorProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    theirs: int,
+    ours: int,
+) -> None:
+    """Three of them come in after the next run has read what the book has."""
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(a_journal(1500).text())
+    remember = LineChain.remember
+    late: list[ImportSender] = []
+
+    def remember_and_be_overtaken(chain: LineChain, digests: Iterator[bytes]) -> None:
+        remember(chain, digests)
+        sender = ImportSender(writer.home, Slots(None), "journal.jsonl")
+        for slot in range(3):
+            numbers = range(slot * theirs, (slot + 1) * theirs)
+            lines = path.read_bytes().splitlines()
+            readings = [read_line(n + 1, lines[n]) for n in numbers]
+            batch = Batch(readings, [to_entry(r, "journal.jsonl") for r in readings])
+            sender._send(batch, slot)
+        late.append(sender)
+
+    monkeypatch.setattr(importing, "BATCH_LINES", ours)
+    monkeypatch.setattr(LineChain, "remember", remember_and_be_overtaken)
+    report = import_file(writer.home, path)
+    for sender in late:
+        sender._client.close()
+
+    assert add_up(report)
+    assert sorted(e.details["line"] for e in written(writer.home)) == list(range(1, 1501))
 
 
 def test_writer_killed_meanwhile_loses_and_doubles_nothing(

@@ -13,7 +13,7 @@ from hourbook.book.backup import back_up
 from hourbook.book.book_file import verify_file
 from hourbook.book.journal import Stamp
 from hourbook.book.keys import SiteKey
-from hourbook.book.position import Position, parse_position
+from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.book.restore import RestoreReport, restore_book
 from hourbook.book.rewind import RULES
@@ -158,7 +158,7 @@ def test_restore_cuts_at_a_commit(
     """A seq means the last commit that is not after it; what remains verifies and goes on."""
     back_up(written, tmp_path / "copy.db", with_key=True)
 
-    report = restore_book(tmp_path / "copy.db", other, to=parse_position(to, "to"))
+    report = restore_book(tmp_path / "copy.db", other, to=parse_moment(to, "to"))
 
     assert (report.seq, report.dropped) == (seq, dropped)
     assert append_to(other) == seq + 1
@@ -174,7 +174,9 @@ def test_restore_to_a_time_takes_the_last_commit_not_later(
     writer.close()
     back_up(home, tmp_path / "copy.db")
 
-    report = restore_book(tmp_path / "copy.db", other, to=Position(time_ns=12 * SECOND_NS))
+    report = restore_book(
+        tmp_path / "copy.db", other, to=parse_moment("1970-01-01T00:00:12Z", "to")
+    )
 
     assert report.seq == 3
 
@@ -190,7 +192,7 @@ def test_restore_refuses_a_place_that_is_not_there(
     back_up(written, tmp_path / "copy.db")
 
     with pytest.raises(errors.BadRequest, match=message):
-        restore_book(tmp_path / "copy.db", other, to=parse_position(to, "to"))
+        restore_book(tmp_path / "copy.db", other, to=parse_moment(to, "to"))
 
     assert restore_book(tmp_path / "copy.db", other).seq == 60
 

@@ -17,7 +17,7 @@ from hourbook.book.line_entry import to_entry
 from hourbook.book.line_journal import FIRST_PARENT, entry_of, export_line
 from hourbook.book.line_reading import DamagedLine, Reading, read_line
 from hourbook.book.line_source import LineSource
-from hourbook.book.position import parse_position
+from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from protocols import entry, errors
@@ -166,8 +166,8 @@ def test_export_keeps_to_its_bounds(home: Home) -> None:
 
     def seqs(since: str | None, until: str | None) -> list[int]:
         out = io.BytesIO()
-        first = parse_position(since, "since") if since else None
-        last = parse_position(until, "until") if until else None
+        first = parse_moment(since, "since") if since else None
+        last = parse_moment(until, "until") if until else None
         with BookReader(home) as reader:
             export_book(reader, out, since=first, until=last)
         return [r["hourbook"]["seq"] for r in check_lines(out.getvalue().splitlines())]
@@ -177,7 +177,7 @@ def test_export_keeps_to_its_bounds(home: Home) -> None:
     assert seqs("1970-01-01T00:00:02Z", "1970-01-01T00:00:03Z") == [3, 4, 5, 6]
     assert seqs("10", None) == seqs(None, "1960-01-01T00:00:00Z") == []
     with pytest.raises(errors.BadRequest):
-        parse_position("yesterday", "since")
+        parse_moment("yesterday", "since")
 
 
 def test_exported_file_is_private_and_overwrites_nothing(home: Home, tmp_path: Path) -> None:
