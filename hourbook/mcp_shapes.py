@@ -16,6 +16,7 @@ __all__ = [
     "EntryList",
     "FutureTime",
     "JournalEntry",
+    "QueryRows",
     "TimeNow",
 ]
 
@@ -121,3 +122,12 @@ class EntryList(BaseModel):
     """Entries, oldest first."""
 
     entries: list[JournalEntry]
+
+
+class QueryRows(BaseModel):
+    """What a query found."""
+
+    columns: list[str]
+    rows: list[dict[str, Any]] = Field(description="a value by column name")
+    truncated: bool = Field(description="there are more rows than the limit")
+    seq: Decimal = Field(description="the last entry that the query could see")

@@ -18,11 +18,13 @@ from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import Field, JsonValue, ValidationError
 
+from hourbook.book.book_view import view_at
 from hourbook.book.reader import BookReader
 from hourbook.book.render import commit_json, entry_json
 from hourbook.book_face import Book, connect
 from hourbook.clock_face import Clock
 from hourbook.clock_json import half_width_ns, now_json
+from hourbook.confined_query import confined_query
 from hourbook.home import Home
 from hourbook.mcp_shapes import (
     ActorState,
@@ -31,6 +33,7 @@ from hourbook.mcp_shapes import (
     EntryList,
     FutureTime,
     JournalEntry,
+    QueryRows,
     TimeNow,
 )
 from hourbook.rfc3339 import format_utc_ns
@@ -41,10 +44,13 @@ __all__ = ["HourbookTools", "build_server"]
 
 FUTURE_S_MAX: Final = 3600
 TAIL_MAX: Final = 1000
+SQL_LENGTH_MAX: Final = 20_000
+MOMENT_LENGTH_MAX: Final = 80
 INSTRUCTIONS: Final = (
     "Hourbook gives you trustworthy time and a shared journal. Ask get_time before you stamp or"
     " compare times: UTC lies within earliest_ns..latest_ns unless they are null. Write what you"
-    " did with journal_log; read what others did with journal_tail. Numbers in strings are exact."
+    " did with journal_log; read what others did with journal_tail, and find it with journal_query."
+    " Numbers in strings are exact."
 )
 
 P = ParamSpec("P")
@@ -161,6 +167,49 @@ class HourbookTools:
         with BookReader(self._home) as reader:
             return EntryList(entries=[_entry(entry) for entry in reader.tail(count)])
 
+    @_as_tool_error
+    def journal_at(
+        self,
+        at: Annotated[
+            str,
+            Field(
+                description="a seq, a time (RFC 3339, or since 1970), or 8 to 64 hex digits of a"
+                " hash",
+                max_length=MOMENT_LENGTH_MAX,
+            ),
+        ],
+        count: Annotated[int, Field(ge=1, le=TAIL_MAX, description="how many entries")] = 10,
+    ) -> EntryList:
+        """Read the last entries that the journal had at an earlier moment, oldest first."""
+        with BookReader(self._home) as reader:
+            entries = view_at(self._home, reader, at).tail(count)
+        return EntryList(entries=[_entry(entry) for entry in entries])
+
+    @_as_tool_error
+    def journal_query(
+        self,
+        sql: Annotated[
+            str,
+            Field(
+                description="one SELECT (SQLite) over the views entries(seq, time, writer, session,"
+                " kind, action, entity, details, tags, ...), commits and instances; details and"
+                " tags are JSON text: details->>'version'",
+                max_length=SQL_LENGTH_MAX,
+            ),
+        ],
+        parameters: Annotated[
+            dict[str, str | int | float | None] | None, Field(description="values for :name")
+        ] = None,
+        at: Annotated[
+            str | None,
+            Field(description="as of a seq, a time or a hash", max_length=MOMENT_LENGTH_MAX),
+        ] = None,
+        limit: Annotated[int, Field(ge=1, le=TAIL_MAX, description="rows at most")] = 100,
+    ) -> QueryRows:
+        """Ask the journal in SQL, read-only; it may take 5 seconds."""
+        document = confined_query(self._home, sql, parameters or {}, at, limit)
+        return QueryRows(**{**document, "seq": str(document["seq"])})
+
     def _time_now(self) -> TimeNow:
         return TimeNow(**_strings(now_json(self._open_clock().snapshot())))
 
@@ -204,7 +253,7 @@ class _OneLineServer(MCPServer[Any]):
 
 
 def build_server(tools: HourbookTools) -> MCPServer[Any]:
-    """Return an MCP server with the five tools."""
+    """Return an MCP server with the seven tools."""
     server = _OneLineServer(
         name="hourbook",
         title="Hourbook: one clock and one book",
@@ -222,6 +271,8 @@ def build_server(tools: HourbookTools) -> MCPServer[Any]:
         (tools.get_daemon_status, "Tell how Hourbook is", reads),
         (tools.journal_log, "Append to the journal", appends),
         (tools.journal_tail, "Read the journal's newest entries", reads),
+        (tools.journal_at, "Read the journal as it was", reads),
+        (tools.journal_query, "Ask the journal in SQL", reads),
     ):
         server.add_tool(function, title=title, annotations=annotations, structured_output=True)
     return server

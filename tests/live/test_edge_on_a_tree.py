@@ -62,7 +62,7 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["stdio", "http"])
 @TRANSPORTS
 def test_tools_answer_with_exact_decimal_strings(tree: FullTree, transport: str) -> None:
     """Time, its uncertainty ahead, the status, and a journal that reads as it was written."""
-    now, later, status, logged, tail = call(
+    now, later, status, logged, tail, asked = call(
         tree,
         transport,
         [
@@ -79,8 +79,18 @@ def test_tools_answer_with_exact_decimal_strings(tree: FullTree, transport: str)
                 },
             ),
             ("journal_tail", {"count": 1}),
+            (
+                "journal_query",
+                {
+                    "sql": "SELECT seq, details->>'via' AS via FROM entries WHERE via = :v"
+                    " ORDER BY seq DESC",
+                    "parameters": {"v": transport},
+                    "limit": 1,
+                },
+            ),
         ],
     )
+    (past,) = call(tree, transport, [("journal_at", {"at": logged["hash"][:16], "count": 1})])
 
     assert int(now["earliest_ns"]) <= int(now["time_ns"]) <= int(now["latest_ns"])
     assert all(isinstance(now[name], str) for name in ("time_ns", "earliest_ns", "sigma_ns"))
@@ -94,7 +104,9 @@ def test_tools_answer_with_exact_decimal_strings(tree: FullTree, transport: str)
     assert isinstance(logged["hlc"], str)
     assert logged["details"] == {"big": str((1 << 53) + 1), "via": transport}
     assert logged["entity"] == "agent 🎉"
-    assert tail["entries"] == [logged]
+    assert tail["entries"] == past["entries"] == [logged]
+    assert asked["rows"] == [{"seq": int(logged["seq"]), "via": transport}]
+    assert int(asked["seq"]) >= int(logged["seq"])
 
 
 def test_killed_mcp_server_is_back_within_two_seconds(tree: FullTree) -> None:

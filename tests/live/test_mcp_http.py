@@ -69,7 +69,7 @@ def url(served: Supervised) -> str:
     )
 
 
-def test_http_client_sees_five_tools_with_schemas_and_hints(url: str) -> None:
+def test_http_client_sees_the_tools_with_schemas_and_hints(url: str) -> None:
     """Names, titles, output schemas and annotations are there for a model to choose by."""
     tools = {tool.name: tool for tool in asyncio.run(list_tools(url))}
 
@@ -79,6 +79,8 @@ def test_http_client_sees_five_tools_with_schemas_and_hints(url: str) -> None:
         "get_daemon_status",
         "journal_log",
         "journal_tail",
+        "journal_at",
+        "journal_query",
     }
     for tool in tools.values():
         assert tool.title
@@ -108,6 +110,11 @@ async def call(url: str, tool: str, arguments: dict[str, Any]) -> Any:
         ("get_time_with_future_uncertainty", {"future_seconds": "soon"}, "`future_seconds`"),
         ("get_time_with_future_uncertainty", {}, "`future_seconds`"),
         ("journal_tail", {"count": 0}, "`count`"),
+        ("journal_at", {"at": "yesterday"}, "Expected a book, got none yet"),
+        ("journal_query", {"sql": "SELECT 1"}, "Expected a book, got none yet"),
+        ("journal_query", {"sql": "SELECT 1", "limit": 0}, "`limit`"),
+        ("journal_query", {"sql": "SELECT 1" + " " * 20_000}, "`sql`"),
+        ("journal_query", {"sql": "SELECT '\0'", "at": "--help"}, "Expected"),
         ("journal_tail", {}, "Expected a book, got none yet"),
         ("journal_log", {"action": "x"}, "`entity`"),
         ("journal_log", {"action": "x" * 2000, "entity": "y"}, "at most 1024 bytes"),

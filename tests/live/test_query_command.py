@@ -11,9 +11,12 @@ import pytest
 from books import append, open_writer
 from full_tree import run_hourbook
 
+from hourbook import confined_query
 from hourbook.book.journal import Stamp
 from hourbook.book.views import VIEWS
+from hourbook.confined_query import confined_query as ask
 from hourbook.home import Home, find_home, prepare_home
+from protocols import errors
 
 pytestmark = pytest.mark.live
 
@@ -158,6 +161,25 @@ def test_hostile_query_ends_soon_in_one_line(book: Home, sql: str, codes: set[in
     assert time.monotonic() - began_s < 15
     assert result.returncode in codes
     assert (result.stdout, result.stderr.count("\n")) == ("", 1)
+
+
+def test_confined_query_survives_what_it_asks(book: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the MCP tool runs: values are bound, hoards are cut off, the end is in time."""
+    monkeypatch.setattr(confined_query, "TIMEOUT_S", 0.3)
+    values = {"a": 'x" -- \n', "b": 2.5, "c": None}
+
+    document = ask(book, "SELECT :a AS a, :b AS b, :c AS c", values, "seq:1", 10)
+
+    assert document["rows"] == [values]
+    assert document["seq"] == 2
+    with pytest.raises(errors.BadRequest, match="views entries"):
+        ask(book, "PRAGMA user_version", {}, None, 10)
+    with pytest.raises(errors.BadRequest, match="passed on"):
+        ask(book, "SELECT '\ud800'", {}, None, 10)
+    with pytest.raises(errors.LimitExceeded, match="1 MiB"):
+        ask(book, "SELECT hex(zeroblob(900000)) FROM entries", {}, None, 10)
+    with pytest.raises(errors.BadRequest, match=r"within 0\.3 s"):
+        ask(book, HOARD.replace("20000000", "1"), {}, None, 10)
 
 
 def test_schema_prints_every_view(book: Home) -> None:
