@@ -24,6 +24,7 @@ from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
 from actors.instance_desk import InstanceDesk
 from actors.writer_figures import WriterFigures
+from actors.writer_upkeep import WriterUpkeep
 from hourbook.book import distrust, schema
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
@@ -67,7 +68,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._waiting_entries = 0
         self._resent: list[Request[Append] | Request[Change]] = []
         self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
-        self._is_dirty = self._was_busy = self._sightings_due = False
+        self._sightings_due = False
+        self._upkeep = WriterUpkeep(self.config.wal_truncate_mib << 20)
         self._figures = WriterFigures()
         self._ring = RingWriter(self.home.segment)
         self._stamps = StampSource(self.home, self.timebase)
@@ -122,6 +124,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if self._book is not None:
             if self._desk.watch.sightings and self._refusal is None:
                 self._store_sightings(self._book)
+            self._upkeep.tidy(self._book)
             self._book.close()
         self._desk.close()
 
@@ -183,11 +186,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if self._book is None:
             raise self._refusal or errors.InternalError("Expected an open book")
         try:
-            free_pages = self._book.vacuum(body.pages) if body.op == "vacuum" else 0
-            wal_bytes = self._book.checkpoint(truncate=body.op == "checkpoint")
+            return self._upkeep.maintain(self._book, body)
         except sqlite3.Error as error:
             self._die(error)
-        return Maintained(wal_bytes=wal_bytes, free_pages=free_pages)
 
     # -- groups ----------------------------------------------------------------------------------
 
@@ -238,7 +239,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._ring.publish(rows[0][0], [row_payload(row) for row in rows])
         published_ns = self.timebase.mono_ns()
         self._figures.count(rows, committed_ns - started_ns, published_ns - committed_ns)
-        self._is_dirty = self._was_busy = True
+        self._upkeep.note_commit(has_erased=written.has_erased)
+        if written.has_erased:
+            self._ring.forget(book.head.seq)
         return written
 
     def _write_own(self, changes: list[Change]) -> None:
@@ -319,6 +322,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self.reactor.after(RETRY_S, self._open_book)
             return
         self._refusal = None
+        self._book.sweep_archive(force=True)
         self._ring.rewind(self._book.head.seq)
         if (standing := distrust.load(self.home)) is not None:
             self._refuse_from_now_on(standing.as_error(self.home.book_db))
@@ -366,13 +370,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._sightings_due = True
         if self._desk.watch.has_moved and self._refusal is None:
             self._store_sightings(self._book)
-        is_idle, self._was_busy = not self._was_busy, False
         try:
-            if self._book.wal_bytes() > self.config.wal_truncate_mib << 20:
-                self._book.checkpoint(truncate=True)
-            elif is_idle and self._is_dirty:
-                self._book.checkpoint()
-                self._is_dirty = False
+            self._upkeep.tidy(self._book)
         except sqlite3.Error as error:
             self._die(error)
 

@@ -13,6 +13,7 @@ from typing import Literal, Self, overload
 import msgspec
 
 from hourbook.book.digest import last_session
+from hourbook.book_keeping import BookKeeping
 from hourbook.book_views import BookViews
 from hourbook.client import TIMEOUT_S, MailboxClient
 from hourbook.entry_future import EntryFuture, Received
@@ -33,7 +34,7 @@ _decode_started = msgspec.msgpack.Decoder(SessionStarted).decode
 _decode_appended = msgspec.msgpack.Decoder(Appended).decode
 
 
-class Book(BookViews):
+class Book(BookKeeping, BookViews):
     """A connection to the book under one instance name; a context manager."""
 
     def __init__(

@@ -16,6 +16,7 @@ __all__ = [
     "EntryList",
     "FutureTime",
     "JournalEntry",
+    "MissingDetails",
     "QueryRows",
     "TimeNow",
 ]
@@ -97,6 +98,15 @@ class DaemonStatus(BaseModel):
     problems: list[str] = Field(description="one line each; empty when all is well")
 
 
+class MissingDetails(BaseModel):
+    """Why an entry is shown without its details."""
+
+    cause: str = Field(description="redacted, retained (dropped by a rule), or unreadable")
+    why: str
+    by: str = Field(description="the instance that asked for it, or empty")
+    by_seq: int = Field(description="the entry that says so; 0 for none")
+
+
 class JournalEntry(BaseModel):
     """One line of the book."""
 
@@ -113,6 +123,7 @@ class JournalEntry(BaseModel):
     action: str
     entity: str
     details: Any
+    missing: MissingDetails | None = Field(description="why there are no details; else null")
     tags: list[str]
     parent_hash: str
     hash: str

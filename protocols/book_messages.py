@@ -34,7 +34,7 @@ _I64_MAX: Final = (1 << 63) - 1
 
 AckLevel = Literal["durable", "received"]
 """When to answer: after the fsync, or once the request was checked and queued."""
-MaintainOp = Literal["checkpoint", "vacuum", "distrust", "trust"]
+MaintainOp = Literal["checkpoint", "vacuum", "sweep", "distrust", "trust"]
 Job = Literal["verify", "backup", "checkpoint", "witness"]
 
 
@@ -93,8 +93,9 @@ class Maintain(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         op: `checkpoint` moves the log into the database; `vacuum` returns up to `pages` free pages
-            to the file system; `distrust` ends writing: the book was found corrupt; `trust` opens a
-            distrusted book anew: a later verification was clean.
+            to the file system; `sweep` removes archive files that nothing names; `distrust` ends
+            writing: the book was found corrupt; `trust` opens a distrusted book anew: a later
+            verification was clean.
         pages: for `vacuum` (1..100 000; 1000 take about 10 ms).
         first_bad_seq: for `distrust`, the first entry that does not verify.
         problem: for `distrust`, what is wrong with it.

@@ -9,7 +9,7 @@ Pure: no clock, no files. The chain orders by ``seq``; time is a property of an 
 """
 
 import hashlib
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -30,6 +30,7 @@ __all__ = [
     "TAGS_MAX",
     "Commit",
     "Entry",
+    "Missing",
     "canonical_bytes",
     "commit_header",
     "commit_id",
@@ -71,6 +72,23 @@ _decode = msgspec.msgpack.Decoder().decode
 _sha256 = hashlib.sha256
 
 
+class Missing(msgspec.Struct, frozen=True):
+    """Why an entry is shown without its details.
+
+    Attributes:
+        cause: `redacted`; `retained`, dropped by a rule of retention; or `unreadable`, archived in
+            a file that is missing or damaged.
+        why: in words: what was given as the reason, the rule, or what is wrong with the file.
+        by: the instance that asked for it, "" where nobody did.
+        by_seq: the entry that says so, 0 where there is none.
+    """
+
+    cause: Literal["redacted", "retained", "unreadable"]
+    why: str
+    by: str = ""
+    by_seq: int = 0
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One line of the book, as it was committed.
 
@@ -92,6 +110,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         details_hash: kept only where `details_raw` was dropped.
         parent_hash: `hash` of seq - 1.
         hash: see :func:`entry_hash`.
+        missing: why there are no details, where whoever read it knows.
     """
 
     seq: int
@@ -111,11 +130,19 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     details_hash: bytes | None
     parent_hash: bytes
     hash: bytes
+    missing: Missing | None = None
 
     @property
     def details(self) -> Any:  # noqa: ANN401 - any MessagePack value is legal
-        """The details as a value of the caller's own; None where there were none."""
-        return None if self.details_raw is None else _decode(self.details_raw)
+        """The details as a value of the caller's own; None where there were none.
+
+        Raises:
+            Redacted: they were dropped for good.
+            ArchiveDamaged: the file that they were archived in is missing or damaged.
+        """
+        if self.details_raw is None:
+            raise _why_missing(self.seq, self.missing)
+        return _decode(self.details_raw)
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True):
@@ -142,6 +169,20 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
     hlc: int
     key: bytes
     signature: bytes
+
+
+def _why_missing(seq: int, missing: Missing | None) -> errors.HourbookError:
+    """Return the error that reading the details of an entry without them raises."""
+    expected = f"Expected the details of seq {seq}"
+    if missing is None:
+        return errors.Redacted(f"{expected}, which are gone", field="details", value=str(seq))
+    if missing.cause == "unreadable":
+        return errors.ArchiveDamaged(f"{expected}: {missing.why}", field="details", value=str(seq))
+    by = f" by {missing.by} (seq {missing.by_seq})" if missing.by_seq else ""
+    dropped = "which were redacted" if missing.cause == "redacted" else "dropped by a rule"
+    return errors.Redacted(
+        f"{expected}, {dropped}{by}: {missing.why}", field="details", value=str(seq)
+    )
 
 
 def details_digest(salt: bytes, details_raw: bytes) -> bytes:

@@ -15,6 +15,7 @@ __all__ = [
     "AddressUnusable",
     "AlreadyPresent",
     "AlreadyRunning",
+    "ArchiveDamaged",
     "BadRequest",
     "BookClosed",
     "BookCorrupt",
@@ -38,6 +39,7 @@ __all__ = [
     "OperatorError",
     "OutcomeUnknown",
     "QueryTimeout",
+    "Redacted",
     "Restarting",
     "SourceUnreachable",
     "StartFailed",
@@ -186,6 +188,12 @@ class QueryTimeout(CallerError, TimeoutError):
     code = "query_timeout"
 
 
+class Redacted(CallerError, LookupError):
+    """The details of this entry were dropped for good; the message says why and by whom."""
+
+    code = "redacted"
+
+
 class BookClosed(CallerError, ValueError):
     """The book was closed and then used."""
 
@@ -247,6 +255,12 @@ class StartFailed(OperatorError, RuntimeError):
     """An actor's start ended in an error; the message carries what it said."""
 
     code = "start_failed"
+
+
+class ArchiveDamaged(OperatorError, OSError):
+    """An archive file is missing or damaged: the details in it cannot be read, all else can."""
+
+    code = "archive_damaged"
 
 
 class BookMissing(OperatorError, FileNotFoundError):

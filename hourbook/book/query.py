@@ -9,6 +9,7 @@ A step of SQLite that computes one enormous thing cannot be interrupted here. Wh
 strangers gives it a process of its own, as `hourbook query` is (``hourbook.cli.query_command``).
 """
 
+import contextlib
 import math
 import secrets
 import sqlite3
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from hourbook.book import schema
+from hourbook.book.detached_lookup import DetachedLookup
 from hourbook.book.query_guard import PROGRESS_STEPS, Guard, limit_sizes
 from hourbook.book.reader import BookReader
 from hourbook.book.sql_functions import add_functions
@@ -108,15 +110,17 @@ def run_query(
         BadRequest: no such SQL, more than reading the views, or parameters that do not fit.
         LimitExceeded: a value or the result is too large.
         QueryTimeout: it takes longer.
+        ArchiveDamaged: it asks for details whose archive file is missing or damaged.
         BookMissing, NeedsWriter, UnsupportedVersion, BookCorrupt: the book cannot be read.
     """
     check_limits(limit, timeout_s)
 
     def run(connection: sqlite3.Connection) -> QueryResult:
         require_views(connection, home)
-        return _Query(connection, at_seq, timeout_s).run(sql, parameters, limit)
+        return _Query(connection, lookup, at_seq, timeout_s).run(sql, parameters, limit)
 
-    with BookReader(home) as reader:
+    lookup = DetachedLookup(home)
+    with contextlib.closing(lookup), BookReader(home) as reader:
         return reader.query(run)
 
 
@@ -158,9 +162,13 @@ class _Query:
     """One statement on a connection that is closed afterwards."""
 
     def __init__(
-        self, connection: sqlite3.Connection, at_seq: int | None, timeout_s: float
+        self,
+        connection: sqlite3.Connection,
+        lookup: DetachedLookup,
+        at_seq: int | None,
+        timeout_s: float,
     ) -> None:
-        self._connection = connection
+        self._connection, self._lookup = connection, lookup
         self._timeout_s = timeout_s
         self._deadline_s = math.inf
         self._inner_prefix = f"v{secrets.token_hex(16)}"
@@ -168,7 +176,7 @@ class _Query:
         self._guard = Guard(self._inner_prefix, frozenset(name for (name,) in names))
         connection.execute("PRAGMA query_only=OFF")  # it forbids TEMP views too; mode=ro remains
         connection.execute("PRAGMA cache_size=-16384")
-        add_functions(connection)
+        add_functions(connection, lookup)
         for statement in view_statements(self._inner_prefix, at_seq):
             connection.execute(statement)
         # SQLite makes these two on first use, in ways that the guard would have to refuse.
@@ -225,6 +233,8 @@ class _Query:
         """Raise what a failure of SQLite means, in one line."""
         code = schema.error_code(error) & 0xFF if isinstance(error, sqlite3.Error) else 0
         text = str(error).replace(self._inner_prefix, "")
+        if self._lookup.failure is not None:
+            raise self._lookup.failure from None
         if self._guard.denied:
             views = ", ".join(view.name for view in VIEWS)
             raise errors.BadRequest(

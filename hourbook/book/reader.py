@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from hourbook.book import schema
+from hourbook.book.archive import Archive
+from hourbook.book.detached import attach
 from hourbook.book.keys import read_public
 from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
 from hourbook.book.verify import Progress, Verdict, verify_book
@@ -47,6 +49,7 @@ class BookReader:
             BookCorrupt: SQLite cannot read it.
         """
         self._home = home
+        self._archive = Archive(home.archive_dir)
         self._lock = threading.Lock()
         self._run_lock_fd = -1
         self._connection = self._open()
@@ -68,8 +71,8 @@ class BookReader:
 
     def entry(self, seq: int) -> Entry | None:
         """Return one entry; None when there is none of this seq."""
-        rows = self._fetch(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,))  # noqa: S608 - constants
-        return entry_from_row(rows[0]) if rows else None
+        found = self._entries(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,))  # noqa: S608 - constants
+        return found[0] if found else None
 
     def tail(self, count: int = 10) -> list[Entry]:
         """Return the last `count` entries (>= 0), oldest first."""
@@ -79,12 +82,15 @@ class BookReader:
         return list(self.since(max(0, head - count), until_seq=head))
 
     def page(self, after_seq: int, limit: int = PAGE_ENTRIES) -> list[Entry]:
-        """Return up to `limit` entries that follow `after_seq`, in one read transaction."""
-        rows = self._fetch(
+        """Return up to `limit` entries that follow `after_seq`, in one read transaction.
+
+        Archived details are read from their files; an entry whose details are gone, or cannot be
+        read, says so when they are asked for (``Entry.details``).
+        """
+        return self._entries(
             f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - constants
             (after_seq, limit),
         )
-        return [entry_from_row(row) for row in rows]
 
     def since(self, after_seq: int, *, until_seq: int | None = None) -> Iterator[Entry]:
         """Yield the entries that follow `after_seq`, page by page, to the head or `until_seq`."""
@@ -223,6 +229,13 @@ class BookReader:
         return True
 
     # -- queries ---------------------------------------------------------------------------------
+
+    def _entries(self, sql: str, parameters: tuple[Any, ...]) -> list[Entry]:
+        def read(connection: sqlite3.Connection) -> list[Entry]:
+            rows = connection.execute(sql, parameters).fetchall()
+            return attach(connection, self._archive, [entry_from_row(row) for row in rows])
+
+        return self.query(read)
 
     def _fetch(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return self.query(lambda connection: connection.execute(sql, parameters).fetchall())

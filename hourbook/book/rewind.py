@@ -124,6 +124,20 @@ def _cut_clock_steps(connection: sqlite3.Connection, seq: int) -> None:
     connection.execute("DELETE FROM clock_step WHERE first_seq > ?", (seq,))
 
 
+def _cut_detached(connection: sqlite3.Connection, seq: int) -> None:
+    """Keep where the details of what stays are: they are no longer in the entries."""
+    connection.execute("DELETE FROM detached WHERE seq > ?", (seq,))
+    connection.execute("UPDATE detached SET by_seq = 0 WHERE by_seq > ?", (seq,))
+
+
+def _cut_archives(connection: sqlite3.Connection, _: int) -> None:
+    """Forget files that hold nothing of what stays."""
+    connection.execute(
+        "DELETE FROM archive WHERE NOT EXISTS (SELECT 1 FROM detached"
+        " WHERE detached.seq BETWEEN first_seq AND last_seq AND detached.archive = number)"
+    )
+
+
 RULES: Final[Mapping[str, Rule]] = {
     "entry": _cut_entries,
     "signed_commit": _cut_commits,
@@ -132,6 +146,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "cursor": _cut_cursors,
     "session": _cut_sessions,
     "clock_step": _cut_clock_steps,
+    "detached": _cut_detached,
+    "archive": _cut_archives,
 }
 """What becomes of each table, in this order: later ones read the earlier."""
 

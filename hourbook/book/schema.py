@@ -129,13 +129,23 @@ def _add_clock_steps(connection: sqlite3.Connection) -> None:
     _run_script(connection, "schema_3.sql")
 
 
+def _add_detached(connection: sqlite3.Connection) -> None:
+    """Version 4: where details are that were archived, and which were dropped."""
+    _run_script(connection, "schema_4.sql")
+
+
 def _run_script(connection: sqlite3.Connection, name: str) -> None:
     script = resources.files("hourbook.book").joinpath(name).read_text("utf-8")
     for statement in _statements(script):
         connection.execute(statement)
 
 
-MIGRATIONS: Final[Sequence[Migration]] = (_create, _add_changes, _add_clock_steps)
+MIGRATIONS: Final[Sequence[Migration]] = (
+    _create,
+    _add_changes,
+    _add_clock_steps,
+    _add_detached,
+)
 """``MIGRATIONS[n]`` turns version n into n + 1."""
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.book.detached_lookup import DetachedLookup
 from hourbook.book.render import json_value
 from hourbook.book.rows import commit_from_row
 from protocols import entry
@@ -27,10 +28,28 @@ even inside a text, the value is its own JSON: found out in a tenth of the time.
 _encode_json = msgspec.json.Encoder().encode
 
 
-def add_functions(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions that ``views.VIEWS`` call."""
+def add_functions(connection: sqlite3.Connection, lookup: DetachedLookup | None = None) -> None:
+    """Give a connection the functions that ``views.VIEWS`` call.
+
+    Args:
+        connection: to read with.
+        lookup: finds details that are not in the database any more; None: nobody asks for them.
+    """
+
+    def details_text(seq: int | None, raw: bytes | None) -> str | None:
+        """Return the details of entry `seq`, archived ones too; None where they were dropped."""
+        if raw is None and seq is not None and lookup is not None:
+            raw = lookup.details(seq)
+        return None if raw is None else _details_text(raw)
+
+    def missing_text(seq: int) -> str | None:
+        """Return why entry `seq` has no details any more; None where it has."""
+        missing = None if lookup is None else lookup.missing(seq)
+        return None if missing is None else _json(msgspec.structs.asdict(missing))
+
     for name, arguments, function in (
-        ("details", 2, _details_text),
+        ("details", 2, details_text),
+        ("missing", 1, missing_text),
         ("tags", 1, _tags_text),
         ("parents", 1, _parents_text),
         ("commit_id", 9, _commit_id),
@@ -40,10 +59,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
         )
 
 
-def _details_text(seq: int | None, raw: bytes | None) -> str | None:  # noqa: ARG001 - names the entry
-    """Return the details of entry `seq`; None where they were dropped."""
-    if raw is None:
-        return None
+def _details_text(raw: bytes) -> str:
     value = entry.decode_value(raw, "details")
     if _PECULIAR.search(raw) is None:
         return _encode_json(value).decode()

@@ -143,8 +143,14 @@ ENTRIES: Final = View(
         Column(
             "details",
             "TEXT",
-            "JSON as `tail --json` shows it; NULL: none, or dropped",
+            "JSON as `tail --json` shows it; NULL: none, or `missing`",
             _details("e"),
+        ),
+        Column(
+            "missing",
+            "TEXT",
+            "JSON: why there are no details any more; NULL: there are, or there never were",
+            "CASE WHEN e.details_hash IS NOT NULL THEN hourbook_missing(e.seq) END",
         ),
         Column(
             "tags",

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from hourbook.book import journal, schema
 from hourbook.book.admission import RESEND_WINDOW_NS, Admission
+from hourbook.book.archive_shelf import ArchiveShelf
 from hourbook.book.changes.group import Kinds, apply_group
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome
@@ -45,10 +46,17 @@ _T = TypeVar("_T")
 
 
 class Written(NamedTuple):
-    """What a group became: the rows of its entries, and the outcome of each of its changes."""
+    """What a group became.
+
+    Attributes:
+        rows: of its entries.
+        outcomes: of each of its changes.
+        has_erased: details were dropped for good; what else holds them must be forgotten.
+    """
 
     rows: list[journal.Row]
     outcomes: Sequence[Outcome]
+    has_erased: bool = False
 
 
 class BookWriter:
@@ -62,6 +70,7 @@ class BookWriter:
         self._path = path
         self._keys = keys
         self._kinds = kinds
+        self._shelf = ArchiveShelf(path.parent / "archive")
         self._admission = Admission(connection, kinds)
         self.head = _load_head(connection)
 
@@ -157,13 +166,16 @@ class BookWriter:
             if connection.in_transaction:
                 connection.rollback()
             self._keys.settle(None)
+            self._shelf.settle(is_committed=False)
             if isinstance(error, sqlite3.Error) and schema.error_code(error) == sqlite3.SQLITE_FULL:
                 raise _disk_full(self._path) from None
             raise
         self.head = following
-        if outcomes:
-            self._keys.settle(_named_key(rows))
-        return Written(rows, outcomes)
+        if not outcomes:
+            return Written(rows, outcomes)
+        has_erased = self._shelf.settle(is_committed=True)
+        self._keys.settle(_named_key(rows))
+        return Written(rows, outcomes, has_erased)
 
     def _appends_of(
         self, group: Sequence[Append | Change], stamp: journal.Stamp
@@ -171,7 +183,8 @@ class BookWriter:
         """Return what the group appends, once its changes are applied."""
         if not any(isinstance(request, Change) for request in group):
             return cast("Sequence[Append]", group), ()
-        return apply_group(self._connection, self._kinds, group, self.head.seq, stamp, self._keys)
+        head_seq, keys, shelf = self.head.seq, self._keys, self._shelf
+        return apply_group(self._connection, self._kinds, group, head_seq, stamp, keys, shelf)
 
     def _insert(
         self, appends: Sequence[Append], stamp: journal.Stamp
@@ -216,6 +229,10 @@ class BookWriter:
                 raise _disk_full(self._path) from None
             raise
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def sweep_archive(self, *, force: bool = False) -> bool:
+        """Remove archive files that nothing names; return False where it must be done later."""
+        return self._shelf.sweep(self._connection, force=force)
 
     def wal_bytes(self) -> int:
         """Return the size of the log file (bytes)."""

@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "keys rotate": "hourbook.cli.proof_commands:rotate",
     "query": "hourbook.cli.query_command:query",
     "schema": "hourbook.cli.query_command:schema",
+    "redact": "hourbook.cli.keep_commands:redact",
     "backup": "hourbook.cli.backup_commands:backup",
     "restore": "hourbook.cli.backup_commands:restore",
     "export": "hourbook.cli.transfer_commands:export",

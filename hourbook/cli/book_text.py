@@ -63,7 +63,7 @@ def entry_line(entry: Entry) -> str:
         entry.writer,
         visible(entry.action),
         visible(entry.entity),
-        visible(details_text(entry.details), DETAILS_LENGTH_MAX),
+        visible(_shown_details(entry), DETAILS_LENGTH_MAX),
         *(f"#{visible(tag)}" for tag in entry.tags),
     ]
     return "  ".join(part for part in parts if part)
@@ -73,7 +73,7 @@ def entry_lines(entry: Entry) -> list[str]:
     """Return an entry as `log` prints it."""
     bound_ns = entry.bound_ns if entry.bound_ns >= 0 else None
     rows = [
-        ("details", details_text(entry.details)),
+        ("details", _shown_details(entry)),
         ("tags", " ".join(f"#{visible(tag)}" for tag in entry.tags)),
         ("time", f"{format_utc_ns(entry.time_ns)}  {bound_text(bound_ns)}"),
         ("writer", entry.writer + (f"  session {entry.session}" if entry.session else "")),
@@ -82,3 +82,11 @@ def entry_lines(entry: Entry) -> list[str]:
     ]
     title = f"entry {entry.seq}  {visible(entry.action)}  {visible(entry.entity)}"
     return [title, *(f"  {name:<8} {text}" for name, text in rows if text)]
+
+
+def _shown_details(entry: Entry) -> str:
+    """Return the details, or in brackets why there are none."""
+    if entry.details_raw is not None:
+        return details_text(entry.details)
+    missing = entry.missing
+    return "[gone]" if missing is None else f"[{missing.cause}: {visible(missing.why)}]"

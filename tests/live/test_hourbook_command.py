@@ -73,6 +73,7 @@ ENTRY = {
     "action": ".*",
     "entity": ".*",
     "details": object,
+    "missing": object,
     "tags": list,
     "parent_hash": HEX_32,
     "hash": HEX_32,

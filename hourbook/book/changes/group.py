@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hourbook.book.archive_shelf import ArchiveShelf
 from hourbook.book.changes import outcomes
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.changes.scope import ChangeKind, Scope
@@ -31,6 +32,7 @@ def apply_group(
     head_seq: int,
     stamp: Stamp,
     keys: KeyRing,
+    shelf: ArchiveShelf,
 ) -> tuple[list[Append], list[Outcome]]:
     """Apply the changes of `group` inside the open transaction.
 
@@ -46,7 +48,7 @@ def apply_group(
             head_seq += len(request.entries)
             continue
         kind = kinds[type(request)]
-        scope = Scope(connection, request, head_seq, stamp, keys)
+        scope = Scope(connection, request, head_seq, stamp, keys, shelf)
         outcome = _apply(kind, request, scope)
         if outcome.error is None or outcome.entries:
             appends += scope.appends

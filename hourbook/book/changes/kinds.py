@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hourbook.book.changes.instances import REGISTER, RELEASE
+from hourbook.book.changes.redaction import REDACT
 from hourbook.book.changes.scope import ChangeKind
 from hourbook.book.changes.sessions import START_SESSION
 from hourbook.book.changes.signing import ROTATE_KEY
@@ -12,5 +13,5 @@ from protocols.change import Change
 __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
-    kind.request: kind for kind in (REGISTER, RELEASE, START_SESSION, ROTATE_KEY)
+    kind.request: kind for kind in (REGISTER, RELEASE, START_SESSION, ROTATE_KEY, REDACT)
 }

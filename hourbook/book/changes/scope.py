@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from hourbook.book.archive_shelf import ArchiveShelf
 from hourbook.book.journal import Row, Stamp
 from hourbook.book.key_ring import KeyRing
 from protocols import entry, errors
@@ -31,10 +32,20 @@ class Scope:
         connection: of the writer, inside the group's transaction.
         stamp: the clock's answer for this group, which its entries carry (nanoseconds).
         keys: what signs, and where the next key is made.
+        shelf: the files of the archive.
         appends: the recorded entries, as the requests that would have written them.
     """
 
-    __slots__ = ("_count", "_first_seq", "_request", "appends", "connection", "keys", "stamp")
+    __slots__ = (
+        "_count",
+        "_first_seq",
+        "_request",
+        "appends",
+        "connection",
+        "keys",
+        "shelf",
+        "stamp",
+    )
 
     def __init__(
         self,
@@ -43,8 +54,9 @@ class Scope:
         head_seq: int,
         stamp: Stamp,
         keys: KeyRing,
+        shelf: ArchiveShelf,
     ) -> None:
-        self.connection, self.stamp, self.keys = connection, stamp, keys
+        self.connection, self.stamp, self.keys, self.shelf = connection, stamp, keys, shelf
         self.appends: list[Append] = []
         self._request, self._first_seq, self._count = request, head_seq + 1, 0
 
