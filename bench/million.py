@@ -1,0 +1,200 @@
+"""A book of a million entries: what appending, opening, asking and verifying cost by then.
+
+The book is written here, by the writer's own code, by ten agents over a thousand entities. Groups
+of one entry and of 100 are timed by turns on it and on a book of 10^3, so that both meet the same
+disk. Then every command that only reads is run as a user runs it, from a cold Python; its peer is a
+Python that imports sqlite3 and nothing else.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hourbook.book.journal import Stamp
+from hourbook.book.reader import BookReader
+from hourbook.book.writer import BookWriter
+from hourbook.cli.exit_codes import UNREACHABLE
+from hourbook.home import Home, find_home, prepare_home
+from protocols.book_messages import Append, NewEntry
+from protocols.entry import encode_value, make_nonce
+
+__all__ = ["run"]
+
+Row = tuple[str, str, str, str, str]
+"""Name, ours, the peer's, ratio, target."""
+
+SMALL, LARGE = 1_000, 1_000_000
+BATCH: Final = 100
+FILL: Final = 4000
+"""Entries of a group where nothing is timed."""
+AGENTS, ENTITIES, ACTIONS = 10, 1000, ("deployed", "read", "wrote", "tested", "decided")
+COMMANDS: Final = (
+    ("tail",),
+    ("tail", "-n", "100"),
+    ("head",),
+    ("keys",),
+    ("verify", "--from", "LAST"),
+    ("instances",),
+    ("session", "list"),
+    ("summary",),
+    ("context",),
+    ("schema",),
+    ("query", "SELECT * FROM entries ORDER BY seq DESC LIMIT 10"),
+    ("query", "SELECT * FROM entries WHERE entity = 'api.7' ORDER BY seq DESC LIMIT 10"),
+    ("tail", "--at", "500000"),
+    ("branch", "list"),
+    ("status",),
+)
+"""Every command that only reads, but those that read the whole book by their nature."""
+COMMAND_TARGET: Final = "<= 250 ms"
+
+
+def run(*, quick: bool) -> list[Row]:
+    """Measure everything; return one row for each figure."""
+    rounds = 3 if quick else 9
+    with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=_disk()) as directory:
+        homes = [find_home(Path(directory) / name) for name in ("small", "large")]
+        small, large = books = [_GrowingBook(home) for home in homes]
+        small.grow_to(SMALL)
+        large.grow_to(LARGE)
+        for book in books:  # a log that grows costs more to sync than one that is written over
+            book.writer.checkpoint(truncate=True)
+        rows = [
+            _growth_row("append one, p50 at 10^6 / at 10^3", books, 1, 100 * rounds, "<= 1.3x"),
+            _growth_row("append 100, mean at 10^6 / at 10^3", books, BATCH, 30, "<= 4x"),
+        ]
+        for book in books:
+            book.writer.close()
+        rows += _open_and_verify(homes[1], rounds)
+        rows += _commands(homes[1], rounds)
+        for home in homes:
+            shutil.rmtree(home.run_dir, ignore_errors=True)
+    return rows
+
+
+class _GrowingBook:
+    """A book that is written by its writer's own code, without sockets."""
+
+    def __init__(self, home: Home) -> None:
+        prepare_home(home)
+        self.writer = BookWriter.open(home.book_db, home.keys_dir)
+        self._counters = [0] * AGENTS
+        details = msgspec.Raw(encode_value({"version": "1.2", "ok": True}, "details"))
+        self._entries = [
+            NewEntry(ACTIONS[number % len(ACTIONS)], f"api.{number}", details)
+            for number in range(ENTITIES)
+        ]
+
+    def grow_to(self, size: int) -> None:
+        """Fill the book."""
+        while (missing := size - self.writer.head.seq) > 0:
+            self.commit(min(FILL, missing))
+
+    def commit(self, count: int) -> None:
+        """Write one group of `count` entries by one agent."""
+        seq = self.writer.head.seq
+        agent = seq // BATCH % AGENTS
+        nonce = make_nonce(1, self._counters[agent] + 1)
+        self._counters[agent] += count
+        news = [self._entries[(seq + index) % ENTITIES] for index in range(count)]
+        append = Append(f"agent-{agent}", nonce, news)
+        self.writer.commit([append], Stamp(time.time_ns(), 1000))
+
+
+# -- figures ------------------------------------------------------------------------------------
+
+
+def _growth_row(name: str, books: list[_GrowingBook], count: int, repeats: int, target: str) -> Row:
+    """Time groups of `count` entries on both books by turns: the median of ones, else the mean."""
+    times: list[list[float]] = [[], []]
+    for repeat in range(repeats):
+        for index in (0, 1) if repeat % 2 else (1, 0):  # neither is always the first
+            times[index] += _timed_ms(partial(books[index].commit, count), 1)
+    average = statistics.median if count == 1 else statistics.mean
+    small_ms, large_ms = (average(durations) for durations in times)
+    return (name, f"{large_ms:.3f} ms", f"{small_ms:.3f} ms", f"{large_ms / small_ms:.2f}x", target)
+
+
+def _open_and_verify(home: Home, rounds: int) -> list[Row]:
+    opened_ms = min(_timed_ms(partial(_open_and_close, home), rounds))
+    with BookReader(home) as reader:
+        head = reader.head()
+        assert head is not None
+        verdict = reader.verify()
+        assert verdict.ok, verdict.problem
+        last = partial(reader.verify, from_commit=head.commit_no)
+        incremental_ms = statistics.median(_timed_ms(last, rounds))
+    each_us = verdict.seconds * 1e6 / verdict.entries
+    return [
+        ("open a book of 10^6 for writing", f"{opened_ms:.0f} ms", "-", "-", "<= 1 s"),
+        ("verify a book of 10^6, each entry", f"{each_us:.2f} us", "-", "-", "<= 4 us"),
+        ("verify --from its last commit", f"{incremental_ms:.1f} ms", "-", "-", "<= 50 ms"),
+    ]
+
+
+def _open_and_close(home: Home) -> None:
+    BookWriter.open(home.book_db, home.keys_dir).close()
+
+
+def _commands(home: Home, rounds: int) -> list[Row]:
+    with BookReader(home) as reader:
+        head = reader.head()
+    assert head is not None
+    bare_ms = _command_ms([sys.executable, "-c", "import sqlite3"], rounds, home)
+    rows: list[Row] = []
+    for words in COMMANDS:
+        arguments = [str(head.commit_no) if word == "LAST" else word for word in words]
+        command = [sys.executable, "-m", "hourbook.command", *arguments]
+        ours_ms = _command_ms(command, rounds, home)
+        what = f"hourbook {' '.join(words)}"
+        if ours_ms is None or bare_ms is None:
+            rows.append((what[:60], "-", "-", "-", COMMAND_TARGET))
+            continue
+        figures = (f"{ours_ms:.0f} ms", f"{bare_ms:.0f} ms", f"{ours_ms / bare_ms:.1f}x")
+        rows.append((what[:60], *figures, COMMAND_TARGET))
+    return rows
+
+
+def _command_ms(command: list[str], rounds: int, home: Home) -> float | None:
+    """Return the median time of a command; None where it fails."""
+    environment = {**os.environ, "HOURBOOK_HOME": str(home.path)}
+
+    def once() -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            command, capture_output=True, check=False, timeout=60, env=environment
+        )
+
+    done = once()
+    if done.returncode not in (0, UNREACHABLE):  # `status` shows what it can without a tree
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        print(f"{' '.join(command[3:])}: {''.join(said)}", file=sys.stderr)
+        return None
+    return statistics.median(_timed_ms(once, rounds))
+
+
+# -- measuring ----------------------------------------------------------------------------------
+
+
+def _timed_ms(job: Callable[[], object], count: int) -> list[float]:
+    durations = []
+    for _ in range(count):
+        started_ns = time.perf_counter_ns()
+        job()
+        durations.append((time.perf_counter_ns() - started_ns) / 1e6)
+    return durations
+
+
+def _disk() -> Path | None:
+    """Return a directory on a disk: on tmpfs an fsync costs nothing, and proves nothing."""
+    here = Path(__file__).resolve().parent.parent
+    return here if os.access(here, os.W_OK) else None
