@@ -7,7 +7,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Final
 
-from hourbook.book.as_of import seq_at_time
+from hourbook.book.as_of import seq_since
 from hourbook.book.diffing import InstanceDiff
 from hourbook.book.digest import (
     Digest,
@@ -17,7 +17,7 @@ from hourbook.book.digest import (
     list_sessions,
 )
 from hourbook.book.entry_filter import EntryFilter, Wanted, make_filter
-from hourbook.book.position import parse_position
+from hourbook.book.moment import MomentLike, parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.book.verify import Progress, Verdict
 from hourbook.feed import Follower
@@ -30,7 +30,6 @@ from protocols.entry import Commit, Entry
 
 if TYPE_CHECKING:
     from hourbook.book.book_view import BookView
-    from hourbook.book.moment import MomentLike
     from hourbook.book.query import Parameters, QueryResult
     from hourbook.context_text import ContextFormat
 
@@ -188,7 +187,7 @@ class BookViews:
         sql: str,
         parameters: "Parameters" = (),
         *,
-        at: "MomentLike | None" = None,
+        at: MomentLike | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
     ) -> "QueryResult":
@@ -219,7 +218,7 @@ class BookViews:
             timeout_s=query.TIMEOUT_DEFAULT_S if timeout_s is None else timeout_s,
         )
 
-    def at(self, moment: "MomentLike") -> "BookView":
+    def at(self, moment: MomentLike) -> "BookView":
         """Return the book as it was: a view with `tail`, `entry`, `since` and `query`.
 
         Args:
@@ -251,11 +250,8 @@ class BookViews:
         """Return the seq after which `since` begins."""
         if since is None or isinstance(since, int):
             return since
-        position = parse_position(since, "since")
-        if position.time_ns is None:
-            return position.seq
-        time_ns = position.time_ns
-        return self._open_reader().query(lambda connection: seq_at_time(connection, time_ns))
+        moment = parse_moment(since, "since")
+        return self._open_reader().query(lambda opened: seq_since(self.home, opened, moment))
 
     def _position(self) -> int:
         """Return how far this name has read; where it never did, the head."""

@@ -23,7 +23,7 @@ from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
 from protocols.entry import Commit, commit_header, commit_id
 
-__all__ = ["find_commit_at", "seq_at_time"]
+__all__ = ["find_commit_at", "seq_at_time", "seq_since"]
 
 _HASH_DIGITS: Final = 64
 _FOUND_MAX: Final = 3
@@ -63,6 +63,22 @@ def find_commit_at(
         assert moment.hash_digits is not None
         seq = _find_hash(home, connection, moment, moment.hash_digits)
     return commit_from_row(connection.execute(_COMMIT_HOLDING, (seq,)).fetchone())
+
+
+def seq_since(home: Home, connection: sqlite3.Connection, moment: Moment) -> int:
+    """Return the seq after which begins what is new since a moment: for those who follow.
+
+    A seq is taken as it is, also 0 and one to come. The hash of an entry means that entry.
+
+    Raises:
+        NotInBook, BadRequest: no such hash, or several.
+    """
+    if moment.seq is not None:
+        return moment.seq
+    if moment.time_ns is not None:
+        return seq_at_time(connection, moment.time_ns)
+    assert moment.hash_digits is not None
+    return _find_hash(home, connection, moment, moment.hash_digits)
 
 
 def seq_at_time(connection: sqlite3.Connection, time_ns: int) -> int:
@@ -170,11 +186,12 @@ def _commits_named(connection: sqlite3.Connection, low: bytes, high: bytes) -> s
         (low, high, _FOUND_MAX),
     ).fetchall()
     found = {seq for (seq,) in rows}
-    head = commit_from_row(
-        connection.execute(
-            f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
-        ).fetchone()
-    )
+    last = connection.execute(
+        f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
+    ).fetchone()
+    if last is None:
+        return found
+    head = commit_from_row(last)
     if low <= commit_id(commit_header(head), head.signature) <= high:
         found.add(head.last_seq)
     return found

@@ -157,18 +157,15 @@ def follow(
 
 def _seq_of(home: Home, since: str | None) -> int | None:
     """Return the seq after which to begin; None for now."""
-    from hourbook.book.as_of import seq_at_time  # noqa: PLC0415 - completion needs no database
-    from hourbook.book.position import parse_position  # noqa: PLC0415 - the same
+    from hourbook.book.as_of import seq_since  # noqa: PLC0415 - completion needs no database
+    from hourbook.book.moment import parse_moment  # noqa: PLC0415 - the same
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
 
     if since is None:
         return None
-    position = parse_position(typed_text(since), "since")
-    if position.time_ns is None:
-        return position.seq
-    time_ns = position.time_ns
+    moment = parse_moment(typed_text(since), "since")
     with BookReader(home) as reader:
-        return reader.query(lambda connection: seq_at_time(connection, time_ns))
+        return reader.query(lambda connection: seq_since(home, connection, moment))
 
 
 def _print_entry(entry: Entry, *, json: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 from books import STAMP, append, open_writer, raw_connection, write_book
 
 from hourbook.book import as_of, schema
-from hourbook.book.as_of import seq_at_time
+from hourbook.book.as_of import seq_at_time, seq_since
 from hourbook.book.book_view import BookView, seq_at, view_at
 from hourbook.book.journal import Stamp
 from hourbook.book.moment import MomentLike, parse_moment
@@ -232,6 +232,23 @@ def test_moment_that_the_book_has_not_is_not_in_book(
 
     with pytest.raises(errors.NotInBook, match=words):
         seq_at(home, named)
+
+
+def test_what_is_new_since_a_moment_begins_after_it(home: Home) -> None:
+    """A seq is taken as it is, a hash is its entry, a time may be before everything."""
+    write_at(home, [(START_NS, 2), (START_NS + SECOND_NS, 3)])
+    with BookReader(home) as reader:
+        first = reader.tail(5)[0]
+
+        def since(named: MomentLike) -> int:
+            return reader.query(lambda opened: seq_since(home, opened, parse_moment(named)))
+
+        assert [since(named) for named in (0, 4, 99)] == [0, 4, 99]
+        assert since(first.hash) == 1
+        assert since("2023-11-14T22:13:20.5Z") == 2
+        assert since("2020-01-01T00:00:00Z") == 0
+        with pytest.raises(errors.NotInBook):
+            since("f" * 64)
 
 
 def test_empty_book_has_no_moments(home: Home) -> None:
