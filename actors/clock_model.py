@@ -23,9 +23,22 @@ from actors.base import (
     decode_config,
 )
 from actors.config import ClockModelConfig
-from hourbook.clock import drift_file, leap, leap_file, model, rate, source_reports, why, withdrawal
+from actors.forecasting import Forecasting
+from hourbook.clock import (
+    drift_file,
+    forecast,
+    leap,
+    leap_file,
+    model,
+    rate,
+    source_reports,
+    why,
+    withdrawal,
+)
 from hourbook.clock.disruption import MEANING, spoils_history
 from hourbook.clock.exchange import suspended_ns
+from hourbook.clock.forecast import Forecast
+from hourbook.clock.forecast_turns import Patience
 from hourbook.clock.state import Limits, State
 from hourbook.home import Home
 from hourbook.timebase import Timebase
@@ -87,6 +100,13 @@ class ClockModel(Actor[ClockModelConfig]):
         self._find_leap_table()
         self._standings: Mapping[str, source_reports.Since] = {}
         self._saves_failed = 0
+        self._forecasting = Forecasting(
+            {name: config.forecaster_options.get(name, {}) for name in config.forecasters},
+            Patience(config.forecaster_load_timeout_s, config.forecaster_timeout_s),
+            reactor,
+            timebase,
+            self._on_forecast,
+        )
 
     def init(self) -> Outcome:
         """Start to tell; what an earlier run left is in force by now."""
@@ -113,7 +133,8 @@ class ClockModel(Actor[ClockModelConfig]):
 
     def snapshot(self) -> Snapshot:
         """Return what the clock is worth now, and what became of the samples."""
-        now = model.estimate(self._state, self.timebase.raw_ns())
+        raw_ns = self.timebase.raw_ns()
+        now = model.estimate(self._state, raw_ns)
         half_width_ns = max(now.latest_off_ns, -now.earliest_off_ns)
         bounds = {"clock_half_width_seconds": half_width_ns / _S_NS} if now.bounded else {}
         rejected = {
@@ -123,6 +144,7 @@ class ClockModel(Actor[ClockModelConfig]):
         return {
             **bounds,
             **rejected,
+            **self._forecasting.snapshot(self._state, raw_ns),
             "clock_samples_total": float(now.samples),
             "clock_steps_total": float(now.steps),
             "clock_disruptions_total": float(now.disruptions),
@@ -139,8 +161,9 @@ class ClockModel(Actor[ClockModelConfig]):
         }
 
     def stop(self) -> None:
-        """Save what is worth keeping."""
+        """Save what is worth keeping, and leave no process behind."""
         self._save()
+        self._forecasting.stop()
 
     # -- samples ---------------------------------------------------------------------------------
 
@@ -163,6 +186,10 @@ class ClockModel(Actor[ClockModelConfig]):
         elif before.followed != "ntp" and after.followed == "ntp":
             self._save()  # so that a crash in the first minute does not lose it
         self._tell()
+        self._forecasting.heard(after)
+
+    def _on_forecast(self, name: str, said: Forecast, least_handicap: float) -> None:
+        self._state = forecast.join(self._state, name, said, least_handicap)
 
     # -- disruptions -----------------------------------------------------------------------------
 
@@ -259,6 +286,7 @@ class ClockModel(Actor[ClockModelConfig]):
         leaps = self._leaps(model.estimate(self._state, raw_ns))
         return msgspec.structs.replace(
             why.explain(self._state, raw_ns),
+            forecasters=self._forecasting.report(self._state, raw_ns),
             rejected=dict(self._rejected),
             disruptions=dict(self._disruptions),
             leap_table=self._leap_table.path if self._leap_table else "",

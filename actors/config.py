@@ -4,7 +4,8 @@ Each field names its unit and range; ``deploy/hourbook.toml`` shows them all, an
 two in step. Unknown keys are refused.
 """
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -43,6 +44,13 @@ AbsolutePath = Annotated[
 ]
 Family = Annotated[
     str, msgspec.Meta(pattern=r"^[a-z0-9_-]{1,16}\Z", description='a word such as "linear24"')
+]
+
+Plugin = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}\Z", description='a name such as "chronos-bolt"'
+    ),
 ]
 
 LOCAL_DAEMON: Final = "127.0.0.1:123"
@@ -111,13 +119,35 @@ class ClockModelConfig(_Config, frozen=True):
     """UNKNOWN without an accepted sample for so long (seconds, 60..86400)."""
     save_interval_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 60.0
     """How often the drift file is written (seconds, 1..86400)."""
+    forecasters: Annotated[tuple[Plugin, ...], msgspec.Meta(max_length=8)] = ()
+    """Forecaster plug-ins that join the estimate, by name (0..8 of them; docs/FORECASTERS.md)."""
+    forecaster_options: dict[Plugin, dict[str, Any]] = {}
+    """What each is given: {"chronos-bolt" = {path = "/srv/models/chronos-bolt-small"}}."""
+    forecaster_timeout_s: Annotated[float, msgspec.Meta(ge=0.05, le=600)] = 5.0
+    """How long an answer of one may take (seconds, 0.05..600): one that takes longer is killed."""
+    forecaster_load_timeout_s: Annotated[float, msgspec.Meta(ge=0.5, le=3600)] = 60.0
+    """How long one may take to load (seconds, 0.5..3600)."""
 
     def __post_init__(self) -> None:
         """Check what one field alone does not show."""
+        if self.forecasters or self.forecaster_options:
+            _check_forecasters(self.forecasters, self.forecaster_options)
         if self.max_drift_ppb > self.max_drift_unproven_ppb:
             raise ValueError(
                 f"max_drift_ppb must be <= max_drift_unproven_ppb, {self.max_drift_unproven_ppb}"
             )
+
+
+def _check_forecasters(names: tuple[str, ...], options: Mapping[str, object]) -> None:
+    from hourbook import forecasters  # noqa: PLC0415 - reads what is installed: only where asked
+
+    if len(set(names)) < len(names):
+        raise ValueError("forecasters must not name the same one twice")
+    if strangers := options.keys() - {*names}:
+        raise ValueError(f"forecaster_options must only name forecasters, not {min(strangers)!r}")
+    if unknown := forecasters.unknown(names):
+        known = ", ".join(forecasters.installed()) or "none is"
+        raise ValueError(f"forecasters must name installed ones ({known}), not {unknown[0]!r}")
 
 
 class ShmPublisherConfig(_Config, frozen=True):

@@ -56,6 +56,10 @@ HELP: Final[Mapping[str, str]] = {
     "clock_growth_ppb": "How fast each side of the interval widens.",
     "clock_sigma_seconds": "Standard error of the centre.",
     "clock_confidence": "Agreement of the sources, fill of their registers, age; 0 to 1.",
+    "clock_forecaster_weight": "Share of a forecaster plug-in in the centre, 0 to 1.",
+    "clock_forecaster_age_seconds": "Since the newest measurement that its last forecast rests on.",
+    "clock_forecaster_answers_total": "Forecasts taken from a forecaster plug-in.",
+    "clock_forecaster_failures_total": "Times that its worker was ended, by reason.",
     "clock_sources": "Sources that have a vote.",
     "clock_sources_selected": "Sources that agree.",
 }

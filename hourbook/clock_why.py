@@ -12,7 +12,7 @@ import msgspec
 from hourbook.clock.reasons import status_reason
 from hourbook.clock_json import half_width_ns, now_json
 from hourbook.rfc3339 import format_utc_ns
-from protocols.why_messages import SourceWhy, Why
+from protocols.why_messages import ForecasterWhy, SourceWhy, Why
 from shm._core import Snapshot
 from shm.layout import Flag, Status
 
@@ -94,6 +94,7 @@ def _model_json(model: Why) -> dict[str, Any]:
             "growth_ppb": model.growth_ppb,
         },
         "sources": [_source_json(source) for source in model.sources],
+        "forecasters": [_forecaster_json(one) for one in model.forecasters],
         "sources_selected": model.sources_selected,
         "sources_total": model.sources_total,
         "samples": model.samples,
@@ -123,6 +124,15 @@ def _source_json(source: SourceWhy) -> dict[str, Any]:
     if source.half_width_ns < 0:
         unbounded = ("half_width_ns", "growth_ns", "earliest_off_ns", "latest_off_ns")
         document |= dict.fromkeys(unbounded)
+    return document
+
+
+def _forecaster_json(one: ForecasterWhy) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(one)
+    if one.age_ns < 0:
+        document |= dict.fromkeys(("age_ns", "horizon_ns"))
+    if not one.claimed_share:
+        document |= dict.fromkeys(("claimed_ns", "claimed_share"))
     return document
 
 

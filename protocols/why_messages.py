@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["WHY_KIND", "AskWhy", "SourceWhy", "Why"]
+__all__ = ["WHY_KIND", "AskWhy", "ForecasterWhy", "SourceWhy", "Why"]
 
 WHY_KIND: Final = "clock.why"
 
@@ -47,6 +47,34 @@ class SourceWhy(msgspec.Struct, frozen=True, kw_only=True):
     latest_off_ns: int = 0
 
 
+class ForecasterWhy(msgspec.Struct, frozen=True, kw_only=True):
+    """How one forecaster plug-in fares.
+
+    Attributes:
+        forecaster: its name.
+        phase: of its worker: resting, loading, idle, busy or ending.
+        weight: its share of the centre, 0 to 1; 0: it has no say now.
+        age_ns: since the newest measurement that its last forecast rests on; -1: there is none.
+        horizon_ns: age at which that forecast has no say any more.
+        claimed_ns: half-width that it claims for the next measurement, 0: it claims none.
+        claimed_share: of next measurements that it expects within, 0 to 1.
+        answers: forecasts taken so far.
+        failures: by reason: late, crashed, nonsense.
+        problem: its last failure in words, "" once it has answered again.
+    """
+
+    forecaster: str
+    phase: str
+    weight: float = 0.0
+    age_ns: int = -1
+    horizon_ns: int = 0
+    claimed_ns: int = 0
+    claimed_share: float = 0.0
+    answers: int = 0
+    failures: dict[str, int] = {}
+    problem: str = ""
+
+
 class Why(msgspec.Struct, frozen=True, kw_only=True):
     """clock_model's answer.
 
@@ -67,6 +95,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
         is_rate_measured: the premise was measured; else it is nominal.
         growth_ppb: how fast each side widens about the centre.
         sources: every one that was heard, in that order.
+        forecasters: every one that is configured.
         sources_selected: how many agree.
         sources_total: how many have a vote.
         rejected: samples that were not taken, by reason.
@@ -97,6 +126,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     is_rate_measured: bool = False
     growth_ppb: int = 0
     sources: tuple[SourceWhy, ...] = ()
+    forecasters: tuple[ForecasterWhy, ...] = ()
     sources_selected: int = 0
     sources_total: int = 0
     rejected: dict[str, int] = {}

@@ -1,6 +1,7 @@
 """The explanation of the clock as lines for people. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, Final
 
 from hourbook.cli.sources_text import MARKS
@@ -26,7 +27,8 @@ def why_lines(document: Document) -> list[str]:
     ]
     if model is not None:
         lines += [*_vote_lines(model), *_source_lines(model)]
-        lines += [*_trouble_lines(document["troubles"], model), *_counter_lines(model)]
+        lines += _trouble_lines(document["troubles"], model)
+        lines += [*_forecaster_lines(model), *_counter_lines(model)]
     lines += _leap_lines(document["leap"], model)
     return [
         *lines,
@@ -92,6 +94,20 @@ def _trouble_lines(troubles: Sequence[Mapping[str, str]], model: Document) -> It
         if (trouble["source"], trouble["reason"]) not in told:
             words = f"{trouble['state']}: {trouble['reason']}"
             yield f"  {MARKS[trouble['state']]} {visible(trouble['source'])}  {visible(words)}"
+
+
+def _forecaster_lines(model: Document) -> Iterator[str]:
+    for label, one in zip(chain(("forecasts",), repeat("")), model["forecasters"], strict=False):
+        words = f"{one['forecaster']}  {one['weight']:.1%} of the centre, {one['phase']}"
+        if one["age_ns"] is not None:
+            age, until = duration_text(one["age_ns"]), duration_text(one["horizon_ns"])
+            words += f", its last is {age} old (good for {until})"
+        yield from _row(label, visible(words + _counts(", ended", one["failures"])))
+        if one["claimed_share"] is not None:
+            size = duration_text(one["claimed_ns"])
+            yield from _row("", f"  claims ±{size} for {one['claimed_share']:.0%} of measurements")
+        if one["problem"]:
+            yield from _row("", f"  {visible(one['problem'])}")
 
 
 def _counter_lines(model: Document) -> Iterator[str]:

@@ -9,7 +9,7 @@ from fakes.time_pages import page_now, reader_of, segment_bytes, state
 from hourbook.cli.why_text import why_lines
 from hourbook.clock.reasons import status_reason
 from hourbook.clock_why import why_json
-from protocols.why_messages import SourceWhy, Why
+from protocols.why_messages import ForecasterWhy, SourceWhy, Why
 from shm import layout
 from shm._core import Snapshot
 from shm.layout import Flag, Status
@@ -46,6 +46,25 @@ MODEL = Why(
         ),
         SourceWhy(source="liar\x1b", origin="ntp", standing="falseticker", reason="ends early"),
     ),
+    forecasters=(
+        ForecasterWhy(
+            forecaster="line",
+            phase="idle",
+            weight=0.1234,
+            age_ns=16 * S,
+            horizon_ns=64 * S,
+            claimed_ns=1_500_000,
+            claimed_share=0.9,
+            answers=12,
+            failures={"late": 2},
+        ),
+        ForecasterWhy(
+            forecaster="other",
+            phase="resting",
+            failures={"crashed": 1},
+            problem="exit code 1: RuntimeError: \x1b",
+        ),
+    ),
     sources_selected=2,
     sources_total=3,
     rejected={"out_of_order": 4},
@@ -61,6 +80,24 @@ MODEL = Why(
 def looked(**changes: Any) -> Snapshot:
     """Return a snapshot of a page."""
     return reader_of(segment_bytes(page_now(**changes))).snapshot()
+
+
+def test_forecasters_are_told_with_weight_age_and_failures() -> None:
+    """As JSON, where what there is not is null; and as lines that no plug-in can break."""
+    document = why_json(looked(), MODEL)
+    line, other = document["model"]["forecasters"]
+
+    lines = why_lines(document)
+
+    assert (line["weight"], line["age_ns"], line["claimed_share"]) == (0.1234, 16 * S, 0.9)
+    assert (other["age_ns"], other["horizon_ns"], other["claimed_ns"]) == (None, None, None)
+    begin = next(n for n, text in enumerate(lines) if text.startswith("forecasts"))
+    assert lines[begin : begin + 4] == [
+        "forecasts line  12.3% of the centre, idle, its last is 16 s old (good for 64 s), ended late 2",
+        "            claims ±1.5 ms for 90% of measurements",
+        "          other  0.0% of the centre, resting, ended crashed 1",
+        "            exit code 1: RuntimeError: \\x1b",
+    ]
 
 
 def test_json_has_every_term() -> None:
