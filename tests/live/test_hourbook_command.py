@@ -232,6 +232,35 @@ def test_verify_and_head_json_are_the_contract(tree: FullTree) -> None:
     assert head["hash"] in tree.hourbook("head").stdout
 
 
+def test_keys_are_listed_and_changed(tree: FullTree, tmp_path: Path) -> None:
+    """The new key is in use at once; heads from before the change go on proving the book."""
+    heads = tmp_path / "heads.jsonl"
+    heads.write_text(tree.hourbook("head", "--json").stdout)
+    before = tree.hourbook_json("keys")
+
+    rotated = tree.hourbook_json("keys", "rotate", "--why", "yearly")
+    logged = tree.hourbook_json("log", "signed", "by-the-new-key")
+
+    after = tree.hourbook_json("keys", "list")
+    check_shape(after, {"keys": list, "can_sign": bool, "problem": ""})
+    check_shape(rotated, {"seq": int, "key": HEX_32, "previous": HEX_32})
+    shape = {"key": HEX_32, "since_commit": int, "since_seq": int, "until_commit": type(None)}
+    check_shape(after["keys"][-1], shape)
+    assert [row["key"] for row in after["keys"]] == [
+        *(row["key"] for row in before["keys"]),
+        rotated["key"],
+    ]
+    assert after["can_sign"] is True
+    assert tree.hourbook_json("head")["key"] == rotated["key"]
+    verdict = tree.hourbook("verify", "--all-signatures", "--against", str(heads))
+    assert verdict.stdout.startswith("ok ")
+    assert verdict.stdout.endswith("compared with 1 witness\n")
+    first = after["keys"][-1]["since_commit"]
+    assert tree.hourbook_json("verify", "--from", str(first))["entries"] >= 1
+    assert logged["seq"] > rotated["seq"]
+    assert f"{rotated['key']}  in use" in tree.hourbook("keys").stdout
+
+
 def test_status_json_is_the_supervisors_and_more(tree: FullTree) -> None:
     """Rows have the columns of `supervisor status`; clock, book and segment stand beside them."""
     document = tree.hourbook_json("status")
@@ -395,6 +424,8 @@ def test_full_output_device_is_one_line(tree: FullTree) -> None:
         (("tail", "-f"), 6, "running tree"),
         (("verify",), 3, "got none yet"),
         (("head",), 3, "got none yet"),
+        (("keys",), 3, "got none yet"),
+        (("keys", "rotate"), 6, "got none"),
     ],
 )
 def test_without_a_tree_each_command_names_path_and_remedy(
