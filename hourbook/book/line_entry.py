@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.book.line_journal import FIELDS
-from hourbook.book.line_reading import Problem, Reading
+from hourbook.book.line_reading import Problem, Reading, check_record
 from protocols import book_messages, entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_kind
@@ -69,6 +69,7 @@ def _copied(reading: Reading) -> NewEntry | None:
     try:
         book_messages.check_entry(new)
     except errors.CallerError as error:
+        check_record(reading)
         reading.copy = None
         found = Problem("copy", "an entry that a book can hold", error.message)
         reading.problems.append(found)

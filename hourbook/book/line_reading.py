@@ -18,7 +18,15 @@ from hourbook.book.line_journal import FIELDS, entry_of, line_hash
 from protocols import entry, wire
 from protocols.entry import Entry
 
-__all__ = ["DIGEST_SIZE", "DamagedLine", "Problem", "Reading", "has_record", "read_line"]
+__all__ = [
+    "DIGEST_SIZE",
+    "DamagedLine",
+    "Problem",
+    "Reading",
+    "check_record",
+    "has_record",
+    "read_line",
+]
 
 DIGEST_SIZE: Final = 16
 """Of SHA-256: what tells one line from another in the book that imports them."""
@@ -115,14 +123,22 @@ def read_line(number: int, line: bytes | DamagedLine) -> Reading:
             reading.problems.append(Problem("json", "an object in braces", found))
         return reading
     reading.record = value
+    if "hourbook" in value and not reading.problems and _is_whole_copy(reading):
+        return reading
+    check_record(reading)
+    return reading
+
+
+def check_record(reading: Reading) -> None:
+    """Note what is wrong with the record of a line, and make of it what an entry can keep."""
+    value, line = reading.record, reading.raw
     is_whole = _check_fields(reading)
     is_kept = not any(problem.what in _LOSSY for problem in reading.problems)
     reading.is_exact = is_kept and _encode_json(value) == line
     if is_whole:
         _check_hash(reading)
-    if "hourbook" in value:
-        _read_copy(reading)
-    return reading
+    if reading.record is not None and "hourbook" in reading.record and reading.copy is None:
+        _note_copy(reading)
 
 
 def has_record(line: bytes) -> bool:
@@ -229,8 +245,27 @@ def _check_hash(reading: Reading) -> None:
     reading.problems.append(Problem("hash", computed, shown))
 
 
-def _read_copy(reading: Reading) -> None:
-    """Take a line of an export for the entry that it is a copy of, if it is a whole one."""
+def _is_whole_copy(reading: Reading) -> bool:
+    """Take a line of an export for the entry that it is a copy of, if all its hashes hold."""
+    record = reading.record
+    assert record is not None
+    if any(type(record.get(field)) is not str for field in FIELDS):
+        return False
+    names = ("timestamp", "action", "entity", "details", "parent_hash", "nonce")
+    try:
+        if line_hash(*(record[name] for name in names)) != record["sha256"]:
+            return False
+        copy = entry_of(record["action"], record["entity"], record["details"], record["hourbook"])
+    except ValueError:
+        return False
+    if copy.details_raw is None or copy.branch:
+        return False
+    reading.copy, reading.digest = copy, copy.hash[:DIGEST_SIZE]
+    return True
+
+
+def _note_copy(reading: Reading) -> None:
+    """Say what keeps a line that claims to be a copy from being one."""
     assert reading.record is not None
     text = reading.text
     try:
@@ -243,9 +278,6 @@ def _read_copy(reading: Reading) -> None:
         reading.problems.append(Problem("copy", "an entry with its details", "their hash"))
     elif copy.branch:
         reading.problems.append(Problem("copy", "an entry of main", f"branch {copy.branch}"))
-    elif not reading.problems:
-        reading.copy = copy
-        reading.digest = copy.hash[:DIGEST_SIZE]
 
 
 def _storable(value: Any, problems: list[Problem], depth: int) -> Any:  # noqa: ANN401 - JSON

@@ -10,7 +10,10 @@ import pytest
 from book_actors import running_writer
 from full_tree import run_hourbook
 
+from hourbook.book.backup import back_up
+from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
+from hourbook.book.restore import restore_book
 from hourbook.book_face import connect
 from hourbook.home import Home, find_home
 
@@ -63,6 +66,29 @@ def test_backup_under_load_restores_to_a_book_that_goes_on(
         entry = book.log("went", "on")
         assert entry.parent_hash.hex() == made["hash"] or entry.seq > made["seq"] + 1
         assert book.verify(all_signatures=True).ok
+
+
+def test_names_held_at_the_time_of_a_cut_are_free_again(
+    home: Home, other: Home, tmp_path: Path
+) -> None:
+    """Whoever held a name then is not there any more; one that came later is not known."""
+    with running_writer(home):
+        with connect("alpha", home) as alpha:
+            cut = alpha.log("x", "y").seq
+            with connect("beta", home) as beta:
+                beta.log("x", "z")
+        back_up(home, tmp_path / "copy.db", with_key=True)
+
+    restore_book(tmp_path / "copy.db", other, to=parse_moment(str(cut), "to"))
+
+    with running_writer(other), connect("alpha", other) as again, connect("beta", other) as new:
+        again.log("x", "y")
+        new.log("x", "y")
+        entries = again.tail(10)
+        assert again.verify(all_signatures=True).ok
+    told = [(e.kind, e.action, e.entity) for e in entries if e.seq > cut]
+    assert told[0] == ("instance.release", "released", "alpha")
+    assert ("instance.register", "registered", "beta") in told
 
 
 def test_commands_say_in_one_line_what_they_cannot_do(

@@ -156,6 +156,20 @@ def test_forged_copy_is_found(field: str) -> None:
     assert [problem.what for problem in reading.problems] == ["copy"]
 
 
+def test_copy_that_no_book_could_hold_is_kept_as_a_record() -> None:
+    """Its hashes hold, but its action is too long: somebody made it up."""
+    line, _ = export_line(an_entry("text", action="x" * 2000), FIRST_PARENT)
+    line = line[:-1] + b',"more":123456789012345678901234567890}'
+
+    reading = read_line(1, line)
+    new = to_entry(reading, "f")
+
+    assert new.kind == "import.record"
+    assert {problem.what for problem in reading.problems} == {"field", "value", "copy"}
+    details = entry.decode_value(bytes(new.details), "details")
+    assert (len(new.action), details["raw"]) == (1024, line)
+
+
 def test_export_keeps_to_its_bounds(home: Home) -> None:
     """A seq is exclusive before and inclusive after, a time inclusive on both sides."""
     writer = open_writer(home)
