@@ -235,6 +235,27 @@ def test_writer_killed_meanwhile_loses_and_doubles_nothing(
     assert sorted(e.details["line"] for e in written(writer.home)) == list(range(1, 6001))
 
 
+def test_full_disk_stops_an_import_that_goes_on_later(home: Home, tmp_path: Path) -> None:
+    """It says how far it came, and once there is room each line comes in once."""
+    path = tmp_path / "journal.jsonl"
+    journal = Journal()
+    for number in range(3000):
+        journal.add("noted", f"n.{number}", "x" * 400)
+    path.write_bytes(journal.text())
+
+    with running_writer(home, size_max_mib=2):
+        with pytest.raises(errors.DiskFull) as caught:
+            import_file(home, path)
+        before = len(written(home))
+    with running_writer(home):
+        report = import_file(home, path)
+
+    assert f"imported up to line {before};" in str(caught.value)
+    assert 0 < before < 3000
+    assert (report.imported, report.duplicates) == (3000 - before, before)
+    assert [e.entity for e in written(home)] == [f"n.{n}" for n in range(3000)]
+
+
 def test_two_imports_at_once_are_refused(writer: ActorProcess, tmp_path: Path) -> None:
     """Neither would see what the other writes."""
     path = tmp_path / "journal.jsonl"
