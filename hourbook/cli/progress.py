@@ -4,9 +4,16 @@ import sys
 import time
 from typing import Final
 
-__all__ = ["ProgressLine"]
+__all__ = ["ProgressLine", "bar_text"]
 
 REDRAW_S: Final = 0.1
+BAR_WIDTH: Final = 30
+
+
+def bar_text(stage: str, done: int, total: int) -> str:
+    """Return how far `done` of `total` (>= 1) has come, as a bar."""
+    filled = "#" * (BAR_WIDTH * done // total)
+    return f"{stage} [{filled:<{BAR_WIDTH}}] {100 * done // total:>3} %"
 
 
 class ProgressLine:
@@ -23,7 +30,7 @@ class ProgressLine:
         if not self._is_shown or (now_s - self._drawn_s < REDRAW_S and done != total):
             return
         self._drawn_s = now_s
-        self._draw(f"{stage} {100 * done // total} %" if total else f"{stage} {done}")
+        self._draw(bar_text(stage, done, total) if total else f"{stage} {done}")
 
     def clear(self) -> None:
         """Leave the line as it was."""

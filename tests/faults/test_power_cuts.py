@@ -1,8 +1,9 @@
 """1 000 power cuts under the real BookWriter: what was acknowledged is there, the rest is sound.
 
 The disk keeps any of what was not synced (``fakes/tearing_disk.py``). A book lives through twenty
-cuts: while it is made, opened, written, checkpointed or vacuumed, and while an earlier cut is being
-recovered from.
+cuts: while it is made, opened, written, checkpointed or vacuumed, while its signing key changes,
+and while an earlier cut is being recovered from. (The key files are on a real disk: each is synced
+before anything rests on it.)
 """
 
 import contextlib
@@ -17,6 +18,9 @@ from fakes.tearing_disk import Disk, PowerCut, TearingVfs
 from hourbook.book.keys import SiteKey
 from hourbook.book.verify import verify_book
 from hourbook.book.writer import BookWriter
+from protocols.book_messages import Append
+from protocols.entry import make_nonce
+from protocols.key_messages import RotateKey
 
 CUTS = 1000
 CUTS_OF_ONE_BOOK = 20
@@ -74,20 +78,28 @@ class Life:
         return writer.query(lambda book: book.execute(sql).fetchall())
 
     def _act(self, writer: BookWriter) -> None:
-        match self._rng.randrange(10):
+        match self._rng.randrange(30):
             case 0:
+                self._rotate_key(writer)
+            case 1 | 2 | 3:
                 writer.checkpoint(truncate=self._rng.random() < 0.5)
-            case 1:
+            case 4 | 5 | 6:
                 writer.vacuum(1)
             case _:
                 self._commit(writer, self._rng.randint(1, GROUP_ENTRIES_MAX))
 
     def _commit(self, writer: BookWriter, count: int) -> None:
         details = self._rng.randbytes(self._rng.randrange(DETAILS_BYTES_MAX))
-        request = append(self._counter, count, details=details)
+        self._write(writer, append(self._counter, count, details=details), count)
+
+    def _rotate_key(self, writer: BookWriter) -> None:
+        nonce = make_nonce(1, self._counter << 16)
+        self._write(writer, RotateKey(writer="operator", nonce=nonce), 1)
+
+    def _write(self, writer: BookWriter, request: Append | RotateKey, count: int) -> None:
         self._counter += count
         self.pending = count
-        self.acknowledged += [row[-1] for row in writer.commit([request], STAMP)]
+        self.acknowledged += [row[-1] for row in writer.write([request], STAMP).rows]
         self.pending = 0
 
 

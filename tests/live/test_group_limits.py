@@ -1,0 +1,56 @@
+"""What waits in the writer's mailbox becomes one commit, up to a number of entries and of bytes."""
+
+import os
+import signal
+
+import pytest
+from book_actors import ActorProcess, running_writer
+
+from actors.journal_writer import GROUP_BYTES_MAX
+from hourbook.book.reader import BookReader
+from hourbook.book_face import connect
+from hourbook.home import Home
+from protocols.entry import BATCH_ENTRIES_MAX
+
+pytestmark = pytest.mark.live
+
+
+def commits(home: Home) -> list[tuple[int, int]]:
+    """Return entries and bytes of details of each commit."""
+    sql = (
+        "SELECT last_seq - first_seq + 1, (SELECT sum(length(details)) FROM entry"
+        " WHERE seq BETWEEN first_seq AND last_seq) FROM signed_commit ORDER BY last_seq"
+    )
+    with BookReader(home) as reader:
+        return reader.query(lambda connection: connection.execute(sql).fetchall())
+
+
+def send_while_stopped(home: Home, writer: ActorProcess, count: int, size: int) -> None:
+    """Have `count` entries wait in the mailbox before the writer looks into it."""
+    with connect("agent", home, timeout_s=30) as book:
+        first = book.log("before", "x").seq + 1
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        futures = [book.log_nowait("wait", str(number), b"x" * size) for number in range(count)]
+        os.kill(writer.process.pid, signal.SIGCONT)
+        assert [future.result(30).seq for future in futures] == [*range(first, first + count)]
+
+
+def test_no_commit_is_larger_than_a_batch(home: Home) -> None:
+    """5000 small entries: no commit of more than 4096, and far fewer commits than entries."""
+    with running_writer(home) as writer:
+        send_while_stopped(home, writer, 5000, 1)
+
+    counts = [count for count, _ in commits(home)]
+    assert sum(counts) >= 5001
+    assert max(counts) <= BATCH_ENTRIES_MAX
+    assert len(counts) < 500
+
+
+def test_drain_ends_when_a_group_has_enough_bytes(home: Home) -> None:
+    """Entries of 300 kB: a commit takes what it has when it passes 1 MiB, and no more."""
+    with running_writer(home) as writer:
+        send_while_stopped(home, writer, 40, 300_000)
+
+    sizes = [size for _, size in commits(home)]
+    assert max(sizes) < GROUP_BYTES_MAX + 310_000
+    assert len(sizes) >= 10
