@@ -90,7 +90,7 @@ class Forecasting:
 
     def report(self, state: State, raw_ns: int) -> tuple[ForecasterWhy, ...]:
         """Return how each forecaster fares."""
-        shares = centre.shares(state.centre)
+        shares = centre.shares(state.centre, raw_ns)
         return tuple(_report(desk, shares, raw_ns) for desk in self._desks.values())
 
     def snapshot(self, state: State, raw_ns: int) -> Snapshot:

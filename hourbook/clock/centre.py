@@ -193,8 +193,9 @@ def utc_ns(centre: Centre, raw_ns: int) -> int:
     return _absolute_ns(centre, raw_ns, _together(centre, raw_ns))
 
 
-def shares(centre: Centre) -> dict[str, float]:
-    """Return by name how much each expert counts, 0 to 1."""
+def shares(centre: Centre, raw_ns: int) -> dict[str, float]:
+    """Return by name how much each expert counts at `raw_ns`, 0 to 1."""
+    centre = _present(centre, raw_ns)
     total = sum(centre.weights)
     return {
         name: weight / total

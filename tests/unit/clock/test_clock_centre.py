@@ -125,7 +125,7 @@ def test_guest_earns_its_weight_or_loses_it(rng: random.Random) -> None:
 
     assert centre.leader(led) == "oracle"
     assert misled.fusion.losses["liar"] > 20 + min(misled.fusion.losses.values())
-    assert centre.shares(misled)["liar"] < 1e-4
+    assert centre.shares(misled, 960 * S_NS)["liar"] < 1e-4
     assert abs(error_ns(misled, 960)) < 50_000
 
 
@@ -133,7 +133,7 @@ def test_guest_counts_from_its_invitation_on_and_less_than_others() -> None:
     """It is heard before the next measurement; its handicap makes it the least of all."""
     now = with_guest("guest", Guest(1e5, handicap=8.0))
 
-    shares = centre.shares(now)
+    shares = centre.shares(now, 20 * S_NS)
 
     assert 0 < shares["guest"] == min(shares.values())
     assert abs(sum(shares.values()) - 1) < 1e-9
@@ -150,6 +150,7 @@ def test_guest_has_no_say_beyond_its_time() -> None:
     assert error_ns(now, 40) > error_ns(alone, 40)
     assert error_ns(now, 41) == error_ns(alone, 41)
     assert "guest" in now.fusion.losses
+    assert "guest" not in centre.shares(now, 41 * S_NS)
     assert "guest" not in after.fusion.losses
     assert len(after.opinions) == len(after.weights) == len(after.fusion.losses)
 

@@ -92,8 +92,9 @@ def test_forecasters_are_told_with_weight_age_and_failures() -> None:
     assert (line["weight"], line["age_ns"], line["claimed_share"]) == (0.1234, 16 * S, 0.9)
     assert (other["age_ns"], other["horizon_ns"], other["claimed_ns"]) == (None, None, None)
     begin = next(n for n, text in enumerate(lines) if text.startswith("forecasts"))
+    shown = "line  12.3% of the centre, idle, its last is 16 s old (good for 64 s), ended late 2"
     assert lines[begin : begin + 4] == [
-        "forecasts line  12.3% of the centre, idle, its last is 16 s old (good for 64 s), ended late 2",
+        f"forecasts {shown}",
         "            claims ±1.5 ms for 90% of measurements",
         "          other  0.0% of the centre, resting, ended crashed 1",
         "            exit code 1: RuntimeError: \\x1b",
