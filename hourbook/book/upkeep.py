@@ -54,10 +54,13 @@ def verify_book_now(home: Home) -> JobResult:
         verdict = reader.verify()
     seconds, bad_seq = verdict.seconds, verdict.first_bad_seq
     figures = f"{verdict.entries} entries, {verdict.commits} commits in {seconds:.1f} s"
-    if bad_seq is None:
+    if verdict.ok:
         again = ", trusted again" if distrust.clear(home) else ""
         summary = f"verified {figures}{again}"
         return JobResult("verify", ok=True, summary=summary, seconds=seconds, is_clean=True)
+    if bad_seq is None:  # the chain holds, so writing goes on
+        summary = f"{verdict.problem} (after {figures})"
+        return JobResult("verify", ok=False, summary=summary, seconds=seconds)
     summary = f"bad seq {bad_seq}: {verdict.problem} (after {figures})"
     try:
         distrust.store(home, distrust.Distrust(bad_seq, verdict.problem))

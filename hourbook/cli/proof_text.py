@@ -13,6 +13,7 @@ _ADVICE = {
     "truncated": "What is left holds together. The rest was there, and was cut off.",
     "rewritten": "The book holds together, but it is not the one that was: see who has its key.",
     "other_book": "Compare with a head of this book, or look whether this one was replaced.",
+    "archive": "The chain of entries holds together; details that left the database do not.",
     "forged_witness": "The file proves nothing. The book itself holds together.",
 }
 
@@ -26,8 +27,10 @@ def verdict_lines(verdict: Verdict) -> list[str]:
         checked += f", compared with {counted(verdict.witnesses, 'witness', 'witnesses')}"
     if verdict.ok:
         return [f"ok       {checked}"]
+    seq = verdict.first_bad_seq
+    where = "" if seq is None else f"entry {seq}: "
     return [
-        f"WRONG    entry {verdict.first_bad_seq}: {visible(verdict.problem)}",
+        f"WRONG    {where}{visible(verdict.problem)}",
         f"checked  {checked}",
         _ADVICE[verdict.finding],
     ]

@@ -47,6 +47,13 @@ def test_bad_verdict_names_the_first_bad_entry_and_what_it_means(finding: str, a
     assert advice in lines[2]
 
 
+def test_verdict_on_the_archive_names_no_entry() -> None:
+    """The chain holds; what is wrong lies beside it."""
+    verdict = Verdict(False, 3, 2, None, "it is cut short", 0.01, "archive")  # noqa: FBT003
+
+    assert verdict_lines(verdict)[0] == "WRONG    it is cut short"
+
+
 def test_head_lines_say_that_a_book_is_empty() -> None:
     """An empty book has no head to print."""
     assert head_lines({"hash": None}) == ["the book is empty"]
