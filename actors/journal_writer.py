@@ -22,13 +22,14 @@ import msgspec
 
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
+from actors.feed_publisher import FeedPublisher
 from actors.instance_desk import InstanceDesk
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
 from hourbook.book import distrust, schema
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
-from hourbook.book.journal import Row, row_payload
+from hourbook.book.journal import Row
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter, Written
 from protocols import entry, errors, hlc
@@ -36,7 +37,6 @@ from protocols.book_messages import Append, Appended, Maintain, Maintained, chec
 from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Beat, ListInstances, Register
-from shm.writer import RingWriter
 
 __all__ = ["JournalWriter"]
 
@@ -59,7 +59,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
     drain_bytes_max = GROUP_BYTES_MAX
 
     _book: BookWriter | None = None
-    _ring: RingWriter
     _refusal: errors.HourbookError | None = None
 
     def init(self) -> Outcome:
@@ -71,7 +70,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._sightings_due = False
         self._upkeep = WriterUpkeep(self.config.wal_truncate_mib << 20)
         self._figures = WriterFigures()
-        self._ring = RingWriter(self.home.segment)
+        self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
         self._stamps = StampSource(self.home, self.timebase)
         self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
         self.reactor.every(TIDY_PERIOD_S, self._tidy)
@@ -236,12 +235,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._sightings_due = False
         rows = written.rows
         if rows:
-            self._ring.publish(rows[0][0], [row_payload(row) for row in rows])
+            self._feed.publish(rows)
         published_ns = self.timebase.mono_ns()
         self._figures.count(rows, committed_ns - started_ns, published_ns - committed_ns)
         self._upkeep.note_commit(has_erased=written.has_erased)
         if written.has_erased:
-            self._ring.forget(book.head.seq)
+            self._feed.forget(book.head.seq)
         return written
 
     def _write_own(self, changes: list[Change]) -> None:
@@ -323,7 +322,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             return
         self._refusal = None
         self._book.sweep_archive(force=True)
-        self._ring.rewind(self._book.head.seq)
+        self._feed.rewind(self._book.head.seq)
         if (standing := distrust.load(self.home)) is not None:
             self._refuse_from_now_on(standing.as_error(self.home.book_db))
         else:
@@ -362,10 +361,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         """Move the log into the database when a second went by without a commit."""
         if self._book is None:
             return
-        if self._ring.segment.is_lost():
-            self._ring.close()
-            self._ring = RingWriter(self.home.segment)
-            self._ring.rewind(self._book.head.seq)
+        self._feed.renew(self._book.head.seq)
         self._desk.release_dead()
         self._sightings_due = True
         if self._desk.watch.has_moved and self._refusal is None:

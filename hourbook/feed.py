@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from hourbook.book.entry_filter import EntryFilter
+from hourbook.book.entry_filter import EntryFilter, RawFilter
 from hourbook.book.reader import PAGE_ENTRIES, BookReader
 from hourbook.home import Home
 from protocols import errors
@@ -64,7 +64,7 @@ class Follower(Iterator[Entry]):
                 hint="run `supervisor start`",
             ) from error
         self._reader = BookReader(home)
-        self._wanted = None if wanted == EVERYTHING else wanted
+        self._wanted = None if wanted == EVERYTHING else RawFilter(wanted)
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq if since is None else since
         self._ready: deque[Entry] = deque()
@@ -142,15 +142,29 @@ class Follower(Iterator[Entry]):
             if wait_s > 0 and not self._ring.wait(self._position_seq, wait_s):
                 self._look_for_successor()
             return False
-        for seq, payload in records:
-            if seq <= self._last:
-                continue
-            if payload is None or seq != self._last + 1:
-                break  # too large for the ring, or begun behind it: the database has it
-            self._offer(_decode(payload))
-            self._last = seq
+        self._take(records)
         self._position, self._position_seq = position, records[-1][0]
         return True
+
+    def _take(self, records: list[tuple[int, bytes | None]]) -> None:
+        """Take records of the ring, up to the first that only the database has whole."""
+        if records[0][0] <= self._last:
+            records = [record for record in records if record[0] > self._last]
+        if not records or records[0][0] != self._last + 1:
+            return
+        payloads: list[bytes] = []
+        for _, payload in records:
+            if payload is None:  # too large for the ring
+                break
+            payloads.append(payload)
+        self._last += len(payloads)
+        if self._wanted is None:
+            self._ready.extend(map(_decode, payloads))
+            return
+        may_pass = self._wanted.may_pass
+        for payload in payloads:
+            if may_pass(payload):
+                self._offer(_decode(payload))
 
     def _look_for_successor(self) -> None:
         """Move to a new segment, where an upgraded tree has replaced ours; else go on waiting."""

@@ -43,14 +43,15 @@ static void writer_dealloc(RingWriter *self)
     Py_DECREF(type);
 }
 
-/* Readers may not write to the map, so they cannot say that they wait: we always ask the kernel. */
-static void wake_all(const ring_t *ring)
+/* Readers may not write to the map, so they cannot say that they wait: we always ask the kernel,
+ * which says how many of them did. */
+static long wake_all(const ring_t *ring)
 {
     uint32_t *futex = (uint32_t *)&ring->words[RING_publication];
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     futex++;
 #endif
-    syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    return syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* A record for each payload; None, and what is too large for the ring, becomes a stub. */
@@ -87,7 +88,8 @@ static PyObject *writer_publish(RingWriter *self, PyObject *args)
 {
     unsigned long long first_seq;
     PyObject *payloads;
-    if (!PyArg_ParseTuple(args, "KO:publish", &first_seq, &payloads))
+    int wake = 1;
+    if (!PyArg_ParseTuple(args, "KO|p:publish", &first_seq, &payloads, &wake))
         return NULL;
     if (first_seq != self->head.seq + 1)
         return PyErr_Format(PyExc_ValueError, "Expected first_seq %llu, got %llu",
@@ -109,9 +111,16 @@ static PyObject *writer_publish(RingWriter *self, PyObject *args)
     if (count > 0) {
         ring_publish_head(&self->ring, head);
         self->head = head;
-        wake_all(&self->ring);
+        if (wake)
+            wake_all(&self->ring);
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *writer_wake(RingWriter *self, PyObject *Py_UNUSED(ignored))
+{
+    long woken = wake_all(&self->ring);
+    return PyLong_FromLong(woken > 0 ? woken : 0);
 }
 
 /* The database may have gone further than the ring (its writer died between commit and feed), or
@@ -139,7 +148,9 @@ static PyObject *writer_rewind(RingWriter *self, PyObject *argument)
 
 static PyMethodDef writer_methods[] = {
     {"publish", (PyCFunction)writer_publish, METH_VARARGS,
-     "publish(first_seq, payloads, /): append one record for each payload, then wake followers."},
+     "publish(first_seq, payloads, wake=True, /): append a record for each payload, then wake."},
+    {"wake", (PyCFunction)writer_wake, METH_NOARGS,
+     "wake() -> int: wake all who wait; how many those were."},
     {"rewind", (PyCFunction)writer_rewind, METH_O,
      "rewind(head_seq, /): say which seq the database holds, at the start of a writer."},
     {NULL, NULL, 0, NULL}};

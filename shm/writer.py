@@ -114,15 +114,22 @@ class RingWriter:
         self.segment.map[begin : begin + layout.RING_DATA_SIZE] = bytes(layout.RING_DATA_SIZE)
         self._ring.rewind(head_seq)
 
-    def publish(self, first_seq: int, payloads: Sequence[bytes | None]) -> None:
+    def publish(
+        self, first_seq: int, payloads: Sequence[bytes | None], *, wake: bool = True
+    ) -> None:
         """Append one record for each payload, numbered from `first_seq`, and wake all followers.
 
         None, and a payload above RING_PAYLOAD_BYTES_MAX, becomes a stub: "read the database".
+        With `wake` off whoever sleeps stays asleep until :meth:`wake`; who looks finds it all.
 
         Raises:
             ValueError: `first_seq` does not follow the last one.
         """
-        self._ring.publish(first_seq, payloads)
+        self._ring.publish(first_seq, payloads, wake)
+
+    def wake(self) -> int:
+        """Wake all who sleep; return how many those were."""
+        return self._ring.wake()
 
     def close(self) -> None:
         """Give the region up."""

@@ -6,16 +6,19 @@ fields all of them.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from protocols import errors, wire
 from protocols.entry import KEY_BYTES_MAX, Entry
 
-__all__ = ["VALUES_MAX", "EntryFilter", "Wanted", "make_filter"]
+__all__ = ["VALUES_MAX", "EntryFilter", "RawFilter", "Wanted", "make_filter"]
 
 VALUES_MAX = 1000
 """Values of one field."""
+NEEDLES_MAX = 8
+"""With more values of one field it is quicker to decode."""
 MAIN_BRANCH = 0
 Wanted = str | Iterable[str] | None
 """One value, any of several, or no matter which."""
@@ -55,6 +58,43 @@ class EntryFilter(msgspec.Struct, frozen=True):
         )
 
 
+class RawFilter:
+    """A filter that can also look at encoded entries, and mostly need not decode them.
+
+    A text that an entry has stands in its encoding, length and all; where none of a field's values
+    does, the entry cannot pass. Where one does it may stand there as something else: then the
+    decoded entry decides. To look costs a tenth of decoding.
+    """
+
+    __slots__ = ("_needles", "passes")
+
+    def __init__(self, wanted: EntryFilter) -> None:
+        self.passes = wanted.passes
+        asking = (
+            wanted.action,
+            wanted.entity,
+            wanted.writer,
+            wanted.kind,
+            wanted.tag,
+            wanted.session,
+        )
+        self._needles = [
+            [msgspec.msgpack.encode(value) for value in values]
+            for values in asking
+            if 0 < len(values) <= NEEDLES_MAX
+        ]
+
+    def may_pass(self, payload: bytes) -> bool:
+        """Return False where the entry that `payload` encodes surely does not pass."""
+        for needles in self._needles:
+            for needle in needles:
+                if needle in payload:
+                    break
+            else:
+                return False
+        return True
+
+
 def make_filter(
     *,
     action: Wanted = None,
@@ -85,14 +125,15 @@ def make_filter(
 def _values(wanted: Wanted, field: str) -> frozenset[str]:
     if wanted is None:
         return frozenset()
-    values = frozenset((wanted,) if isinstance(wanted, str) else wanted)
+    is_many = isinstance(wanted, Iterable) and not isinstance(wanted, str)
+    values: list[Any] = list(wanted) if is_many else [wanted]
     if len(values) > VALUES_MAX:
         raise errors.LimitExceeded(
             f"Expected at most {VALUES_MAX} values of `{field}`, got {len(values)}", field=field
         )
     for value in values:
         _check(value, field)
-    return values
+    return frozenset(values)
 
 
 def _check(value: object, field: str) -> None:
