@@ -111,9 +111,9 @@ class Admission:
         if len(self._highest_nonce) >= WRITERS_REMEMBERED_MAX:
             self._highest_nonce.clear()
         rows = self._connection.execute(
-            "SELECT max(nonce) FROM entry WHERE writer = ?1"
-            " UNION ALL SELECT max(nonce) FROM outcome WHERE writer = ?1",
-            (writer,),
+            "SELECT max(nonce) FROM entry WHERE writer = ?"
+            " UNION ALL SELECT max(nonce) FROM outcome WHERE writer = ?",
+            (writer, writer),
         ).fetchall()
         highest = self._highest_nonce[writer] = max(row[0] or b"" for row in rows)
         return highest

@@ -180,10 +180,10 @@ def _commits_named(connection: sqlite3.Connection, low: bytes, high: bytes) -> s
     The id of a commit stands in the one that follows it; only the last one's must be computed.
     """
     rows = connection.execute(
-        "SELECT iif(head_hash BETWEEN ?1 AND ?2, last_seq, first_seq - 1) FROM signed_commit"
-        " WHERE head_hash BETWEEN ?1 AND ?2 OR (prev_commit BETWEEN ?1 AND ?2 AND first_seq > 1)"
-        " LIMIT ?3",
-        (low, high, _FOUND_MAX),
+        "SELECT iif(head_hash BETWEEN :low AND :high, last_seq, first_seq - 1) FROM signed_commit"
+        " WHERE head_hash BETWEEN :low AND :high"
+        " OR (prev_commit BETWEEN :low AND :high AND first_seq > 1) LIMIT :count",
+        {"low": low, "high": high, "count": _FOUND_MAX},
     ).fetchall()
     found = {seq for (seq,) in rows}
     last = connection.execute(

@@ -39,8 +39,9 @@ def store_sightings(connection: sqlite3.Connection, sightings: Mapping[str, Sigh
         [(seen_ns, name) for name, (seen_ns, _) in sightings.items()],
     )
     connection.executemany(
-        "INSERT INTO cursor VALUES (?1, ?2, ?3)"
-        " ON CONFLICT (name) DO UPDATE SET position = ?2, moved_ns = ?3",
+        "INSERT INTO cursor VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET position = excluded.position,"
+        " moved_ns = excluded.moved_ns",
         [
             (name, position, seen_ns)
             for name, (seen_ns, position) in sightings.items()

@@ -31,11 +31,12 @@ def _register(change: Register, scope: Scope) -> Registered:
         seq = scope.record("instance.register", "registered", name, details)
     now_ns = scope.stamp.time_ns
     connection.execute(
-        "INSERT INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7, ?7)"
-        " ON CONFLICT (name) DO UPDATE SET boot_id = ?2, pid = ?3, start_ticks = ?4,"
-        " connection = ?5, registered_seq = iif(released_seq IS NULL, registered_seq, ?6),"
-        " registered_ns = iif(released_seq IS NULL, registered_ns, ?7),"
-        " released_seq = NULL, seen_ns = ?7",
+        "INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, pid = excluded.pid,"
+        " start_ticks = excluded.start_ticks, connection = excluded.connection,"
+        " registered_seq = iif(released_seq IS NULL, registered_seq, excluded.registered_seq),"
+        " registered_ns = iif(released_seq IS NULL, registered_ns, excluded.registered_ns),"
+        " released_seq = NULL, seen_ns = excluded.seen_ns",
         (
             name,
             holder.boot_id,
@@ -43,6 +44,7 @@ def _register(change: Register, scope: Scope) -> Registered:
             holder.start_ticks,
             change.nonce[:8],
             seq,
+            now_ns,
             now_ns,
         ),
     )
