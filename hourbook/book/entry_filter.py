@@ -125,8 +125,9 @@ def make_filter(
 def _values(wanted: Wanted, field: str) -> frozenset[str]:
     if wanted is None:
         return frozenset()
-    is_many = isinstance(wanted, Iterable) and not isinstance(wanted, str)
-    values: list[Any] = list(wanted) if is_many else [wanted]
+    given: Any = wanted  # whatever the caller passed, whatever its type says
+    is_many = isinstance(given, Iterable) and not isinstance(given, str)
+    values: list[Any] = list(given) if is_many else [given]
     if len(values) > VALUES_MAX:
         raise errors.LimitExceeded(
             f"Expected at most {VALUES_MAX} values of `{field}`, got {len(values)}", field=field

@@ -14,7 +14,6 @@ from hourbook.home import Home
 from shm import segment
 from shm.reader import RingReader
 
-
 SYS_FUTEX = "202" if platform.machine() == "x86_64" else "98"
 FUTEX_WAIT_BITSET = 9
 """Without FUTEX_PRIVATE_FLAG: only the ring is waited for like this."""
