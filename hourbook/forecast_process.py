@@ -1,8 +1,8 @@
 """A forecaster's worker process as its parent sees it: pipes that never make it wait.
 
-Owns one child of this process. Every call but the last returns at once; a child that was ended is
-reaped by :meth:`WorkerProcess.ending`, asked until it says something. Decides nothing: when to ask,
-and when patience is over, is `forecast_turns`' business.
+Owns one child of this process. Every call returns at once, but for the two that say so; a child that
+was ended is reaped by :meth:`WorkerProcess.ending`, asked until it says something. Decides nothing:
+when to ask, and when patience is over, is `forecast_turns`' business.
 """
 
 import contextlib
@@ -138,11 +138,15 @@ class WorkerProcess:
             assert pipe, "a pipe was asked for"
             pipe.close()
 
-    def end_at_once(self, timeout_s: float) -> None:
-        """Kill it, wait until it is gone, and close; for a parent that is about to end itself."""
-        self.end()
+    def wait_end(self, timeout_s: float) -> None:
+        """Wait until it has ended, or no longer; for a parent that has nothing else to do."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout_s)
+
+    def end_at_once(self, timeout_s: float) -> None:
+        """Kill it, wait until it is gone, and close."""
+        self.end()
+        self.wait_end(timeout_s)
         self.close()
 
     def _send(self, frame: bytes) -> None:

@@ -17,7 +17,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 
@@ -55,10 +55,10 @@ def main(name: str, parent_pid: int) -> int:
     except errors.HourbookError as error:  # a mistake to be told in one line, without a traceback
         sys.stderr.write(f"{error}\n")
         return 1
-    answers.write(frame_of(Answer(number=0), ANSWER_BYTES_MAX))
+    _write(answers, Answer(number=0))
     while frame := frames.next():
         question = msgspec.msgpack.decode(frame, type=Question)
-        answers.write(frame_of(_answer(forecaster, question), ANSWER_BYTES_MAX))
+        _write(answers, _answer(forecaster, question))
     return 0
 
 
@@ -68,6 +68,12 @@ def _answer(forecaster: Forecaster, question: Question) -> Answer:
     return Answer(
         number=question.number, centre_ns=_floats(centre), quantiles_ns=_by_level(quantiles)
     )
+
+
+def _write(pipe: int, answer: Answer) -> None:
+    left = memoryview(frame_of(answer, ANSWER_BYTES_MAX))
+    while left:
+        left = left[os.write(pipe, left) :]
 
 
 def _by_level(quantiles: Mapping[float, Sequence[float]]) -> dict[float, tuple[float, ...]]:
@@ -83,14 +89,14 @@ def _floats(series: Sequence[float]) -> tuple[float, ...]:
 class _Frames:
     """The questions, one by one; the last is empty."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
         self._buffer = FrameBuffer(QUESTION_BYTES_MAX)
         self._waiting: list[bytes] = []
 
     def next(self) -> bytes:
         while not self._waiting:
-            data = os.read(self._file.fileno(), QUESTION_BYTES_MAX)
+            data = os.read(self._pipe, QUESTION_BYTES_MAX)
             if not data:
                 return b""
             self._waiting = self._buffer.feed(data)
@@ -111,14 +117,17 @@ def _be_a_safe_child(parent_pid: int) -> None:
     os.nice(_NICE)
 
 
-def _take_the_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Move them away from the standard descriptors, where any library would write or read."""
+def _take_the_pipes() -> tuple[int, int]:
+    """Move them away from the standard descriptors, where any library would write or read.
+
+    They stay open until the process is gone: that is what their closing tells the parent.
+    """
     questions, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return os.fdopen(questions, "rb", buffering=0), os.fdopen(answers, "wb", buffering=0)
+    return questions, answers
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ __all__ = [
     "ConfigError",
     "DeadlineExceeded",
     "DiskFull",
+    "ForecasterFailed",
     "FrameTooDeep",
     "FrameTooLarge",
     "HomeUnusable",
@@ -261,6 +262,12 @@ class ArchiveDamaged(OperatorError, OSError):
     """An archive file is missing or damaged: the details in it cannot be read, all else can."""
 
     code = "archive_damaged"
+
+
+class ForecasterFailed(OperatorError, RuntimeError):
+    """A forecaster plug-in crashed, hung or answered nonsense; the message carries what it said."""
+
+    code = "forecaster_failed"
 
 
 class BookMissing(OperatorError, FileNotFoundError):

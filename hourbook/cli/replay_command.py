@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, TextIO
+from typing import Annotated, Any, BinaryIO, Final, TextIO
 
+import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
@@ -19,6 +20,7 @@ from hourbook.cli.replay_text import COLUMNS, replay_cells, score_lines
 from hourbook.clock.replay import Replayed
 from hourbook.clock.replay import replay as replay_rows
 from hourbook.clock.scores import Scores
+from hourbook.clock.state import State
 from hourbook.clock.trace import LINE_BYTES_MAX, read_rows
 from protocols import errors
 
@@ -41,6 +43,8 @@ def replay(
         float | None, Parameter(validator=Number(gte=0, lte=1e6), show_default=False)
     ] = None,
     plot: Annotated[str | None, Parameter(show_default=False)] = None,
+    forecaster: Annotated[str | None, Parameter(show_default=False)] = None,
+    forecaster_options: Annotated[str, Parameter(show_default=False)] = "{}",
     json: JsonOption = False,
 ) -> int:
     """Replay recorded measurements through the clock's model, and judge what it predicts.
@@ -58,6 +62,10 @@ def replay(
         Delay of rows that recorded none, so that they have a hard interval.
     plot:
         File for a picture (PNG or SVG); needs `pip install 'hourbook[plot]'`.
+    forecaster:
+        Let this plug-in join, asked after each row.
+    forecaster_options:
+        What it is given, as JSON.
     """
     is_table = json or out is not None or plot is not None
     scores = Scores()
@@ -77,6 +85,7 @@ def replay(
             read_rows(lines, "stdin" if recording == "-" else recording),
             horizon_ns=round(horizon * _S_NS),
             assume_delay_ns=None if assume_delay_ms is None else round(assume_delay_ms * _MS_NS),
+            advise=_adviser(forecaster, forecaster_options, open_files),
         )
         for one in _with_progress(replayed):
             for sink in sinks:
@@ -89,6 +98,20 @@ def replay(
         for line in score_lines(scores.document()):
             emit(line)
     return OK
+
+
+def _adviser(
+    name: str | None, options: str, open_files: ExitStack
+) -> Callable[[State], State] | None:
+    if name is None:
+        return None
+    from hourbook.forecast_session import ForecastSession  # noqa: PLC0415 - only where asked for
+
+    try:
+        given = msgspec.json.decode(options, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise errors.BadRequest(f"Expected JSON for --forecaster-options: {error}") from None
+    return open_files.enter_context(ForecastSession(name, given)).advise
 
 
 def _lines(name: str, open_files: ExitStack) -> Iterator[str]:

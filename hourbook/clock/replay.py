@@ -9,7 +9,7 @@ centre is the same. `assume_delay_ns` stands in for delays that were not recorde
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from hourbook.clock import centre, model, state
@@ -72,6 +72,7 @@ def replay(
     horizon_ns: int = 0,
     assume_delay_ns: int | None = None,
     limits: Limits | None = None,
+    advise: Callable[[State], State] | None = None,
 ) -> Iterator[Replayed]:
     """Yield for every row what the model says of it before it has heard it.
 
@@ -81,6 +82,7 @@ def replay(
             0: everything before the row is known.
         assume_delay_ns: delay of rows that have none.
         limits: of the model.
+        advise: called with the state after each sample, returns it with what others say, too.
     """
     waiting: deque[ClockSample] = deque()
     now: State | None = None
@@ -94,6 +96,7 @@ def replay(
         raw_ns = row.t_ns + origin_ns
         while waiting and waiting[0].raw_ns <= raw_ns - horizon_ns:
             now = model.absorb(now, waiting.popleft())
+            now = advise(now) if advise else now
             known += 1
         yield Replayed(row, _forecast(now, raw_ns, is_first=not known), known, now)
         measured_ns = row.delay_ns if row.delay_ns is not None else assume_delay_ns

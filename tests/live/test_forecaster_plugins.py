@@ -235,3 +235,51 @@ def test_unknown_forecaster_is_a_mistake_in_one_line(home: Home, site: Path) -> 
     lines = (result.stdout + result.stderr).splitlines()
     assert len([line for line in lines if "last-lime" in line]) == 1
     assert "forecasters must name installed ones (chronos-bolt, last-line)" in result.stderr
+
+
+def replay(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Run `hourbook clock replay` on a line of 40 rows."""
+    rows = [f"{64 * n},{0.5 * n},10" for n in range(40)]
+    return subprocess.run(
+        [sys.executable, "-m", "hourbook.command", "clock", "replay", "-", *words],
+        input="\n".join(["t_s,offset_ms,delay_ms", *rows]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_replay_lets_a_forecaster_join(site: Path) -> None:
+    """Asked after each row; what it says shows in the prediction of the next one."""
+    install_example(site)
+
+    without = replay()
+    with_it = replay("--forecaster", "last-line", "--forecaster-options", '{"count": 5}')
+
+    assert (with_it.returncode, with_it.stderr) == (0, "")
+    assert len(with_it.stdout.splitlines()) == len(without.stdout.splitlines()) == 41
+    assert with_it.stdout.splitlines()[:8] == without.stdout.splitlines()[:8]
+    assert with_it.stdout != without.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["nobody"], 3, "Expected an installed forecaster (chronos-bolt, crashing, "),
+        (["crashing"], 3, "got: exit code 1: RuntimeError: cannot fit 8"),
+        (["stillborn"], 3, "got: exit code 1: FileNotFoundError: no weights here"),
+        (["wrong", "--forecaster-options", '{"kind": "nan"}'], 3, "got nan"),
+        (["oracle", "--forecaster-options", "ahead"], 2, "Expected JSON for --forecaster-options"),
+    ],
+)
+def test_replay_ends_with_a_forecaster_that_fails(
+    site: Path, words: list[str], code: int, message: str
+) -> None:
+    """One line that names it and what it said."""
+    install_troubled(site)
+
+    done = replay("--forecaster", *words)
+
+    assert done.returncode == code
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
