@@ -1,0 +1,124 @@
+"""What followers cost: one that idles, a hundred while somebody writes, and a context kept fresh.
+
+The followers are processes of their own, forked from this one. The writer's throughput is taken
+before, with and after them, since the machine's own mood changes more than a few of them cost.
+There is no peer: who polls a file has no followers.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from bench.append import _disk, _running_writer, _write_eight_in_flight, _write_one_by_one
+from hourbook.book.digest import DigestLimits, digest_of
+from hourbook.book.entry_filter import EntryFilter, make_filter
+from hourbook.book.journal import Stamp
+from hourbook.book.reader import BookReader
+from hourbook.book.writer import BookWriter
+from hourbook.book_face import Book, connect
+from hourbook.context_text import render_digest
+from hourbook.feed import EVERYTHING, Follower
+from hourbook.home import Home, find_home, prepare_home
+from protocols.book_messages import Append, NewEntry
+from protocols.entry import encode_value, make_nonce
+
+__all__ = ["run"]
+
+Row = tuple[str, str, str, str, str]
+FOLLOWERS = 100
+_OTHERS = make_filter(entity="of-somebody-else")
+
+
+def run(*, quick: bool) -> list[Row]:
+    """Measure everything; return one row for each figure."""
+    seconds = 1 if quick else 3
+    with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=_disk()) as directory:
+        with _running_writer(Path(directory)) as home:
+            idle = _idle_share(home, seconds)
+            rows = [
+                ("idle follower, share of a core", f"{idle:.3%}", "-", "-", "< 0.5 %"),
+                _cost_row("1 in flight, all entries", home, _write_one_by_one, EVERYTHING, seconds),
+                _cost_row("1 in flight, filtered", home, _write_one_by_one, _OTHERS, seconds),
+                _cost_row("8 in flight, filtered", home, _write_eight_in_flight, _OTHERS, seconds),
+            ]
+        refresh_ms = _refresh_ms(Path(directory))
+    refresh = f"{refresh_ms:.2f} ms"
+    return [*rows, ("context refresh at 10^5 entries, p50", refresh, "-", "-", "<= 10 ms")]
+
+
+def _idle_share(home: Home, seconds: float) -> float:
+    """Return the share of a core that one follower uses while nothing happens."""
+    follower = Follower(home)
+    before = resource.getrusage(resource.RUSAGE_THREAD)
+    follower.poll(seconds)
+    after = resource.getrusage(resource.RUSAGE_THREAD)
+    follower.close()
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / seconds
+
+
+def _cost_row(
+    what: str,
+    home: Home,
+    job: Callable[[Book, int], int],
+    wanted: EntryFilter,
+    seconds: int,
+) -> Row:
+    before = _rate(home, job, seconds)
+    pids = [_fork_follower(home, wanted) for _ in range(FOLLOWERS)]
+    try:
+        time.sleep(0.5)  # until they have mapped the ring; a figure, not a test
+        during = _rate(home, job, seconds)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            os.waitpid(pid, 0)
+    alone = (before + _rate(home, job, seconds)) / 2
+    name = f"writer beside {FOLLOWERS} followers, {what}"
+    cost = f"{1 - during / alone:.0%} lost"
+    return (name, f"{during:.0f}/s", f"{alone:.0f}/s alone", cost, "< 20 %")
+
+
+def _rate(home: Home, job: Callable[[Book, int], int], seconds: int) -> float:
+    with connect("writer", home, shared=True) as book:
+        started_ns = time.monotonic_ns()
+        count = job(book, started_ns + seconds * 10**9)
+        return count / ((time.monotonic_ns() - started_ns) / 1e9)
+
+
+def _fork_follower(home: Home, wanted: EntryFilter) -> int:
+    pid = os.fork()
+    if pid == 0:
+        for _ in Follower(home, None, wanted):
+            pass
+    return pid
+
+
+def _refresh_ms(directory: Path) -> float:
+    home = find_home(directory / "long")
+    prepare_home(home)
+    book = BookWriter.open(home.book_db, home.keys_dir)
+    details = encode_value({"version": "1.2", "ok": True}, "details")
+    for first in range(1, 100_001, 1000):
+        news = [
+            NewEntry("deployed", f"api.{number % 500}", msgspec.Raw(details))
+            for number in range(first, first + 1000)
+        ]
+        book.commit([Append("agent", make_nonce(1, first), news)], Stamp(time.time_ns(), 0))
+    book.close()
+    took = []
+    with BookReader(home) as reader:
+        for _ in range(50):
+            started_ns = time.perf_counter_ns()
+            digest = reader.query(lambda connection: digest_of(connection, None, DigestLimits()))
+            render_digest(digest, "markdown")
+            took.append(time.perf_counter_ns() - started_ns)
+    shutil.rmtree(home.run_dir, ignore_errors=True)
+    return sorted(took)[len(took) // 2] / 1e6
