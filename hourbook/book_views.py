@@ -4,7 +4,9 @@ Every view is a thin face: what it means is in the module that it calls, loaded 
 """
 
 import contextlib
+import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hourbook.book.as_of import seq_since
@@ -239,11 +241,30 @@ class BookViews:
         *,
         from_commit: int = 1,
         all_signatures: bool = False,
+        against: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Verdict:
-        """Check every hash, link and range, and the signatures (``hourbook.book.verify``)."""
+        """Check every hash, link and range, and the signatures (``hourbook.book.verify``).
+
+        Args:
+            from_commit: the first commit to check; what is before it is taken as given.
+            all_signatures: each one, not only of every 1000th commit and of the head.
+            against: a file of heads that were kept elsewhere, which the book must hold.
+            progress: called now and then with (entries checked, entries to check).
+
+        Raises:
+            BadRequest, LimitExceeded: `against` is no file of heads.
+        """
+        witnesses = []
+        if against is not None:
+            from hourbook.book.witness import load_witnesses  # noqa: PLC0415 - needed here alone
+
+            witnesses = load_witnesses(Path(against))
         return self._open_reader().verify(
-            from_commit=from_commit, all_signatures=all_signatures, progress=progress
+            from_commit=from_commit,
+            all_signatures=all_signatures,
+            witnesses=witnesses,
+            progress=progress,
         )
 
     def _seq_of(self, since: int | str | None) -> int | None:
