@@ -1,6 +1,7 @@
 """compactor: the calendar. Verifies and copies the book, gives its head away, reminds its writer.
 
-Owns the schedule and nothing else. Hears ``compactor.run``; tells journal_writer ``book.maintain``.
+Owns the schedule and nothing else. Hears ``compactor.run`` and ``compactor.rules``; tells
+journal_writer ``book.maintain``, ``book.archive`` and ``book.retain``.
 The scheduler's thread only puts a job's name into a queue; the loop hands verifications and backups
 to one worker thread, so that beats go on, and everything on the write side to journal_writer. A job
 that is late after a suspend runs once. A book that does not verify is reported to its writer, which
@@ -21,8 +22,9 @@ from actors.config import CompactorConfig
 from hourbook.book import distrust
 from hourbook.book.upkeep import JobResult, backup_book, verify_book_now
 from hourbook.book.witness_export import export_witness
+from hourbook.compaction import compact_book
 from protocols import errors, wire
-from protocols.book_messages import Maintain, Run, RunStarted
+from protocols.book_messages import AskRules, Maintain, Run, RunStarted
 from protocols.control import Snapshot
 
 if TYPE_CHECKING:
@@ -35,8 +37,8 @@ MISFIRE_GRACE_S: Final = 3600
 """APScheduler's default of 1 s would skip every job that a busy or suspended machine delays."""
 MAINTAIN_TIMEOUT_S: Final = 30.0
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-READING_JOBS: Final = ("verify", "backup", "witness")
-"""What the worker does itself, reading only."""
+READING_JOBS: Final = ("verify", "backup", "witness", "compact")
+"""What the worker does itself, reading only; of a compaction journal_writer does the rest."""
 _CHECKPOINT: Final = "checkpoint"
 
 
@@ -68,7 +70,10 @@ class Compactor(Actor[CompactorConfig]):
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return what this mailbox serves."""
-        return {"compactor.run": Handler(Run, self._on_run)}
+        return {
+            "compactor.run": Handler(Run, self._on_run),
+            "compactor.rules": Handler(AskRules, self._on_rules),
+        }
 
     def reload(self, config: dict[str, Any]) -> bool:
         """Take another schedule into force."""
@@ -105,6 +110,7 @@ class Compactor(Actor[CompactorConfig]):
             "verify": config.verify,
             "backup": config.backup,
             "witness": config.witness if has_witness else "",
+            "compact": config.compact if config.retention else "",
             _CHECKPOINT: config.checkpoint,
         }
         triggers = {job: parse_schedule(line) for job, line in schedules.items() if line}
@@ -134,6 +140,9 @@ class Compactor(Actor[CompactorConfig]):
             return RunStarted(queued=False)
         self._start(job)
         return RunStarted(queued=True)
+
+    def _on_rules(self, _: Request[AskRules]) -> dict[str, Any]:
+        return {"retention": self.config.retention}
 
     def _on_bell(self) -> None:
         os.eventfd_read(self._bell)
@@ -178,6 +187,8 @@ class Compactor(Actor[CompactorConfig]):
                 return verify_book_now(self.home)
             case "backup":
                 return backup_book(self.home, config.backups_kept)
+            case "compact":
+                return compact_book(self.home, config.retention)
             case _:
                 return export_witness(self.home, config.witness_file, config.witness_command)
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from hourbook.book.retention import Rule
+
 __all__ = [
     "LOCAL_DAEMON",
     "ClockModelConfig",
@@ -188,6 +190,15 @@ class CompactorConfig(_Config, frozen=True):
     """When the book is copied to ``<home>/backup``."""
     checkpoint: Schedule = "every 1 h"
     """When the log is moved into the database, however busy the writer is."""
+    compact: Schedule = "15 4 * * *"
+    """When details that are old enough leave the database, by the rules of `retention`."""
+    retention: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=64)] = (
+        Rule(do="archive", after="90 d"),
+    )
+    """What becomes of the details of old entries; the first rule that fits and is due decides.
+    Each: `do` = "archive" (compressed files, read as before), "drop" (gone for good, with a signed
+    record) or "keep"; `kind` and `action` of the entries, with * and ?; `after` = "N h" or "N d"
+    (24 h at least). [] leaves everything where it is."""
     backups_kept: Annotated[int, msgspec.Meta(ge=1)] = 7
     """Copies kept in ``<home>/backup``, the newest ones (count, >= 1)."""
     witness: Schedule = "every 1 h"

@@ -18,6 +18,7 @@ __all__ = [
     "AckLevel",
     "Append",
     "Appended",
+    "AskRules",
     "EntryAck",
     "Maintain",
     "Maintained",
@@ -35,7 +36,7 @@ _I64_MAX: Final = (1 << 63) - 1
 AckLevel = Literal["durable", "received"]
 """When to answer: after the fsync, or once the request was checked and queued."""
 MaintainOp = Literal["checkpoint", "vacuum", "sweep", "distrust", "trust"]
-Job = Literal["verify", "backup", "checkpoint", "witness"]
+Job = Literal["verify", "backup", "checkpoint", "witness", "compact"]
 
 
 class NewEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -118,6 +119,10 @@ class Run(msgspec.Struct, frozen=True):
     """``compactor.run``: do a job of the calendar now. The result is in its log and snapshot."""
 
     job: Job
+
+
+class AskRules(msgspec.Struct, frozen=True):
+    """``compactor.rules``: by which rules details leave the database. No keys."""
 
 
 class RunStarted(msgspec.Struct, frozen=True):

@@ -147,7 +147,7 @@ def _compress(group: Sequence[Detail]) -> tuple[tuple[int, ...], int, bytes]:
     import zstandard  # noqa: PLC0415 - as above
 
     raw = b"".join(map(_encode, group))
-    compressed = zstandard.ZstdCompressor(level=LEVEL).compress(raw)
+    compressed = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(raw)
     return tuple(seq for seq, _, _ in group), len(raw), compressed
 
 
@@ -170,9 +170,11 @@ def _unpack(raw: bytes) -> Iterator[Detail]:
 
     unpacker = msgpack.Unpacker(raw=False, max_buffer_size=_RAW_MAX, strict_map_key=False)
     unpacker.feed(raw)
-    for item in unpacker:
-        seq, salt, details = item
-        yield int(seq), bytes(salt), bytes(details)
+    try:
+        for item in unpacker:
+            yield msgspec.convert(item, Detail)
+    except msgpack.UnpackException as error:
+        raise ValueError(str(error)) from None
 
 
 def _damaged(expected: str, got: str) -> errors.ArchiveDamaged:

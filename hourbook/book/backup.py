@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from hourbook.book.archive_shelf import sparing
 from hourbook.book.attachments import copy_archive
 from hourbook.book.book_file import (
     KEY_SUFFIX,
@@ -111,6 +112,7 @@ def back_up(
         BookReader(home) as reader,
         disk_full_as_error("a backup", target),
         _temporary(target) as temporary,
+        sparing(home.archive_dir),  # what the copy names must still be there to be copied
     ):
         reader.copy_to(temporary, progress=lambda done, total: stage("copying", done, total))
         archive_files = copy_archive(home.archive_dir, _beside(temporary, ARCHIVE_SUFFIX))

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+import msgspec
+
 from hourbook.book import schema
 from hourbook.book.archive import Archive
 from hourbook.book.detached import attach
@@ -149,6 +151,8 @@ class BookReader:
                 trusted_key=read_public(self._home.keys_dir),
                 progress=progress,
             )
+            if verdict.ok and from_commit == 1:
+                verdict = own._verify_archive(verdict, progress)
             if not (verdict.ok and witnesses):
                 return verdict
             from hourbook.book.witness import confront  # noqa: PLC0415 - few have any
@@ -187,6 +191,19 @@ class BookReader:
         self.close()
 
     # -- opening ---------------------------------------------------------------------------------
+
+    def _verify_archive(self, verdict: Verdict, progress: Progress | None) -> Verdict:
+        """Check the details that left the database, of a book whose chain verifies."""
+        from hourbook.book.archive_check import check_archive  # noqa: PLC0415 - the last step
+
+        problems = self.query(
+            lambda connection: check_archive(connection, self._home.archive_dir, progress)
+        )
+        if not problems:
+            return verdict
+        return msgspec.structs.replace(
+            verdict, ok=False, problem="; ".join(problems), finding="archive"
+        )
 
     def _open(self) -> sqlite3.Connection:
         path = self._home.book_db

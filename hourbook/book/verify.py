@@ -67,11 +67,14 @@ class Verdict(msgspec.Struct, frozen=True):
         ok: everything that was checked holds.
         entries: checked, up to the first bad one.
         commits: checked.
-        first_bad_seq: the first entry that is wrong, or lies in a commit that is; None when ok.
+        first_bad_seq: the first entry that is wrong, or lies in a commit that is; None when ok,
+            or for `archive`.
         problem: what is wrong with it, or "".
         seconds: how long it took.
         finding: in a word: ``damaged``, ``truncated`` where the commit to begin with is not there,
-            or what a witness showed (``hourbook.book.witness.Mismatch``); "" when ok.
+            ``archive`` where the chain holds and details outside of it do not
+            (``hourbook.book.archive_check``), or what a witness showed
+            (``hourbook.book.witness.Mismatch``); "" when ok.
         witnesses: heads kept elsewhere that the book was compared with.
     """
 

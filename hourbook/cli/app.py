@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "keys rotate": "hourbook.cli.proof_commands:rotate",
     "query": "hourbook.cli.query_command:query",
     "schema": "hourbook.cli.query_command:schema",
+    "compact": "hourbook.cli.keep_commands:compact",
     "redact": "hourbook.cli.keep_commands:redact",
     "backup": "hourbook.cli.backup_commands:backup",
     "restore": "hourbook.cli.backup_commands:restore",

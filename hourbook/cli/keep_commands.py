@@ -1,15 +1,26 @@
-"""`redact`: what may be done to details that stand in the book already."""
+"""`redact`, `compact`: what may be done to details that stand in the book already."""
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
+from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.cli.words import typed_text
+from hourbook.cli.progress import ProgressLine
+from hourbook.cli.words import counted, size_text, typed_text, visible
 from hourbook.home import find_home
+from hourbook.timebase import SystemTimebase
 from hourbook.tree_status import check_running
 
-__all__ = ["redact"]
+if TYPE_CHECKING:
+    from hourbook.compaction import CompactReport
+
+__all__ = ["compact", "redact"]
+
+PAGE_BYTES: Final = 4096
 
 
 def redact(
@@ -47,3 +58,61 @@ def redact(
     else:
         emit(f"the details of entry {done.target} were gone already, see entry {done.seq}")
     return exit_codes.OK
+
+
+def compact(
+    *,
+    dry_run: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Archive and drop the details that are old enough, and give free space back, now.
+
+    The rules are those of `[actor.compactor.config] retention`. Others can write meanwhile.
+    Example: `hourbook compact --dry-run`
+
+    Parameters
+    ----------
+    dry_run:
+        Only say what would be done.
+    """
+    from hourbook import compaction  # noqa: PLC0415 - completion needs no sockets
+    from hourbook.book.retention import Rule  # noqa: PLC0415 - the same
+    from hourbook.book.stamps import StampSource  # noqa: PLC0415 - the same
+    from hourbook.client import MailboxClient  # noqa: PLC0415 - the same
+
+    found = find_home(home)
+    check_running(found)
+    with closing(MailboxClient(found, "compactor", "cli")) as client:
+        answer = client.request("compactor.rules", {})
+    rules = msgspec.msgpack.decode(answer.body, type=dict[str, list[Rule]])["retention"]
+    line = ProgressLine(quiet=json)
+    now_ns = StampSource(found, SystemTimebase()).time_ns()
+    try:
+        report = compaction.compact(found, rules, now_ns, dry_run=dry_run, progress=line.show)
+    finally:
+        line.clear()
+    if json:
+        emit_json(msgspec.structs.asdict(report))
+    else:
+        for text in _compact_lines(report):
+            emit(text)
+    return exit_codes.OK
+
+
+def _compact_lines(report: "CompactReport") -> list[str]:
+    archived, dropped = size_text(report.archived_bytes), size_text(report.dropped_bytes)
+    moved = counted(report.archived, "entry", "entries")
+    lines = [
+        f"archived  {moved}, {archived} of details, in {counted(report.files, 'file', 'files')}",
+        f"dropped   {counted(report.dropped, 'entry', 'entries')}, {dropped}",
+        *(f"rule      {visible(rule)}: {count}" for rule, count in report.rules.items()),
+    ]
+    if report.dry_run:
+        return [f"would be {line}" for line in lines]
+    slices = counted(report.slices, "slice", "slices")
+    return [
+        *lines,
+        f"freed     {size_text(report.freed_pages * PAGE_BYTES)}",
+        f"took      {report.seconds:.1f} s, {slices} of at most {report.longest_ms:.0f} ms",
+    ]

@@ -12,8 +12,8 @@ _ADVICE = {
     "damaged": 'What follows it proves nothing; see "A corrupted book" in docs/OPERATIONS.md.',
     "truncated": "What is left holds together. The rest was there, and was cut off.",
     "rewritten": "The book holds together, but it is not the one that was: see who has its key.",
-    "other_book": "Compare with a head of this book, or look whether this one was replaced.",
     "archive": "The chain of entries holds together; details that left the database do not.",
+    "other_book": "Compare with a head of this book, or look whether this one was replaced.",
     "forged_witness": "The file proves nothing. The book itself holds together.",
 }
 

@@ -13,35 +13,47 @@ from typing import Any, Final
 from hourbook.book.archive import open_archived
 from hourbook.book.archive_file import read_index, without
 from hourbook.book.archive_shelf import ArchiveShelf
+from hourbook.book.journal import Row
+from hourbook.book.rows import ENTRY_COLUMNS, INSERT_ENTRY
 from protocols import errors
 from protocols.entry import details_digest
 
 __all__ = ["detach", "erase"]
 
+_SALT: Final = 12
+_DETAILS: Final = 13
+_FIND_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa: S608 - constants
 _FIND_FILE: Final = "SELECT file, first_seq, last_seq FROM archive WHERE number = ?"
 
 
 def detach(
     connection: sqlite3.Connection,
-    rows: Collection[tuple[int, bytes, bytes]],
+    rows: Collection[Row],
     by_seq: int,
     archive: int | None,
 ) -> None:
     """Take details out of their entries, leaving their hash, and note where they are.
 
+    The rows are deleted and inserted anew, not updated: SQLite joins pages that have become empty
+    when it deletes, and never when it updates; the book would stay as large as it was.
+
     Args:
         connection: inside the transaction.
-        rows: (seq, salt, details) as they stand in the entries.
+        rows: of the entries, with their details.
         by_seq: the entry that says so.
         archive: number of the file that has them; None: they are gone.
     """
+    connection.executemany("DELETE FROM entry WHERE seq = ?", [(row[0],) for row in rows])
+    connection.executemany(INSERT_ENTRY, [_skeleton(row) for row in rows])
     connection.executemany(
-        "UPDATE entry SET details_hash = ?, salt = NULL, details = NULL WHERE seq = ?",
-        [(details_digest(salt, details), seq) for seq, salt, details in rows],
+        "INSERT INTO detached VALUES (?, ?, ?)", [(row[0], by_seq, archive) for row in rows]
     )
-    connection.executemany(
-        "INSERT INTO detached VALUES (?, ?, ?)", [(seq, by_seq, archive) for seq, _, _ in rows]
-    )
+
+
+def _skeleton(row: Row) -> Row:
+    """Return a row without details and salt, with their hash."""
+    salt, details = row[_SALT], row[_DETAILS]
+    return (*row[:_SALT], None, None, details_digest(salt, details), *row[_DETAILS + 2 :])
 
 
 def erase(
@@ -63,12 +75,12 @@ def erase(
         ArchiveDamaged: a file cannot be read, so it cannot be known to be without them.
         DiskFull, HomeUnusable: a file cannot be made anew.
     """
-    inside: list[tuple[int, bytes, bytes]] = []
+    inside: list[Row] = []
     archived: defaultdict[int, set[int]] = defaultdict(set)
     for seq in seqs:
-        salt, details = _row(connection, "SELECT salt, details FROM entry WHERE seq = ?", seq)
-        if details is not None:
-            inside.append((seq, salt, details))
+        row = _row(connection, _FIND_ENTRY, seq)
+        if row[_DETAILS] is not None:
+            inside.append(row)
             continue
         (number,) = _row(connection, "SELECT archive FROM detached WHERE seq = ?", seq)
         archived[number].add(seq)
@@ -78,7 +90,7 @@ def erase(
         _rewrite(connection, shelf, number, frozenset(gone), by_seq)
         for number, gone in sorted(archived.items())
     ]
-    said: dict[str, Any] = {"size": sum(len(details) for _, _, details in inside)}
+    said: dict[str, Any] = {"size": sum(len(row[_DETAILS]) for row in inside)}
     return said | ({"archives": archives} if archives else {})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hourbook.book.changes.archiving import RETAIN, SEAL_ARCHIVE
 from hourbook.book.changes.instances import REGISTER, RELEASE
 from hourbook.book.changes.redaction import REDACT
 from hourbook.book.changes.scope import ChangeKind
@@ -13,5 +14,6 @@ from protocols.change import Change
 __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
-    kind.request: kind for kind in (REGISTER, RELEASE, START_SESSION, ROTATE_KEY, REDACT)
+    kind.request: kind
+    for kind in (REGISTER, RELEASE, START_SESSION, ROTATE_KEY, REDACT, SEAL_ARCHIVE, RETAIN)
 }

@@ -38,13 +38,13 @@ def test_verification_keeps_what_it_found_and_takes_it_back(home: Home) -> None:
     connection = raw_connection(home.book_db)
     connection.execute("UPDATE entry SET seq = 0, nonce = zeroblob(16) WHERE seq = 1")
     connection.execute("UPDATE entry SET seq = 1 WHERE seq = 0")
-    damaged = verify_book_now(home, 1)
+    damaged = verify_book_now(home)
     standing = distrust.load(home)
     connection.execute("DELETE FROM entry")
     connection.execute("DELETE FROM signed_commit")
     connection.close()
 
-    mended = verify_book_now(home, 1)
+    mended = verify_book_now(home)
 
     assert (damaged.ok, damaged.first_bad_seq, damaged.is_clean) == (False, 1, False)
     assert standing == Distrust(1, damaged.problem)
