@@ -221,13 +221,26 @@ class BookWriter:
         return self.wal_bytes()
 
     def vacuum(self, pages: int) -> int:
-        """Return up to `pages` free pages to the file system; return how many are left."""
+        """Return up to `pages` free pages to the file system; return how many are left.
+
+        One by one, in one transaction: the pragma frees a page a step, and the standard library
+        steps a statement without rows once.
+        """
+        connection = self._connection
         try:
-            self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            connection.execute("BEGIN IMMEDIATE")
+            for _ in range(min(pages, self._free_pages())):
+                connection.execute("PRAGMA incremental_vacuum(1)").fetchall()
+            connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
+            if connection.in_transaction:
+                connection.rollback()
             if schema.error_code(error) == sqlite3.SQLITE_FULL:
                 raise _disk_full(self._path) from None
             raise
+        return self._free_pages()
+
+    def _free_pages(self) -> int:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def sweep_archive(self, *, force: bool = False) -> bool:

@@ -324,3 +324,21 @@ def test_key_signs_what_its_public_half_checks(home: Home) -> None:
     assert loaded is not None
     assert loaded.public == created.public
     assert loaded.sign(b"x") == created.sign(b"x")
+
+
+def test_vacuum_frees_as_many_pages_as_asked(home: Home) -> None:
+    """The file shrinks by the pages of one call, and the rest stays free."""
+    writer = open_writer(home)
+    connection = raw_connection(home.book_db)
+    connection.execute("CREATE TABLE bulk (x)")
+    connection.execute("INSERT INTO bulk VALUES (zeroblob(400000))")
+    connection.execute("DROP TABLE bulk")
+    free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    connection.close()
+
+    left = writer.vacuum(60)
+
+    assert free > 60
+    assert left == free - 60
+    assert writer.vacuum(1000) == 0
+    writer.close()
