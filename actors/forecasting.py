@@ -123,7 +123,7 @@ class Forecasting:
             if turns.may_begin(desk.turn, self._timebase.mono_ns()):
                 self._begin(desk)
             elif desk.turn.phase == "idle":
-                self._ask(desk)
+                self._ask_of_news(desk)
 
     def _begin(self, desk: _Desk) -> None:
         try:
@@ -136,7 +136,12 @@ class Forecasting:
         self._reactor.watch(worker.fileno(), lambda: self._on_readable(desk, worker))
         self._set_deadline(desk, self._patience.load_s)
 
-    def _ask(self, desk: _Desk) -> None:
+    def _ask_of_news(self, desk: _Desk) -> None:
+        """Ask an idle worker, if there are measurements that its last forecast does not know."""
+        if len(self._history) < forecast.SAMPLES_MIN:
+            return  # a break came in the meantime
+        if desk.said and desk.said.reference.raw_ns == self._history[-1].raw_ns:
+            return
         assert desk.worker, "who is idle has a worker"
         self._questions += 1
         desk.asked = forecast.ask(self._history, self._rate_ppb, self._questions)
@@ -159,7 +164,9 @@ class Forecasting:
 
     def _on_answer(self, desk: _Desk, answer: Answer) -> None:
         if desk.turn.phase == "loading" and answer.number == 0:
-            self._ask(desk)
+            desk.turn = turns.moved(desk.turn, "idle")
+            self._set_deadline(desk, None)
+            self._ask_of_news(desk)
             return
         if desk.turn.phase != "busy" or desk.asked is None:
             raise errors.BadRequest(f"Expected no answer, got number {answer.number}")
@@ -167,8 +174,7 @@ class Forecasting:
         desk.turn = turns.answered(desk.turn)
         self._set_deadline(desk, None)
         self._join(desk.name, said, desk.least_handicap)
-        if self._history[-1].raw_ns != said.reference.raw_ns:
-            self._ask(desk)  # there was news in the meantime
+        self._ask_of_news(desk)
 
     # -- failures --------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """A forecaster's worker process as its parent sees it: pipes that never make it wait.
 
-Owns one child of this process. Every call returns at once, but for the two that say so; a child that
-was ended is reaped by :meth:`WorkerProcess.ending`, asked until it says something. Decides nothing:
-when to ask, and when patience is over, is `forecast_turns`' business.
+Owns one child of this process. Every call returns at once, but for the two that say so; a child
+that was ended is reaped by :meth:`WorkerProcess.ending`, asked until it says something. Decides
+nothing: when to ask, and when patience is over, is `forecast_turns`' business.
 """
 
 import contextlib

@@ -1,9 +1,10 @@
 """The process in which one forecaster lives: foreign code, alone with two pipes.
 
 Started by :mod:`hourbook.forecast_process`, with its forecaster's name and its parent's pid. It has
-no descriptor but its three standard ones, an environment without secrets, no way to gain rights,
-and it ends with its parent. It reads questions from its standard input and writes answers to what
-was its standard output; whatever a library prints goes to standard error.
+no descriptor but its three standard ones, an environment without secrets, and no way to gain
+rights. It ends with its parent: on Linux the kernel sees to that, elsewhere the end of its
+questions. Those it reads from its standard input, and it answers to what was its standard output;
+whatever a library prints goes to standard error.
 
 Nothing is caught here: a forecaster that raises ends its process, the traceback is the last thing
 that the parent reads, and a fresh process is the only cure that helps against every fault.

@@ -238,6 +238,23 @@ def test_absorbing_never_waits_for_a_forecaster(bench: Callable[..., Bench]) -> 
     assert one.why("slow").answers <= 1
 
 
+def test_break_of_the_measurements_waits_for_new_ones(bench: Callable[..., Bench]) -> None:
+    """What was asked before it joins nothing; the next question has new measurements alone."""
+    one = bench("slow")
+    one.hear(8)
+    one.until(lambda: one.why("slow").phase == "busy", "slow to be asked")
+
+    one.state = model.disrupt(one.state, (POLL_S * one.polls + 1) * S_NS)
+    one.hear()
+    one.until(lambda: one.why("slow").phase == "idle", "the answer")
+    late = one.why("slow")
+    one.hear(7)
+    one.next_forecast("slow")
+
+    assert (late.answers, late.weight, late.failures) == (1, 0.0, {})
+    assert one.why("slow").weight > 0
+
+
 def test_worker_sees_nothing_of_ours(
     bench: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
