@@ -159,8 +159,8 @@ def test_nonce_written_twice_is_found_although_all_hashes_hold(tmp_path: Path) -
     assert "seq 2" in verdict.problem
 
 
-def test_dropped_details_with_their_hash_still_verify(copy: Home) -> None:
-    """Details and salt may go when their digest stays: that is what archives and redaction do."""
+def test_dropped_details_break_no_chain_and_are_missed(copy: Home) -> None:
+    """Hashes hold while a digest stays; but details go only where an entry of the book says why."""
     connection = raw_connection(copy.book_db)
     salt, details = connection.execute("SELECT salt, details FROM entry WHERE seq = 7").fetchone()
     connection.execute(
@@ -169,7 +169,9 @@ def test_dropped_details_with_their_hash_still_verify(copy: Home) -> None:
     )
     connection.close()
 
-    assert verify(copy).ok
+    verdict = verify(copy)
+    assert (verdict.entries, verdict.first_bad_seq, verdict.finding) == (12, None, "archive")
+    assert verdict.problem == "seq 7 has no details, and no entry says why"
 
 
 def test_verify_from_a_commit_leaves_what_is_before_alone(copy: Home) -> None:
