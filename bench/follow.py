@@ -71,15 +71,19 @@ def _cost_row(
     seconds: int,
 ) -> Row:
     before = _rate(home, job, seconds)
-    pids = [_fork_follower(home, wanted) for _ in range(FOLLOWERS)]
+    ready, said = os.pipe()
+    pids = [_fork_follower(home, wanted, said) for _ in range(FOLLOWERS)]
     try:
-        time.sleep(0.5)  # until they have mapped the ring; a figure, not a test
+        for _ in pids:
+            os.read(ready, 1)
         during = _rate(home, job, seconds)
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for pid in pids:
             os.waitpid(pid, 0)
+        os.close(ready)
+        os.close(said)
     alone = (before + _rate(home, job, seconds)) / 2
     name = f"writer beside {FOLLOWERS} followers, {what}"
     cost = f"{1 - during / alone:.0%} lost"
@@ -93,10 +97,12 @@ def _rate(home: Home, job: Callable[[Book, int], int], seconds: int) -> float:
         return count / ((time.monotonic_ns() - started_ns) / 1e9)
 
 
-def _fork_follower(home: Home, wanted: EntryFilter) -> int:
+def _fork_follower(home: Home, wanted: EntryFilter, said: int) -> int:
     pid = os.fork()
     if pid == 0:
-        for _ in Follower(home, None, wanted):
+        follower = Follower(home, None, wanted)
+        os.write(said, b"r")
+        for _ in follower:
             pass
     return pid
 
