@@ -52,7 +52,7 @@ def start(home: Home) -> Iterator[Start]:
         path = "actors.clock_model:ClockModel"
         running.append(ActorProcess(home, path, "clock_model", config))
         wait_until(lambda: answers(home), 20, "clock_model to answer")
-        tell_samples(home, 10)
+        wait_until(lambda: tell_samples(home, 10), 20, "the samples to be accepted")
         return running[-1]
 
     yield launch
@@ -81,12 +81,15 @@ def wait_for(home: Home, what: str, holds: Callable[[ForecasterWhy], object]) ->
     return forecaster(home)
 
 
-def tell_samples(home: Home, count: int) -> None:
-    """Send samples of the last seconds, 1 ms beside the wall clock."""
+def tell_samples(home: Home, count: int) -> bool:
+    """Send samples of the last second, 1 ms beside the wall clock; say whether they count."""
     raw_ns, wall_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW), time.time_ns()
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.set(zmq.LINGER, 5000)
         dealer.connect(home.mailbox_uri("clock_model"))
+        # What ntp_sampler says first: nobody else was asked, so nobody has to be waited for.
+        alone = msgspec.Raw(msgspec.msgpack.encode({"sources": [], "for_ms": 0}))
+        dealer.send(wire.encode(wire.Envelope(kind="clock.awaited", id=0, body=alone)))
         for age in range(count, 0, -1):
             sample = ClockSample(
                 source="a",
@@ -99,6 +102,8 @@ def tell_samples(home: Home, count: int) -> None:
             )
             body = msgspec.Raw(msgspec.msgpack.encode(sample))
             dealer.send(wire.encode(wire.Envelope(kind=SAMPLE_KIND, id=age, body=body)))
+    why = answers(home)
+    return why is not None and why.samples >= count
 
 
 def children_of(pid: int) -> list[int]:
