@@ -1,13 +1,14 @@
 """The actor that judges: samples in, estimates out, and what the clock remembers between runs.
 
-Owns the state of :mod:`hourbook.clock.model` and the drift file. Hears ``clock.sample``, and
-``clock.disrupted`` of shm_publisher; tells that ``clock.estimate`` on every update and each second,
-and ntp_sampler ``clock.resample`` when it has lost its history or has just begun. Answers
-``clock.sources`` and ``clock.why``.
+Owns the state of :mod:`hourbook.clock.model` and the drift file. Hears ``clock.sample`` and
+``clock.awaited`` of ntp_sampler, and ``clock.disrupted`` of shm_publisher; tells that
+``clock.estimate`` on every update and each second, and ntp_sampler ``clock.resample`` when it has
+lost its history or has just begun. Answers ``clock.sources`` and ``clock.why``.
 """
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ from actors.base import (
 from actors.config import ClockModelConfig
 from actors.forecasting import Forecasting
 from hourbook.clock import (
+    awaited,
     drift_file,
     forecast,
     leap,
@@ -55,9 +57,11 @@ from protocols.clock_messages import (
 )
 from protocols.control import Snapshot
 from protocols.source_messages import (
+    AWAITED_KIND,
     SOURCES_KIND,
     WITHDRAWN_KIND,
     AskSources,
+    AwaitedSources,
     Judged,
     Withdrawn,
 )
@@ -71,6 +75,7 @@ TELL_PERIOD_S: Final = 1.0
 LEAP_TABLE_PERIOD_S: Final = 86_400.0
 """Between looks for a newer leap table, which the system's updates bring."""
 _S_NS: Final = 1_000_000_000
+_MS_NS: Final = 1_000_000
 
 
 class ClockModel(Actor[ClockModelConfig]):
@@ -113,7 +118,7 @@ class ClockModel(Actor[ClockModelConfig]):
         self.reactor.every(TELL_PERIOD_S, self._every_second)
         self.reactor.every(self.config.save_interval_s, self._save)
         self.reactor.every(LEAP_TABLE_PERIOD_S, self._find_leap_table)
-        self.reactor.tell(SAMPLER, RESAMPLE_KIND, Resample("the model has just begun"))
+        self._hurry("the model has just begun")
         self._tell()
         return Ready()
 
@@ -122,6 +127,7 @@ class ClockModel(Actor[ClockModelConfig]):
         return {
             SAMPLE_KIND: Handler(ClockSample, self._on_sample),
             DISRUPTED_KIND: Handler(Disrupted, self._on_disrupted),
+            AWAITED_KIND: Handler(AwaitedSources, self._on_awaited),
             WITHDRAWN_KIND: Handler(Withdrawn, self._on_withdrawn),
             SOURCES_KIND: Handler(AskSources, self._on_sources),
             WHY_KIND: Handler(AskWhy, self._on_why),
@@ -175,10 +181,29 @@ class ClockModel(Actor[ClockModelConfig]):
         if sample.raw_ns - sample.delay_ns <= self._spoiled_raw_ns:
             self._rejected["before_disruption"] += 1  # its request left before
             return
-        self._state = after = model.absorb(before, sample)
+        after = model.absorb(before, sample)
         if after.rejected:
             self._rejected[after.rejected] += 1
+            self._state = after
             return
+        self._become(after)
+
+    def _on_awaited(self, request: Request[AwaitedSources]) -> None:
+        said, raw_ns = request.body, self.timebase.raw_ns()
+        out = awaited.Awaited(frozenset(said.sources), raw_ns + said.for_ms * _MS_NS)
+        self._await(out, raw_ns)
+
+    def _await(self, out: awaited.Awaited, raw_ns: int) -> None:
+        before = self._state
+        after = model.await_votes(before, out, raw_ns)
+        if after.voted is before.voted:
+            self._state = after
+        else:
+            self._become(after)
+
+    def _become(self, after: State) -> None:
+        """Take the state after a vote into force, and tell what came of it."""
+        before, self._state = self._state, after
         self._log_changes(before, after)
         if after.counters.disruptions > before.counters.disruptions:
             self._disruptions["contradiction"] += 1
@@ -195,6 +220,9 @@ class ClockModel(Actor[ClockModelConfig]):
 
     def _every_second(self) -> None:
         self._notice_suspend()
+        raw_ns = self.timebase.raw_ns()
+        if self._state.voted.out and raw_ns >= self._state.awaited.until_raw_ns:
+            self._await(awaited.NOBODY, raw_ns)
         self._tell()
 
     def _on_disrupted(self, request: Request[Disrupted]) -> None:
@@ -240,6 +268,11 @@ class ClockModel(Actor[ClockModelConfig]):
 
     def _ask_again(self, why: str) -> None:
         self._save()
+        self._hurry(why)
+
+    def _hurry(self, why: str) -> None:
+        """Ask for samples; until the sampler says of whom, nobody is believed alone."""
+        self._state = replace(self._state, awaited=awaited.anybody(self.timebase.raw_ns()))
         self.reactor.tell(SAMPLER, RESAMPLE_KIND, Resample(why))
 
     def _log_changes(self, before: State, after: State) -> None:

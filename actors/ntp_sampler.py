@@ -1,14 +1,15 @@
 """The actor that asks: UDP exchanges with NTP servers, and the kernel where none ever answered.
 
-Owns its sockets. Hears ``clock.resample`` and ``clock.sources``; tells clock_model ``clock.sample``
-and, when servers are removed, ``clock.withdrawn``. When to ask whom is decided in
-:mod:`hourbook.clock.polling`; this file only does it. It is ready at once: it never waits for a
-server, and a server that does not answer is no failure of ours.
+Owns its sockets. Hears ``clock.resample`` and ``clock.sources``; tells clock_model
+``clock.sample``, ``clock.awaited``, since who answers first must not be believed alone, and
+``clock.withdrawn`` when servers are removed. When to ask whom, and for whom to wait, is decided in
+:mod:`hourbook.clock.polling` and :mod:`.roll_call`; this file only does it. It is ready at once: it
+never waits for a server, and one that does not answer is no failure of ours.
 """
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +31,7 @@ from hourbook.clock.datagram import Answer, Kiss
 from hourbook.clock.exchange import Exchange
 from hourbook.clock.polling import Pace, Server
 from hourbook.clock.resolver import Resolver
+from hourbook.clock.roll_call import NOBODY_CALLED, RollCall, voiceless
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols import ntp
@@ -37,9 +39,11 @@ from protocols.clock_messages import RESAMPLE_KIND, SAMPLE_KIND, ClockSample, Re
 from protocols.control import Snapshot
 from protocols.ntp import Rejection
 from protocols.source_messages import (
+    AWAITED_KIND,
     SOURCES_KIND,
     WITHDRAWN_KIND,
     AskSources,
+    AwaitedSources,
     Sampled,
     Withdrawn,
 )
@@ -49,6 +53,7 @@ __all__ = ["NtpSampler"]
 MAX_DRIFT_PPB: Final = 500_000
 """Of our oscillator, over the milliseconds of one exchange."""
 _S_NS: Final = 1_000_000_000
+_MS_NS: Final = 1_000_000
 
 
 class _Awaited(NamedTuple):
@@ -77,6 +82,8 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         self._looking_up: set[str] = set()
         self._open: dict[str, _Awaited] = {}
         self._timer: Timer | None = None
+        self._roll = NOBODY_CALLED
+        self._roll_end: Timer | None = None
         self._has_answer = False
         self._own_clock = OwnClock(config, reactor, self.log)
         self._tallies: dict[str, tally.Tally] = {}
@@ -143,10 +150,13 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         if gone:
             self.reactor.tell(MODEL, WITHDRAWN_KIND, Withdrawn(tuple(sorted(gone))))
         now_ns = self.timebase.mono_ns()
-        self._servers = {
-            name: self._servers.get(name) or polling.new(name, self._pace, now_ns) for name in names
-        }
         self._tallies = {name: self._tallies.get(name, tally.NOTHING_YET) for name in names}
+        known = self._servers
+        self._servers = {
+            name: known.get(name) or polling.new(name, self._pace, now_ns) for name in names
+        }
+        added = [server for name, server in self._servers.items() if name not in known]
+        self._wait_for(self._roll.excuse(*gone).call(added, now_ns))
         self._turn()
 
     def _turn(self) -> None:
@@ -175,10 +185,33 @@ class NtpSampler(Actor[NtpSamplerConfig]):
 
     def _on_resample(self, request: Request[Resample]) -> None:
         self.log.info("asking again: %s", request.body.cause)
-        now_ns = self.timebase.mono_ns()
-        for name, server in self._servers.items():
-            self._servers[name] = polling.hurry(server, self._pace, now_ns)
+        hurried = self._hurry(self._servers.values())
+        self._wait_for(NOBODY_CALLED.call(hurried, self.timebase.mono_ns()))
         self._turn()
+
+    def _hurry(self, servers: Iterable[Server]) -> list[Server]:
+        now_ns = self.timebase.mono_ns()
+        hurried = [polling.hurry(server, self._pace, now_ns) for server in servers]
+        self._servers |= {server.name: server for server in hurried}
+        return hurried
+
+    # -- who is waited for -----------------------------------------------------------------------
+
+    def _wait_for(self, roll: RollCall) -> None:
+        """Take a roll into force; the model hears of every change."""
+        if roll is self._roll:
+            return
+        self._roll = roll
+        if self._roll_end is not None:
+            self._roll_end.cancel()
+        left_ns = roll.left_ns(self.timebase.mono_ns())
+        self._roll_end = self.reactor.after(left_ns / _S_NS, self._expire) if left_ns else None
+        names = tuple(sorted(roll.until_mono_ns))
+        self.reactor.tell(MODEL, AWAITED_KIND, AwaitedSources(names, -(-left_ns // _MS_NS)))
+
+    def _expire(self) -> None:
+        self._roll_end = None
+        self._wait_for(self._roll.expire(self.timebase.mono_ns()))
 
     def _on_sources(self, _: Request[AskSources]) -> Sampled:
         """Report each server; a local daemon that nobody named and that never answered is none."""
@@ -207,9 +240,13 @@ class NtpSampler(Actor[NtpSamplerConfig]):
                 self._servers[name] = polling.unresolved(
                     server, found, self._pace, now_ns, self._jitter()
                 )
+                self._wait_for(self._roll.excuse(name))
                 continue
             taken = {s.address for n, s in self._servers.items() if n != name and s.address}
-            self._servers[name] = polling.resolved(server, found, taken, self._pace, now_ns)
+            server = polling.resolved(server, found, taken, self._pace, now_ns)
+            self._servers[name] = server
+            if server.address is None:
+                self._wait_for(self._roll.excuse(name))
         self._turn()
 
     # -- exchanges -------------------------------------------------------------------------------
@@ -274,11 +311,19 @@ class NtpSampler(Actor[NtpSamplerConfig]):
             self.log.info("%s answers: NTP is in charge of the clock", name)
             self._own_clock.silence()
         self._has_answer = True
+        self._call_for(name, now_ns)
         server = polling.answered(
             self._servers[name], answer.half_width.total_ns, self._pace, now_ns, self._jitter()
         )
         self._servers[name] = server
         self.reactor.tell(MODEL, SAMPLE_KIND, _sample_of(server, answer, self._family(name)))
+        self._wait_for(self._roll.excuse(name))
+
+    def _call_for(self, name: str, now_ns: int) -> None:
+        """Call those who have as little of a voice as this one had until it answered now."""
+        if name not in self._roll.until_mono_ns:
+            called = self._hurry(voiceless(self._servers.values(), name, now_ns))
+            self._wait_for(self._roll.call(called, now_ns) if called else self._roll)
 
     def _family(self, name: str) -> str:
         reply = self._tallies[name].reply
@@ -303,6 +348,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         self._servers[name] = happen(
             self._servers[name], text, self._pace, self.timebase.mono_ns(), self._jitter()
         )
+        self._wait_for(self._roll.excuse(name))
 
     def _count(self, name: str, reason: str) -> None:
         awaited = self._open.get(name)

@@ -54,6 +54,7 @@ def sources_json(sampled: Sampled, judged: Judged) -> dict[str, Any]:
     return {
         "sources": rows,
         "voters": judged.voters,
+        "awaited": list(judged.awaited),
         "selected": sum(row["state"] == "selected" for row in rows),
         "has_majority": judged.has_majority,
         "bound_violations": judged.bound_violations,

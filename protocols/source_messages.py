@@ -1,6 +1,6 @@
 """What is known of each source: asked of ntp_sampler and of clock_model by ``clock.sources``.
 
-``clock.withdrawn`` goes from the sampler to the model, which does not answer.
+``clock.withdrawn`` and ``clock.awaited`` go from the sampler to the model, which does not answer.
 
 The sampler knows what servers answer, the model what their answers are worth; who wants both asks
 both, and joins them by the name of the source (``hourbook.source_status``).
@@ -11,9 +11,11 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 __all__ = [
+    "AWAITED_KIND",
     "SOURCES_KIND",
     "WITHDRAWN_KIND",
     "AskSources",
+    "AwaitedSources",
     "Condition",
     "Judged",
     "Sampled",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 SOURCES_KIND: Final = "clock.sources"
+AWAITED_KIND: Final = "clock.awaited"
 WITHDRAWN_KIND: Final = "clock.withdrawn"
 
 Condition = Literal["new", "unresolved", "refused", "held", "silent", "rejected", "answering"]
@@ -60,6 +63,21 @@ class Withdrawn(msgspec.Struct, frozen=True):
     """
 
     sources: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)]
+
+
+class AwaitedSources(msgspec.Struct, frozen=True):
+    """Who has been asked, or is about to be, since the last resample and has not answered yet.
+
+    Told whenever that changes, and in answer to ``clock.resample``; a sample that ends a wait is
+    told before this.
+
+    Attributes:
+        sources: their names.
+        for_ms: from now on; nobody is waited for any longer.
+    """
+
+    sources: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)]
+    for_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)]
 
 
 class AskSources(msgspec.Struct, frozen=True):
@@ -166,11 +184,13 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         sources: in the order in which they were first heard.
         voters: how many have a vote.
+        awaited: who is waited for, since a vote of theirs could still change the result.
         has_majority: whether enough of them agree.
         bound_violations: times that an interval was contradicted by its successor.
     """
 
     sources: tuple[SourceReport, ...] = ()
     voters: int = 0
+    awaited: tuple[str, ...] = ()
     has_majority: bool = False
     bound_violations: int = 0

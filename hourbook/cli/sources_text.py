@@ -120,7 +120,9 @@ def _summary(document: Mapping[str, Any], width: int) -> list[str]:
     words = [f"{document['selected']} of {votes} agree" if document["voters"] else "nobody votes"]
     if document["selected"] == document["voters"] == 1:
         words = ["one source alone: nobody checks it"]
-    if document["voters"] and not document["has_majority"]:
+    if awaited := len(document["awaited"]):
+        words.append(f"waiting for {awaited} of {awaited + document['voters']} sources")
+    elif document["voters"] and not document["has_majority"]:
         words.append("no majority: nothing can be promised")
     if document["bound_violations"]:
         times = counted(document["bound_violations"], "time", "times")

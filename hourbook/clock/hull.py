@@ -7,6 +7,8 @@ honest [-10, 10] and [-8, 12] with the subtle liar [5, 25] give [5, 10].
 
 The **clique**, the points that the most intervals cover (Marzullo 1984; RFC 5905, 11.2.1), serves
 to name liars and to choose who feeds the centre. It is no bound.
+
+Votes that are `out`, of sources that are still waited for, count among n (:mod:`.awaited`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,19 +45,25 @@ def liars_max(count: int) -> int:
     return (count - 1) // 2
 
 
-def hull(intervals: Sequence[Interval]) -> Interval | None:
-    """Return the hull of the points that all but :func:`liars_max` cover; None where none is."""
-    needed = len(intervals) - liars_max(len(intervals))
+def hull(intervals: Sequence[Interval], out: int = 0) -> Interval | None:
+    """Return the hull of the points that all but :func:`liars_max` cover; None where none is.
+
+    With votes out there is one only where a majority of all has agreed already.
+    """
+    if out and clique(intervals, out) is None:
+        return None
+    needed = len(intervals) - liars_max(len(intervals) + out)
     regions = [region for region, covered in _regions(intervals) if covered >= needed]
     if not regions:
         return None
     return Interval(regions[0].earliest_ns, regions[-1].latest_ns)
 
 
-def clique(intervals: Sequence[Interval]) -> Clique | None:
+def clique(intervals: Sequence[Interval], out: int = 0) -> Clique | None:
     """Return the largest agreement; None where it is no majority (or there are no intervals)."""
+    count = len(intervals) + out
     coverage = max((covered for _, covered in _regions(intervals)), default=0)
-    if coverage < len(intervals) - liars_max(len(intervals)) or not coverage:
+    if coverage < count - liars_max(count) or not coverage:
         return None
     agreements = [region for region, covered in _regions(intervals) if covered == coverage]
     return Clique(tuple(agreements), coverage)

@@ -10,6 +10,8 @@ Three rules keep the interval honest:
 - a new interval must overlap the old one carried forward. If not, one of them was wrong: that is a
   *bound violation*. The past is thrown away (`DISRUPTED`) and the sources are asked again;
 - a weaker origin never votes beside a stronger one, nor once a stronger one has spoken.
+
+While votes are out that could change the result (:mod:`.awaited`), what is in force stays so.
 """
 
 from dataclasses import replace
@@ -17,18 +19,18 @@ from types import MappingProxyType
 from typing import Final
 
 from hourbook.clock import centre, rate, register, status, voting
+from hourbook.clock.awaited import NOBODY, Awaited
 from hourbook.clock.bias import bias_ns
 from hourbook.clock.bounds import overlaps
 from hourbook.clock.centre import Centre
 from hourbook.clock.line import Line, Reference
 from hourbook.clock.observation import Observation, doubt_ns
 from hourbook.clock.rate import Anchor
-from hourbook.clock.register import Source
 from hourbook.clock.state import NO_SOURCES, RATE_PRIOR_SIGMA_PPB, Held, Rejected, State
 from hourbook.clock.status import Happening, Status
 from protocols.clock_messages import FLAG_SINGLE_SOURCE, UNBOUNDED_NS, ClockEstimate, ClockSample
 
-__all__ = ["SOURCES_MAX", "absorb", "disrupt", "doubt", "estimate"]
+__all__ = ["SOURCES_MAX", "absorb", "await_votes", "disrupt", "doubt", "estimate"]
 
 SOURCES_MAX: Final = 64
 """More than a configuration may name; a bound on what a stranger's messages can make us keep."""
@@ -48,17 +50,27 @@ def absorb(state: State, sample: ClockSample) -> State:
     state = _take_over(state, sample)
     source = register.absorb(state.sources.get(sample.source), sample, state.drift)
     sources = MappingProxyType({**state.sources, sample.source: source})
-    voted = voting.vote(sources, raw_ns, state.drift)
-    state = replace(state, sources=sources, voted=voted, rejected="")
-    if _contradicts(state, raw_ns):
-        if state.held is not None:
-            return disrupt(_violated(state), raw_ns)
-        state = _violated(state)
-        state = replace(state, voted=voting.vote(sources, raw_ns, state.drift))
-    if state.voted.interval is None:
-        state = _without_majority(state, sample, source)
-    else:
-        state = _accept(state, sample, source, Held(raw_ns, state.voted.interval))
+    state = _voted(replace(state, sources=sources, rejected=""), raw_ns)
+    return _marked_step(_decided(state, sample, raw_ns), raw_ns, before_ns)
+
+
+def await_votes(state: State, awaited: Awaited, raw_ns: int) -> State:
+    """Return the state after hearing whose votes are out.
+
+    Where the last vote was taken with more of them out, it is taken again: who waited in vain for
+    the others decides without them, at once and not only with the next sample.
+    """
+    state = replace(state, awaited=awaited)
+    if not state.voted.out:
+        return state
+    raw_ns = max(raw_ns, state.held.raw_ns if state.held else 0)
+    before_ns, before = _centre_ns(state, raw_ns), state.voted
+    state = _voted(state, raw_ns)
+    if state.voted.out >= before.out or not state.sources:
+        return replace(state, voted=before)
+    names = state.voted.selected or state.sources.keys()
+    sample = max((state.sources[name].newest for name in names), key=lambda s: s.raw_ns)
+    state = _decided(state, sample, raw_ns, is_new=before.interval is None)
     return _marked_step(state, raw_ns, before_ns)
 
 
@@ -169,6 +181,23 @@ def _take_over(state: State, sample: ClockSample) -> State:
     return replace(state, origin=sample.origin, sources=NO_SOURCES, held=None, anchors=())
 
 
+def _voted(state: State, raw_ns: int) -> State:
+    """Let the sources vote; only of NTP servers is there an answer to wait for."""
+    awaited = state.awaited if state.origin == "ntp" else NOBODY
+    return replace(state, voted=voting.vote(state.sources, raw_ns, state.drift, awaited))
+
+
+def _decided(state: State, sample: ClockSample, raw_ns: int, *, is_new: bool = True) -> State:
+    """Put into force what the vote says; `sample`, the newest, may move the centre, once."""
+    if _contradicts(state, raw_ns):
+        if state.held is not None:
+            return disrupt(_violated(state), raw_ns)
+        state = _voted(_violated(state), raw_ns)
+    if state.voted.interval is not None:
+        return _accept(state, sample, Held(raw_ns, state.voted.interval), is_new=is_new)
+    return state if state.voted.out else _without_majority(state, sample)
+
+
 def _contradicts(state: State, raw_ns: int) -> bool:
     """Say whether the vote and the last proven interval cannot both be true."""
     if state.proven is None or state.voted.interval is None:
@@ -192,14 +221,14 @@ def _violated(state: State) -> State:
     )
 
 
-def _without_majority(state: State, sample: ClockSample, source: Source) -> State:
+def _without_majority(state: State, sample: ClockSample) -> State:
     """Sources that disagree leave the line as it is; one without a bound may still lead it."""
     happening = status.after(state.status, Happening.NO_MAJORITY)
     state = replace(state, held=None, status=happening, flags=sample.flags)
-    return _moved(state, sample, source) if sample.half_width_ns == UNBOUNDED_NS else state
+    return _moved(state, sample) if sample.half_width_ns == UNBOUNDED_NS else state
 
 
-def _accept(state: State, sample: ClockSample, source: Source, held: Held) -> State:
+def _accept(state: State, sample: ClockSample, held: Held, *, is_new: bool) -> State:
     """Put a new hard interval in force, and let the sample move the centre if it is selected."""
     is_proof = state.origin == "ntp"
     anchors, drift = state.anchors, state.drift
@@ -215,12 +244,12 @@ def _accept(state: State, sample: ClockSample, source: Source, held: Held) -> St
         flags=sample.flags | (FLAG_SINGLE_SOURCE if state.voted.voters == 1 else 0),
         status=status.after(state.status, Happening.PROVEN if is_proof else Happening.UNPROVEN),
     )
-    return _moved(state, sample, source) if sample.source in state.voted.selected else state
+    return _moved(state, sample) if is_new and sample.source in state.voted.selected else state
 
 
-def _moved(state: State, sample: ClockSample, source: Source) -> State:
+def _moved(state: State, sample: ClockSample) -> State:
     """Move the centre by an accepted sample."""
-    quiet_ns = source.delay_ns_min
+    quiet_ns = state.sources[sample.source].delay_ns_min
     queued_ns = sample.delay_ns - quiet_ns
     selected = state.voted.selected
     bias = 0
@@ -264,7 +293,8 @@ def _is_wall_jump(line: Centre, sample: ClockSample) -> bool:
 
 def _marked_step(state: State, raw_ns: int, before_ns: int) -> State:
     """Begin a new epoch where the centre moved further than may be slewed."""
-    if abs(_centre_ns(state, raw_ns) - before_ns) <= state.limits.step_threshold_ns:
+    is_marked = state.last_step_raw_ns == raw_ns  # by a disruption
+    if is_marked or abs(_centre_ns(state, raw_ns) - before_ns) <= state.limits.step_threshold_ns:
         return state
     counters = replace(state.counters, steps=state.counters.steps + 1)
     return replace(state, counters=counters, last_step_raw_ns=raw_ns)

@@ -27,7 +27,9 @@ __all__ = [
     "asked",
     "condition",
     "failed",
+    "has_voice",
     "hurry",
+    "is_due_within",
     "kissed",
     "new",
     "resolved",
@@ -45,6 +47,8 @@ AGEING_PPB: Final = 50_000
 It weighs a longer poll against the width of a measurement; no bound rests on it."""
 LOST_MAX: Final = 3
 """Time-outs in a row before the address is doubted."""
+SILENT_POLLS: Final = 8
+"""Of silence, after which a source has no vote: the length of its register."""
 DENIED_MAX: Final = 64
 """Addresses remembered as closed to us; a pool has more than we may try."""
 RETRY_NAME_S_MIN: Final = 2
@@ -92,6 +96,7 @@ class Server:
         held_mono_ns: a RATE kiss forbids to ask before; 0 where none does.
         kissed_poll_s: the poll that the last RATE kiss of this address made; it is not undercut.
         is_heard: the last request brought a reply, whatever it was worth.
+        voice_mono_ns: until when its last answer gives it a vote; 0: it has none.
     """
 
     name: str
@@ -110,6 +115,7 @@ class Server:
     held_mono_ns: int = 0
     kissed_poll_s: int = 0
     is_heard: bool = False
+    voice_mono_ns: int = 0
 
 
 def condition(server: Server, now_mono_ns: int) -> Condition:
@@ -125,6 +131,16 @@ def condition(server: Server, now_mono_ns: int) -> Condition:
     if server.reach:
         return "answering"
     return "rejected" if server.is_heard else "silent"
+
+
+def has_voice(server: Server, now_mono_ns: int) -> bool:
+    """Say whether a server has answered lately enough to have a vote, as far as is known here."""
+    return now_mono_ns < server.voice_mono_ns
+
+
+def is_due_within(server: Server, span_ns: int, now_mono_ns: int) -> bool:
+    """Say whether a server may be asked, or looked up, so soon."""
+    return server.next_mono_ns <= now_mono_ns + span_ns
 
 
 def new(name: str, pace: Pace, now_mono_ns: int) -> Server:
@@ -222,6 +238,7 @@ def answered(
         poll_s=poll_s,
         trouble="",
         is_heard=True,
+        voice_mono_ns=now_mono_ns + SILENT_POLLS * poll_s * _S_NS,
     )
     return _next_poll(server, pace, now_mono_ns, poll_s, jitter)
 
@@ -275,11 +292,14 @@ def kissed(server: Server, code: str, pace: Pace, now_mono_ns: int, jitter: floa
 def hurry(server: Server, pace: Pace, now_mono_ns: int) -> Server:
     """Return the server asked anew, as soon and as densely as its address allows.
 
-    A RATE hold, a denial and a name that does not resolve stand as they are.
+    A RATE hold and a denial stand as they are; a name that did not resolve is tried again.
     """
-    is_held = server.held_mono_ns > now_mono_ns
-    if server.address is None or server.next_action != "ask" or is_held:
+    server = replace(server, voice_mono_ns=0)
+    if server.held_mono_ns > now_mono_ns:
         return server
+    if server.address is None:
+        is_unresolved = server.names_failed > 0
+        return replace(server, next_mono_ns=now_mono_ns) if is_unresolved else server
     poll_s = _poll_s_least(server, pace)
     earliest_ns = server.asked_mono_ns + _spacing_ns(server.address, pace)
     return replace(

@@ -39,7 +39,7 @@ def since(before: Mapping[str, Since], state: State, raw_ns: int) -> dict[str, S
 
 def judge(state: State, raw_ns: int, known: Mapping[str, Since]) -> Judged:
     """Return every source that was heard, as it stands at `raw_ns`."""
-    voted = voting.vote(state.sources, raw_ns, state.drift)
+    voted = voting.vote(state.sources, raw_ns, state.drift, state.awaited)
     estimate = model.estimate(state, raw_ns)
     return Judged(
         sources=tuple(
@@ -53,6 +53,7 @@ def judge(state: State, raw_ns: int, known: Mapping[str, Since]) -> Judged:
             for verdict in voted.verdicts
         ),
         voters=voted.voters,
+        awaited=tuple(sorted(state.awaited.names)) if voted.out else (),
         has_majority=voted.interval is not None,
         bound_violations=state.counters.bound_violations,
     )

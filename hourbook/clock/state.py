@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from hourbook.clock import centre, status
+from hourbook.clock.awaited import NOBODY, Awaited
 from hourbook.clock.bounds import Drift, Interval, carry
 from hourbook.clock.centre import Centre
 from hourbook.clock.observation import Observation
@@ -94,6 +95,7 @@ class State:
         poll_s: longest poll of a selected source.
         flags: FLAG_* of the estimate.
         voted: the last vote.
+        awaited: whose votes are out.
         last_sample_raw_ns: last accepted sample, 0 before the first.
         last_step_raw_ns: when the present epoch began.
         counters: totals.
@@ -114,6 +116,7 @@ class State:
     poll_s: int = 1
     flags: int = 0
     voted: Vote = NO_VOTE
+    awaited: Awaited = NOBODY
     last_sample_raw_ns: int = 0
     last_step_raw_ns: int = 0
     counters: Counters = NOTHING_YET

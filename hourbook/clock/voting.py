@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hourbook.clock import hull, register, smear
+from hourbook.clock.awaited import NOBODY, Awaited
 from hourbook.clock.bounds import Drift, Interval, overlaps
+from hourbook.clock.polling import SILENT_POLLS
 from hourbook.clock.register import Source
 from protocols.source_messages import Standing
 
 __all__ = ["NO_VOTE", "SILENT_POLLS", "Standing", "Verdict", "Vote", "vote"]
 
-SILENT_POLLS: Final = 8
-"""The register's length: a source whose every sample is older has nothing fresh to say."""
 LEAP_NS: Final = 1_000_000_000
 """How far apart a leap second drives two families at most."""
 _S_NS: Final = 1_000_000_000
@@ -47,20 +47,24 @@ class Vote:
         selected: names of those that agree; they feed the centre.
         voters: how many votes were cast: one for each witness.
         verdicts: one for each source, in the order of the sources.
+        out: how many more were waited for.
     """
 
     interval: Interval | None
     selected: frozenset[str]
     voters: int
     verdicts: tuple[Verdict, ...]
+    out: int = 0
 
 
 NO_VOTE: Final = Vote(interval=None, selected=frozenset(), voters=0, verdicts=())
 """Before the first."""
 
 
-def vote(sources: Mapping[str, Source], raw_ns: int, drift: Drift) -> Vote:
-    """Let the sources vote on where UTC is at `raw_ns`."""
+def vote(
+    sources: Mapping[str, Source], raw_ns: int, drift: Drift, awaited: Awaited = NOBODY
+) -> Vote:
+    """Let the sources vote on where UTC is at `raw_ns`, some votes being out."""
     verdicts: dict[str, Verdict] = {}
     claims: dict[str, Interval] = {}
     for name, source in sources.items():
@@ -74,16 +78,18 @@ def vote(sources: Mapping[str, Source], raw_ns: int, drift: Drift) -> Vote:
             claims[name] = interval
     witnesses = _of_one_family(sources, _witnesses(sources, claims), verdicts)
     ballots = [witness.ballot for witness in witnesses]
+    out = awaited.votes_out(claims, raw_ns)
     is_split = len(witnesses) == 1 and not _agrees_with_itself(witnesses[0], claims)
-    agreed = None if is_split else hull.clique(ballots)
+    agreed = None if is_split else hull.clique(ballots, out)
     for witness in witnesses:
-        judged = _judge(witness, claims, agreed, ballots)
+        judged = _judge(witness, claims, agreed, ballots, out)
         verdicts |= {verdict.source: verdict for verdict in judged}
     return Vote(
-        interval=None if is_split else hull.hull(ballots),
+        interval=None if is_split else hull.hull(ballots, out),
         selected=frozenset(n for n, v in verdicts.items() if v.standing == "selected"),
         voters=len(witnesses),
         verdicts=tuple(verdicts[name] for name in sources),
+        out=out,
     )
 
 
@@ -149,6 +155,7 @@ def _judge(
     claims: Mapping[str, Interval],
     agreed: hull.Clique | None,
     ballots: list[Interval],
+    out: int,
 ) -> Iterator[Verdict]:
     """Yield a verdict on each source of a witness: the tightest that agrees feeds the centre."""
     speaker = ""
@@ -160,13 +167,15 @@ def _judge(
         else:
             speaker = name
             yield (
-                Verdict(name, "no_majority", _why_none(len(ballots)))
+                Verdict(name, "no_majority", _why_none(len(ballots), out))
                 if agreed is None
                 else Verdict(name, "selected")
             )
 
 
-def _why_none(voters: int) -> str:
+def _why_none(voters: int, out: int) -> str:
+    if out:
+        return f"waiting for {out} of {voters + out} sources"
     if voters == 1:
         return "contradicts a source that follows the same server"
     return f"no {voters - hull.liars_max(voters)} of {voters} agree"

@@ -8,7 +8,7 @@ interval, carried to now; and that is the sum of what its best sample could hide
 
 from typing import Final
 
-from hourbook.clock import model, register
+from hourbook.clock import model, register, voting
 from hourbook.clock.state import Held, State
 from hourbook.clock.status import STALE_POLLS, Status
 from protocols.clock_messages import ClockEstimate
@@ -113,7 +113,9 @@ def _reason(state: State, now: ClockEstimate) -> str:
     polls = f"{STALE_POLLS} polls of {state.poll_s} s"
     agree = f"{now.sources_selected} of {now.sources_total} sources agree"
     doubts = [v.reason for v in state.voted.verdicts if v.standing == "no_majority"]
+    waiting = _waiting(state, now.as_of_raw_ns) if status is not Status.SYNCHRONIZED else ""
     reasons = (
+        (bool(waiting), waiting),
         (
             status is Status.DISRUPTED,
             "what was measured before a disruption does not carry over; measuring anew",
@@ -136,3 +138,12 @@ def _reason(state: State, now: ClockEstimate) -> str:
     )
     carried = "the interval is of an earlier run; the first sample of this one will check it"
     return next((words for holds, words in reasons if holds), carried)
+
+
+def _waiting(state: State, raw_ns: int) -> str:
+    """Return whose votes are out, "" where none is."""
+    if raw_ns < state.awaited.until_raw_ns and not state.awaited.is_told:
+        return "waiting to hear which sources are asked"
+    voted = voting.vote(state.sources, raw_ns, state.drift, state.awaited)
+    all_votes = voted.voters + voted.out
+    return f"waiting for {voted.out} of {all_votes} sources" if voted.out else ""

@@ -5,11 +5,13 @@ raw time at which it happens. Nothing is decided in here that the product decide
 function.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from hourbook.clock import drift_file, model, withdrawal
+from hourbook.clock.awaited import Awaited, anybody
 from hourbook.clock.disruption import Surroundings, disruption_between, spoils_history
 from hourbook.clock.drift_file import Epoch
 from hourbook.clock.publication import Settings, propose
@@ -26,7 +28,7 @@ class Judge:
     """clock_model: the state, and when it is thrown away."""
 
     def __init__(self, limits: Limits, raw_ns: int, wall_ns: int) -> None:
-        self.state: State = initial(limits, raw_ns, wall_ns)
+        self.state: State = replace(initial(limits, raw_ns, wall_ns), awaited=anybody(raw_ns))
         self._announced_step_raw_ns = 0
         self._suspended_ns = 0
         self._spoiled_raw_ns = 0
@@ -37,7 +39,19 @@ class Judge:
             return False
         disruptions = self.state.counters.disruptions
         self.state = model.absorb(self.state, sample)
-        return self.state.counters.disruptions > disruptions
+        return self._has_disrupted(disruptions, sample.raw_ns)
+
+    def await_votes(self, names: frozenset[str], for_ns: int, raw_ns: int) -> bool:
+        """Hear who is waited for; return whether the history was thrown away for it."""
+        disruptions = self.state.counters.disruptions
+        self.state = model.await_votes(self.state, Awaited(names, raw_ns + for_ns), raw_ns)
+        return self._has_disrupted(disruptions, raw_ns)
+
+    def _has_disrupted(self, disruptions: int, raw_ns: int) -> bool:
+        if self.state.counters.disruptions == disruptions:
+            return False
+        self.state = replace(self.state, awaited=anybody(raw_ns))
+        return True
 
     def notice_suspend(self, suspended_ns: int, raw_ns: int) -> bool:
         """Look whether the machine slept; return whether the history was thrown away for it."""
@@ -45,7 +59,7 @@ class Judge:
             return False
         self._suspended_ns = suspended_ns
         self._spoiled_raw_ns = raw_ns
-        self.state = model.disrupt(self.state, raw_ns)
+        self.state = replace(model.disrupt(self.state, raw_ns), awaited=anybody(raw_ns))
         return True
 
     def notice_step(self) -> None:
@@ -61,7 +75,8 @@ class Judge:
         """Die and come back with the drift file, under other limits."""
         epoch = Epoch(_BOOT, self._suspended_ns)
         kept = drift_file.remember(self.state, epoch, wall_ns)
-        self.state = drift_file.recall(kept, limits, epoch, raw_ns, wall_ns).state
+        recalled = drift_file.recall(kept, limits, epoch, raw_ns, wall_ns).state
+        self.state = replace(recalled, awaited=anybody(raw_ns))
         if self.state.held:
             self._announced_step_raw_ns = self.state.last_step_raw_ns
 

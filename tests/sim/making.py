@@ -15,7 +15,7 @@ from sim.setting import Setting
 
 __all__ = [
     "add", "add_liars", "announcing", "changing", "constant", "honest", "host", "instants",
-    "kissing", "liars_hosts", "minority", "near", "on_paths", "oscillate", "place", "slots",
+    "kissing", "late", "liars_hosts", "minority", "near", "on_paths", "oscillate", "place", "slots",
     "stretch",
 ]  # fmt: skip
 
@@ -90,29 +90,34 @@ def on_paths(setting: Setting, change: Callable[[Path], Path]) -> None:
 
 
 def add_liars(setting: Setting, make: Callable[[str, Path], Server]) -> None:
-    """Add up to as many liars as the honest can bear, heard after them."""
+    """Add up to as many liars as the honest can bear; they answer first, if anybody does."""
     for number, address in enumerate(liars_hosts(setting)):
         path = network.calm(setting.rng, near(setting))
-        add(setting, f"liar-{number}", make(address, path), after_s=15 + number)
+        add(setting, f"liar-{number}", make(address, path))
 
 
 def minority(setting: Setting) -> list[str]:
-    """Return the names of as many servers as may lie; they are heard after the others."""
+    """Return the names of as many servers as may lie; the others are heard after them."""
     names = list(setting.names)
     lying = names[: liars_max(len(names))]
-    setting.asked_after_ns |= dict.fromkeys(lying, 15 * S_NS)
-    setting.outages.clear()
+    late(setting, names[len(lying) :])
     return lying
+
+
+def late(setting: Setting, names: Sequence[str]) -> None:
+    """Let the names of some servers take their time to be looked up, in most runs."""
+    if setting.rng.random() < 0.7:
+        setting.asked_after_ns |= {n: setting.rng.randrange(3 * S_NS) for n in names}
 
 
 def liars_hosts(setting: Setting) -> list[str]:
     """Return addresses for one liar, or for the most that leave a majority honest.
 
-    The daemon is not dead for long then: after eight polls everybody's vote has lapsed, and who
-    answers first is alone.
+    The others are heard after them. In some runs the daemon is dead for so long that everybody's
+    vote has lapsed when it comes back.
     """
     count_max = len(setting.names) - 1
-    setting.outages = [(begin, min(end, begin + 240 * S_NS)) for begin, end in setting.outages]
+    late(setting, list(setting.names))
     return [host(100 + number) for number in range(setting.rng.choice((1, count_max)))]
 
 

@@ -2,10 +2,12 @@
 
 Kept from what the servers did, never from what the model believes of them. A source counts as lying
 while any of its last eight replies was a lie, for the model may still be using it; a silent one has
-no vote; those that share an upstream have one, and it lies if one of them does.
+no vote; those that share an upstream have one, and it lies if one of them does. Who is waited for
+counts among the votes, and not among the liars.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hourbook.clock.hull import liars_max
@@ -32,7 +34,14 @@ class Premise:
 
     def __init__(self) -> None:
         self._witnesses: dict[str, _Witness] = {}
+        self._awaited: Mapping[str, str] = {}
         self._broken_until_raw_ns = 0
+
+    def await_votes(self, upstreams: Mapping[str, str], raw_ns: int) -> None:
+        """Write down who is waited for, with their upstreams."""
+        self._awaited = upstreams
+        if not self._has_honest_majority(raw_ns):
+            self.break_off(raw_ns)
 
     def hear(self, name: str, upstream: str, raw_ns: int, poll_s: int, *, is_honest: bool) -> None:
         """Write down one reply that reached the model."""
@@ -78,5 +87,7 @@ class Premise:
             if raw_ns <= witness.silent_after_ns:
                 honest = votes.get(witness.upstream, True) and all(witness.honesty)
                 votes[witness.upstream] = honest
+        for upstream in self._awaited.values():
+            votes.setdefault(upstream, True)
         liars = sum(not honest for honest in votes.values())
         return liars <= liars_max(len(votes))

@@ -7,6 +7,7 @@ Each is compared with the truth; each run returns an :class:`Outcome`.
 
 import zlib
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
@@ -104,11 +105,11 @@ class Simulation:
         self._judge = Judge(Limits(), machine.raw_ns(begin_ns), machine.wall_ns(begin_ns))
         self._publisher = Publisher(machine.surroundings(begin_ns))
         self._premise = Premise()
-        self._sampler = Sampler(setting, machine, self._events, self._hear)
         self._past: deque[_Seen] = deque(maxlen=PAST_KEPT)
         self._pages: deque[pages.TimePage] = deque(maxlen=PAGES_KEPT)
         self._last_output = (0, 0)
         self.outcome = Outcome(setting.network)
+        self._sampler = Sampler(setting, machine, self._events, self._hear, self._await_votes)
 
     def run(self) -> Outcome:
         """Run to the end."""
@@ -136,6 +137,7 @@ class Simulation:
                     self._premise.lose_votes()
                     raw_ns, wall_ns = self._machine.raw_ns(true_ns), self._machine.wall_ns(true_ns)
                     self._judge.restart(Limits(), raw_ns, wall_ns)
+                    self._sampler.hurry(true_ns)
 
     def _reload(self, names: tuple[str, ...], pace: Pace, true_ns: int) -> None:
         gone = self._sampler.reload(names, pace, true_ns)
@@ -164,20 +166,34 @@ class Simulation:
         self._premise.hear(
             sample.source, heard.upstream, sample.raw_ns, sample.poll_s, is_honest=heard.is_honest
         )
+        self._vote(partial(self._judge.hear, sample), sample.source, true_ns)
+        self._note_ratio(raw_ns)
+        for span_ns in (10 * _MS, 2 * S_NS):
+            self._events.at(true_ns + self._rng.randrange(1, span_ns), self._read)
+
+    def _await_votes(self, names: frozenset[str], for_ns: int, true_ns: int) -> None:
+        """Hear who is waited for."""
+        raw_ns = self._machine.raw_ns(true_ns)
+        servers = self._setting.servers
+        upstreams = {name: servers[self._setting.names[name][0]].upstream for name in names}
+        self._premise.await_votes(upstreams, raw_ns)
+        hear = partial(self._judge.await_votes, names, for_ns, raw_ns)
+        self._vote(hear, "who is not waited for any more", true_ns)
+
+    def _vote(self, hear: Callable[[], bool], who: str, true_ns: int) -> None:
+        """Let the judge hear of something, and see what it concludes."""
+        raw_ns = self._machine.raw_ns(true_ns)
         was_promised = self._premise.holds(raw_ns)
         violations = self._judge.state.counters.bound_violations
-        if self._judge.hear(sample):
+        if hear():
             self._premise.begin_anew()
             self._sampler.hurry(true_ns)
         elif self._judge.state.counters.bound_violations > violations:
             self._premise.begin_history(raw_ns)
         if was_promised and self._judge.state.counters.bound_violations > violations:
             self.outcome.false_alarms += 1
-            self._blame(f"{sample.source} contradicts what was promised", true_ns)
-        self._note_ratio(raw_ns)
+            self._blame(f"{who} contradicts what was promised", true_ns)
         self._publish(true_ns)
-        for span_ns in (10 * _MS, 2 * S_NS):
-            self._events.at(true_ns + self._rng.randrange(1, span_ns), self._read)
 
     def _note_ratio(self, raw_ns: int) -> None:
         state = self._judge.state

@@ -6,7 +6,7 @@ closed.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -14,6 +14,7 @@ from actors import ntp_sampler
 from hourbook.clock import polling
 from hourbook.clock.datagram import Answer, Kiss, Received, Sent, judge
 from hourbook.clock.polling import Address, Pace
+from hourbook.clock.roll_call import NOBODY_CALLED, RollCall, voiceless
 from hourbook.clock.smear import STEPS
 from protocols import ntp
 from protocols.clock_messages import ClockSample
@@ -56,11 +57,14 @@ class Sampler:
     def __init__(
         self, setting: Setting, machine: Machine, events: Events,
         on_heard: Callable[[Heard, int], None],
+        on_awaited: Callable[[frozenset[str], int, int], None],
     ) -> None:  # fmt: skip
         self._setting = setting
         self._machine = machine
         self._events = events
         self._on_heard = on_heard
+        self._on_awaited = on_awaited
+        self._roll = NOBODY_CALLED
         self._rng = setting.rng
         self._pace = setting.pace
         self._polls: dict[str, polling.Server] = {}
@@ -69,6 +73,7 @@ class Sampler:
         self.rejected: Counter[str] = Counter()
         for name in setting.names:
             self._configure(name, setting.begin_ns + setting.asked_after_ns.get(name, 0))
+        self._call(self._polls.values(), setting.begin_ns)
 
     def reload(self, names: tuple[str, ...], pace: Pace, true_ns: int) -> list[str]:
         """Take other servers and another pace; return who is asked no more."""
@@ -77,17 +82,42 @@ class Sampler:
         for name in gone:
             del self._polls[name]
             self._awaited.pop(name, None)
-        for name in names:
-            if name not in self._polls:
-                self._configure(name, true_ns)
+        added = [name for name in names if name not in self._polls]
+        for name in added:
+            self._configure(name, true_ns)
+        self._wait_for(self._roll.excuse(*gone), true_ns)
+        self._call([self._polls[name] for name in added], true_ns)
         return gone
 
     def hurry(self, true_ns: int) -> None:
         """Ask everybody again, as soon as they may be asked."""
+        self._roll = NOBODY_CALLED
+        self._call(self._hurry(self._polls.values(), true_ns), true_ns)
+
+    def _hurry(self, servers: Iterable[polling.Server], true_ns: int) -> list[polling.Server]:
         mono_ns = self._machine.mono_ns(true_ns)
-        for name, server in self._polls.items():
-            self._polls[name] = polling.hurry(server, self._pace, mono_ns)
-            self._plan(name, true_ns)
+        hurried = [polling.hurry(server, self._pace, mono_ns) for server in servers]
+        for server in hurried:
+            self._polls[server.name] = server
+            self._plan(server.name, true_ns)
+        return hurried
+
+    # -- who is waited for -----------------------------------------------------------------------
+
+    def _call(self, servers: Iterable[polling.Server], true_ns: int) -> None:
+        self._wait_for(self._roll.call(servers, self._machine.mono_ns(true_ns)), true_ns)
+
+    def _wait_for(self, roll: RollCall, true_ns: int) -> None:
+        if roll is self._roll:
+            return
+        self._roll = roll
+        left_ns = roll.left_ns(self._machine.mono_ns(true_ns))
+        if left_ns:
+            self._events.at(true_ns + left_ns, self._expire)
+        self._on_awaited(frozenset(roll.until_mono_ns), left_ns, true_ns)
+
+    def _expire(self, true_ns: int) -> None:
+        self._wait_for(self._roll.expire(self._machine.mono_ns(true_ns)), true_ns)
 
     # -- when ------------------------------------------------------------------------------------
 
@@ -112,8 +142,11 @@ class Sampler:
         elif server.next_action == "resolve":
             found = [Address(host, 123, is_loopback=False) for host in self._setting.names[name]]
             taken = {s.address for n, s in self._polls.items() if n != name and s.address}
-            self._polls[name] = polling.resolved(server, found, taken, self._pace, mono_ns)
+            server = polling.resolved(server, found, taken, self._pace, mono_ns)
+            self._polls[name] = server
             self._plan(name, true_ns)
+            if server.address is None:
+                self._wait_for(self._roll.excuse(name), true_ns)
         else:
             self._ask(name, true_ns)
 
@@ -199,12 +232,16 @@ class Sampler:
         self, name: str, awaited: _Awaited, answer: Answer, read_ns: int, *, is_honest: bool
     ) -> None:
         half_width_ns, mono_ns = answer.half_width.total_ns, self._machine.mono_ns(read_ns)
+        if name not in self._roll.until_mono_ns:
+            called = voiceless(self._polls.values(), name, mono_ns)
+            self._call(self._hurry(called, read_ns), read_ns)
         server = polling.answered(
             self._polls[name], half_width_ns, self._pace, mono_ns, self._rng.random()
         )
-        self._settle(name, server, read_ns)
+        self._settle(name, server, read_ns, is_heard=True)
         sample = ntp_sampler._sample_of(server, answer, STEPS)
         self._on_heard(Heard(sample, awaited.server.upstream, is_honest), read_ns)
+        self._wait_for(self._roll.excuse(name), read_ns)
 
     def _time_out(self, name: str, awaited: _Awaited, true_ns: int) -> None:
         if self._awaited.get(name) is awaited:
@@ -213,8 +250,12 @@ class Sampler:
             server = polling.failed(self._polls[name], "timeout", self._pace, mono_ns, jitter)
             self._settle(name, server, true_ns)
 
-    def _settle(self, name: str, server: polling.Server, true_ns: int) -> None:
-        """End an exchange."""
+    def _settle(
+        self, name: str, server: polling.Server, true_ns: int, *, is_heard: bool = False
+    ) -> None:
+        """End an exchange; without an answer nobody is waited for any more."""
         del self._awaited[name]
         self._polls[name] = server
         self._plan(name, true_ns)
+        if not is_heard:
+            self._wait_for(self._roll.excuse(name), true_ns)

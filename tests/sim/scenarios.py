@@ -190,7 +190,7 @@ def sync_loop(setting: Setting) -> None:
     leader = liars.blunt(setting.rng, first, network.calm(setting.rng, making.near(setting)))
     wrong_ns = setting.rng.choice((-1, 1)) * round(10 ** setting.rng.uniform(6.5, 12))
     leader.error = lambda _true_ns: wrong_ns
-    making.add(setting, "liar-0", leader, after_s=15)
+    making.add(setting, "liar-0", leader)
     for number, address in enumerate(others, start=1):
         follower = making.honest(setting, address)
         says = replace(
@@ -198,7 +198,7 @@ def sync_loop(setting: Setting) -> None:
         )
         follower.error, follower.upstream = leader.error, leader.upstream
         follower.fields = always(says)
-        making.add(setting, f"liar-{number}", follower, after_s=15 + number)
+        making.add(setting, f"liar-{number}", follower)
 
 
 def reload(setting: Setting) -> None:
@@ -255,7 +255,7 @@ def subtle_liars(setting: Setting) -> None:
     ]
     made = liars.colluders(setting.rng, honest_ones, places)
     for number, server in enumerate(made):
-        making.add(setting, f"liar-{number}", server, after_s=15 + number)
+        making.add(setting, f"liar-{number}", server)
 
 
 def impostors(setting: Setting) -> None:

@@ -48,8 +48,7 @@ class Setting:
         stretches: the oscillator.
         servers: by address.
         names: the configured names, with the addresses to which each leads.
-        asked_after_ns: names that are asked later than at once, counted from the beginning. Liars
-            are by default: a liar that is alone in answering cannot be found out.
+        asked_after_ns: names whose look-up takes a while, counted from the beginning.
         pace: of the polls.
         wall_error_ns: of REALTIME at the beginning.
         happenings: by true time.

@@ -10,6 +10,7 @@ import pytest
 from fakes.time_pages import page_now, raw_ns, reader_of, segment_bytes, state, suspended_ns
 
 from hourbook.clock import hull, voting
+from hourbook.clock.awaited import Awaited
 from hourbook.clock.bounds import Drift, Interval
 from protocols import ntp
 from protocols.ntp import HalfWidth
@@ -68,8 +69,8 @@ def caught(name: str, runs: int, hours: float = 0.5) -> float:
 def test_intersection_of_the_survivors_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """What NTP's selection yields misses the truth in about half of the runs with subtle liars."""
 
-    def survivors(intervals: list[Interval]) -> Interval | None:
-        agreed = hull.clique(intervals)
+    def survivors(intervals: list[Interval], out: int = 0) -> Interval | None:
+        agreed = hull.clique(intervals, out)
         return agreed.core if agreed else None
 
     monkeypatch.setattr(hull, "hull", survivors)
@@ -91,12 +92,20 @@ def test_votes_of_a_crowd_behind_one_liar_are_caught(monkeypatch: pytest.MonkeyP
     assert caught("sync_loop", 12) > 0
 
 
+def test_belief_in_who_answers_first_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nobody were waited for, a liar that answers before the others would be alone."""
+    monkeypatch.setattr(Awaited, "votes_out", lambda _awaited, _cast, _raw_ns: 0)
+
+    assert caught("falsetickers", 8) >= 0.3
+
+
 def test_forged_replies_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not look at the cookie believes whoever comes first."""
+    """A client that does not look at the cookie hears a stranger from each, and no majority."""
     check = ntp.check
     monkeypatch.setattr(ntp, "check", lambda reply, _cookie: check(replace(reply, origin=0), 0))
 
-    assert caught("strangers", 4) > 0
+    statuses = run("strangers", 0, hours=0.5).statuses
+    assert statuses[Status.SYNCHRONIZED] < statuses.total() / 2
 
 
 @pytest.mark.parametrize("term", ["delay_ns", "root_delay_ns", "root_dispersion_ns"])

@@ -18,7 +18,7 @@ from hourbook.home import Home
 from hourbook.timebase import SystemTimebase
 from protocols import wire
 from protocols.clock_messages import ClockEstimate, ClockSample, Disrupted, Resample
-from protocols.source_messages import AskSources, Judged, Withdrawn
+from protocols.source_messages import AskSources, AwaitedSources, Judged, Withdrawn
 from protocols.why_messages import AskWhy, Why
 
 
@@ -34,7 +34,14 @@ class Bench:
         )
         self.model.init()
 
-    def hear(self, offset_ns: int, *, ahead_ns: int = 0, source: str = "a") -> None:
+    def hear(
+        self,
+        offset_ns: int,
+        *,
+        ahead_ns: int = 0,
+        source: str = "a",
+        waits_for: tuple[str, ...] = (),
+    ) -> None:
         """Let a sample of now arrive: UTC is the wall clock plus `offset_ns`, within 1 ms."""
         raw_ns, wall_ns = self.timebase.raw_ns(), self.timebase.wall_ns()
         sample = ClockSample(
@@ -46,9 +53,17 @@ class Bench:
             poll_s=16,
             origin="ntp",
         )
+        self.wait_for(*waits_for)
         envelope = wire.Envelope(kind="clock.sample", id=1)
         handler = self.model.handlers()["clock.sample"]
         handler.function(Request(b"", envelope, sample, 100, lambda *_: None))
+
+    def wait_for(self, *names: str, for_ms: int = 5000) -> None:
+        """Let the sampler say whom it waits for."""
+        envelope = wire.Envelope(kind="clock.awaited", id=1)
+        handler = self.model.handlers()["clock.awaited"]
+        body = AwaitedSources(names, for_ms)
+        handler.function(Request(b"", envelope, body, 100, lambda *_: None))
 
     @property
     def estimates(self) -> list[ClockEstimate]:
@@ -288,3 +303,20 @@ def test_sources_are_answered_and_forgotten_when_withdrawn(home: Home) -> None:
 
     assert before == [("a", "selected"), ("b", "selected")]
     assert asked() == [("a", "selected")]
+
+
+def test_nobody_is_believed_before_the_sampler_has_said_whom_it_asks(home: Home) -> None:
+    """A sample that was on its way when the model began waits for the others; then it decides."""
+    bench = Bench(home)
+    bench.hear(0)
+    told_of(bench, "migration", 77)
+    left_ns = bench.timebase.raw_ns() + 2_000_000
+    wait_until(lambda: bench.timebase.raw_ns() > left_ns, 5, "the next request to leave after")
+
+    bench.wait_for("a", "b")
+    bench.hear(0, waits_for=("b",))
+    waiting = bench.estimates[-1]
+    bench.wait_for()
+
+    assert (waiting.status, waiting.bounded) == (3, False)
+    assert (bench.estimates[-1].status, bench.estimates[-1].bounded) == (1, True)

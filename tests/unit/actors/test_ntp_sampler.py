@@ -21,7 +21,7 @@ from protocols.clock_messages import (
     UNBOUNDED_NS,
     ClockSample,
 )
-from protocols.source_messages import AskSources, Sampled, ServerReport, Withdrawn
+from protocols.source_messages import AskSources, AwaitedSources, Sampled, ServerReport, Withdrawn
 
 QUICK = {
     "local_daemon": False, "poll_min_s": 1, "poll_max_s": 1, "burst_interval_s": 0.05,
@@ -110,6 +110,21 @@ def test_honest_server_yields_samples_in_a_burst(make: Make) -> None:
     assert sample.half_width_ns > 125_000_000 + 1_000_000
     assert abs(sample.realtime_offset_ns) <= sample.half_width_ns
     assert bench.reactor.told[0][0] == "clock_model"
+
+
+def test_who_is_waited_for_is_told_until_it_answers_or_fails(make: Make) -> None:
+    """Both at first, then the dead one alone, then nobody, soon after its time-out."""
+    with scripted_server(always()) as alive, scripted_server(lambda _request, _n: []) as dead:
+        bench = make(servers=(alive.name, dead.name))
+        bench.run_until(
+            lambda: AwaitedSources((), 0) in bench.reactor.bodies("clock.awaited"), "the end"
+        )
+
+    told = [b for b in bench.reactor.bodies("clock.awaited") if isinstance(b, AwaitedSources)]
+    assert [set(b.sources) for b in told[:3]] == [{alive.name, dead.name}, {dead.name}, set()]
+    assert 0 < told[1].for_ms <= told[0].for_ms <= 5000
+    kinds = [kind for _, kind, _ in bench.reactor.told]
+    assert kinds.index("clock.sample") < kinds.index("clock.awaited", 1)
 
 
 def test_large_offset_is_measured_not_judged(make: Make) -> None:
