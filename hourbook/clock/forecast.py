@@ -124,14 +124,18 @@ def expert_name(forecaster: str) -> str:
 # -- the question ---------------------------------------------------------------------------------
 
 
-def remember(history: Sequence[Observation], now: Centre) -> tuple[Observation, ...]:
-    """Return the measurements since the last break, after the centre has seen one more."""
-    newest = now.seen[-1]
-    if history and history[-1] is newest:
-        return tuple(history)
-    if len(now.seen) == 1 or not history:
-        return now.seen
-    return (*history[-(SAMPLES_MAX - 1) :], newest)
+def remember(history: tuple[Observation, ...], now: Centre) -> tuple[Observation, ...]:
+    """Return the measurements of the centre's present line, after it has seen one more.
+
+    It goes on where it ends with what the centre saw before. Where it does not there was a break,
+    or one was taken back: then it is what the centre itself remembers.
+    """
+    seen = now.seen
+    if history and history[-1] is seen[-1]:
+        return history
+    if history and len(seen) > 1 and history[-1] is seen[-2]:
+        return (*history[-(SAMPLES_MAX - 1) :], seen[-1])
+    return seen
 
 
 def ask(history: Sequence[Observation], rate_ppb: float, number: int) -> Asked:

@@ -100,6 +100,20 @@ def test_history_is_that_of_the_present_line_and_has_a_limit(rng: random.Random)
     assert [one.raw_ns for one in again] == [16 * S_NS * 600]
 
 
+def test_history_follows_the_centre_back_to_an_earlier_line() -> None:
+    """Of a step that was taken back nothing stays: what the centre remembers counts."""
+    now = centre.start(observed(0), 0.0, 50_000.0)
+    for n in range(1, 20):
+        now = centre.observe(now, observed(16 * n))
+    tried = forecast.remember(now.seen, centre.restart(now, observed(16 * 20, 1e9)))
+    back = centre.observe(now, observed(16 * 21))
+
+    history = forecast.remember(tried, back)
+
+    assert len(tried) == 1
+    assert history == back.seen
+
+
 def test_forecaster_never_sees_a_forecast(rng: random.Random) -> None:
     """Whatever a guest said, the next question has measurements and nothing else."""
     noise = [rng.gauss(0, 1) for _ in range(40)]
