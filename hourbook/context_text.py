@@ -186,6 +186,8 @@ def _said(entry: Entry) -> str:
 
 
 def _details(entry: Entry) -> str:
+    if entry.details_raw is None:
+        return "" if entry.missing is None else f": [{entry.missing.cause}]"
     value = entry.details
     if value is None:
         return ""

@@ -18,9 +18,9 @@ from protocols import entry
 
 __all__ = ["SLICE_BYTES_MAX", "SLICE_ENTRIES_MAX", "Batch", "plan"]
 
-SLICE_ENTRIES_MAX: Final = 1024
+SLICE_ENTRIES_MAX: Final = 512
 SLICE_BYTES_MAX: Final = 1 << 20
-"""Of details: one slice takes the writer some 20 to 40 ms. A single larger entry is one alone."""
+"""Of details: one slice takes the writer some 10 to 30 ms. A single larger entry is one alone."""
 PAGE_ENTRIES: Final = 5000
 _INSIDE: Final = (
     "SELECT seq, kind, action, time_ns, length(details), 0 FROM entry WHERE seq > ? AND seq <= ?"

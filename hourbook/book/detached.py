@@ -6,6 +6,7 @@ it names the archive file that has them, or the entry that says why they were dr
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from protocols import errors
 from protocols.entry import Entry, Missing, decode_value
 from protocols.keep_messages import BOOK_REDACT
 
-__all__ = ["attach", "missing_of"]
+__all__ = ["attach", "attach_beside", "missing_of"]
 
 _WHERE: Final = (
     "SELECT d.seq, d.by_seq, a.file FROM detached AS d LEFT JOIN archive AS a"
@@ -30,12 +31,12 @@ def attach(connection: sqlite3.Connection, archive: Archive, entries: list[Entry
     Args:
         connection: to their book.
         archive: of the same home.
-        entries: in the order of seq, as their rows are.
+        entries: as their rows are, best near each other.
     """
     gone = [entry.seq for entry in entries if entry.details_raw is None]
     if not gone:
         return entries
-    rows = connection.execute(_WHERE, (gone[0], gone[-1])).fetchall()
+    rows = connection.execute(_WHERE, (min(gone), max(gone))).fetchall()
     places = {seq: (by_seq, file) for seq, by_seq, file in rows}
     reasons: dict[int, Missing] = {}
     return [
@@ -44,6 +45,14 @@ def attach(connection: sqlite3.Connection, archive: Archive, entries: list[Entry
         else _attach_one(connection, archive, entry, places.get(entry.seq), reasons)
         for entry in entries
     ]
+
+
+def attach_beside(connection: sqlite3.Connection, entries: list[Entry]) -> list[Entry]:
+    """Do what :func:`attach` does, with the archive that lies beside the book."""
+    if all(entry.details_raw is not None for entry in entries):
+        return entries
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    return attach(connection, Archive(Path(path).parent / "archive"), entries)
 
 
 def missing_of(connection: sqlite3.Connection, by_seq: int) -> Missing:

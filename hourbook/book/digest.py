@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.book.detached import attach_beside
 from hourbook.book.instances import list_instances
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from hourbook.process_identity import is_alive
@@ -274,7 +275,7 @@ def _active(connection: sqlite3.Connection, since: int) -> list[Active]:
 
 def _entries(connection: sqlite3.Connection, rest: str, values: tuple[Any, ...]) -> list[Entry]:
     rows = connection.execute(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {rest}", values)  # noqa: S608 - constants
-    return [entry_from_row(row) for row in rows]
+    return attach_beside(connection, [entry_from_row(row) for row in rows])
 
 
 def _entry(connection: sqlite3.Connection, seq: int) -> Entry | None:

@@ -74,7 +74,8 @@ class Slots:
                 continue
             self._read.add(slot)
             self._taken.add(slot)
-            details = origin.details
+            # Where they were dropped since, those lines are imported again by who asks for it.
+            details = None if origin.details_raw is None else origin.details
             digests = details.get("digests") if isinstance(details, dict) else None
             if isinstance(digests, bytes):
                 for start in range(0, len(digests), DIGEST_SIZE):

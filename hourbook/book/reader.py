@@ -118,17 +118,15 @@ class BookReader:
         """Yield the entries of one kind by one writer, in the order of their nonces."""
         nonce = b""
         while True:
-            rows = self._fetch(
+            page = self._entries(
                 f"SELECT {ENTRY_COLUMNS} FROM entry WHERE writer = ? AND nonce > ?"  # noqa: S608 - constants
                 " AND kind = ? ORDER BY nonce LIMIT ?",
                 (writer, nonce, kind, PAGE_ENTRIES),
             )
-            if not rows:
+            if not page:
                 return
-            for row in rows:
-                found = entry_from_row(row)
-                nonce = found.nonce
-                yield found
+            yield from page
+            nonce = page[-1].nonce
 
     def verify(
         self,

@@ -3,9 +3,11 @@
 import pytest
 from books import STAMP, append, open_writer, write_book
 
+from hourbook.book.digest import DigestLimits, digest_of
 from hourbook.book.reader import BookReader
 from hourbook.book.writer import BookWriter
 from hourbook.cli.book_text import entry_line
+from hourbook.context_text import render_digest
 from hourbook.home import Home
 from protocols import entry, errors
 from protocols.change import Change
@@ -65,6 +67,18 @@ def test_reading_redacted_details_raises_who_and_why(home: Home) -> None:
         _ = found.details
     assert (record.kind, record.writer, record.entity) == ("book.redact", "admin", "2")
     assert record.details["why"] == "held a password"
+
+
+def test_context_shows_that_details_were_redacted(home: Home) -> None:
+    """An agent's context goes on, and says what is not there."""
+    writer = book_with_secret(home)
+    do(writer, redact(2))
+
+    digest = writer.query(lambda c: digest_of(c, None, DigestLimits()))
+    text = render_digest(digest, "compact")
+
+    assert "[redacted]" in text
+    assert SWORDFISH not in text
 
 
 def test_redacting_again_answers_with_the_first_redaction(home: Home) -> None:
