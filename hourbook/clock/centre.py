@@ -19,7 +19,7 @@ Equations
 
 Order of one measurement: judge what was said, learn from it, then let everybody see it. A step
 empties the window and the memory of the long-term model, since both are about offsets; the rate of
-the short-term filter stays.
+the short-term filter stays. While the step is on probation, what was known before it is kept aside.
 
 Never: the centre bounds nothing. `model.py` clamps it into the hard interval.
 """
@@ -95,6 +95,7 @@ class Centre:
         changes: spikes and steps.
         interval_s: usual time between measurements.
         typical_doubt_ns: median doubt of the last measurements.
+        former: what was known before a step, while that is on probation.
     """
 
     seen: tuple[Observation, ...]
@@ -109,6 +110,7 @@ class Centre:
     changes: Changes = CALM
     interval_s: float = 0.0
     typical_doubt_ns: float = DOUBT_NS_MIN
+    former: "Centre | None" = None
 
 
 def start(observation: Observation, rate_ppb: float, sigma_rate_ppb: float) -> Centre:
@@ -142,17 +144,24 @@ def observe(before: Centre, observation: Observation) -> Centre:
     factor = _noise_factor((*before.seen, observation))
     if changed.change is Change.STEP:
         emptied = _emptied(before, observation, factor)
-        seen = replace(emptied, fusion=learnt, changes=changed, residuals=residuals)
-    else:
-        seen = replace(
-            before,
-            seen=remember(before.seen, observation),
-            short_term=kalman.observe(before.short_term, observation, factor),
-            long_term=regression.keep(before.long_term, observation),
-            fusion=learnt,
-            changes=changed,
-            residuals=residuals,
+        on_probation = replace(before, guests=_NO_GUESTS, former=None)
+        return _heard(
+            replace(
+                emptied, fusion=learnt, changes=changed, residuals=residuals, former=on_probation
+            )
         )
+    if changed.change is Change.RETURN and (former := before.former) is not None:
+        before, learnt = former, former.fusion
+    seen = replace(
+        before,
+        seen=remember(before.seen, observation),
+        short_term=kalman.observe(before.short_term, observation, factor),
+        long_term=regression.keep(before.long_term, observation),
+        fusion=learnt,
+        changes=changed,
+        residuals=residuals,
+        former=before.former if changed.probation else None,
+    )
     return _heard(seen)
 
 

@@ -6,7 +6,8 @@ another daemon keeps CLOCK_REALTIME in step. So each possibility has its expert:
 - *levels* believe in the wall clock's rate and look for its offset: medians and trimmed means over
   some of the last measurements, medians that trust short delays more, and `wall`: the wall clock is
   right as it is. The median of one is `hold`.
-- *lines* believe in neither and find the rate: least squares over very few, Theil-Sen over more.
+- *lines* believe in neither and find the rate: least squares, and over more than a few Theil-Sen
+  as well, which spikes do not move.
 - *steered* levels take the rate from the long-term model.
 - the two filters, which come in from outside.
 
@@ -38,7 +39,7 @@ RATE_HANDICAP: Final = 4.0
 """As much as one gross error costs."""
 _LEVELS: Final = (3, 5, 9, 15, 25, 45)
 _WEIGHTED: Final = (9, 21, 45)
-_SHORT_LINES: Final = (2, 3, 4)
+_LEAST_SQUARES: Final = (2, 3, 4, 8, 20)
 _THEIL_SEN: Final = (8, 20, 45)
 _STEERED: Final = (9, 25)
 _FILLED_MIN: Final = 0.6
@@ -82,8 +83,8 @@ def _levels(window: Window) -> Iterator[tuple[str, Line]]:
 
 def _lines(window: Window) -> Iterator[tuple[str, Line]]:
     ages, offsets = window.ages_s, window.offsets_ns
-    for length in _SHORT_LINES:
-        if len(ages) >= length:
+    for length in _LEAST_SQUARES:
+        if len(ages) >= max(2, _FILLED_MIN * length):
             fit = least_squares(ages[-length:], offsets[-length:])
             yield f"line-{length}", Line(window.reference, *fit, RATE_HANDICAP)
     for length in _THEIL_SEN:

@@ -66,6 +66,20 @@ def test_spike_moves_little_and_step_is_followed() -> None:
     assert abs(error_ns(moved, 992, 8e5)) < 150_000
 
 
+def test_two_spikes_that_pass_for_a_step_leave_no_trace() -> None:
+    """The third measurement lies where the first sixty did: all of them count again."""
+    now = calm(random.Random(1), 60)
+    for n in (60, 61):
+        now = centre.observe(now, observed(16 * n, 8e5))
+    assert (now.changes.steps, len(now.seen)) == (1, 1)
+
+    back = centre.observe(now, observed(16 * 62))
+
+    assert (back.changes.spikes, back.changes.steps, back.former) == (2, 0, None)
+    assert len(back.seen) > 40
+    assert abs(error_ns(back, 16 * 63)) < 50_000
+
+
 def test_step_keeps_the_rate(rng: random.Random) -> None:
     """A step of the offset says nothing of the oscillator."""
     now = calm(rng, 120, rate_ppb=20_000)

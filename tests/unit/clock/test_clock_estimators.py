@@ -132,7 +132,7 @@ def test_levels_follow_the_wall_clock_and_lines_do_not() -> None:
 
     assert said.pop("wall") == pytest.approx(30_000 * 64 - 500, abs=1)
     assert all(value == pytest.approx(30_000 * 64, abs=1) for value in said.values())
-    assert len(said) == 24
+    assert len(said) == 26
 
 
 def test_fusion_learns_whom_to_believe() -> None:
@@ -219,7 +219,7 @@ def test_one_is_a_spike_and_two_that_agree_are_a_step() -> None:
     suspected = judge(CALM, 20.0)
 
     assert (suspected.change, suspected.followed_ns) == (Change.OUTLIER, 0.0)
-    assert judge(suspected, 21.0) == changes.Changes(Change.STEP, steps=1)
+    assert (judge(suspected, 21.0).change, judge(suspected, 21.0).steps) == (Change.STEP, 1)
     assert judge(suspected, 0.5) == changes.Changes(Change.NONE, spikes=1)
     assert judge(suspected, -20.0).change is Change.OUTLIER
 
@@ -235,15 +235,34 @@ def test_where_spikes_are_frequent_it_takes_three() -> None:
     assert judge(two, 0.5) == changes.Changes(Change.NONE, spikes=2)
 
 
-def test_huge_one_is_followed_at_once_until_it_is_refuted() -> None:
+def test_step_that_is_taken_back_was_two_spikes() -> None:
+    """For three measurements what was known before it may be known again."""
+    stepped = judge(judge(CALM, 20.0), 21.0)
+
+    back = judge(judge(stepped, 0.5), -20.5)
+    late = judge(judge(judge(judge(stepped, 0.5), 0.5), 0.5), -20.5)
+
+    assert back == changes.Changes(Change.RETURN, spikes=2)
+    assert (late.change, late.steps) == (Change.OUTLIER, 1)
+
+
+def test_huge_one_is_followed_but_for_what_may_be_lost() -> None:
     """Waiting would cost more than the experts ever win; one that lied teaches caution."""
     followed = judge(CALM, 160.0)
-    back = judge(followed, -160.0)
+    back = judge(followed, -80.0)
 
-    assert followed.followed_ns == 160.0
-    assert judge(followed, 0.5).change is Change.STEP
+    assert followed.followed_ns == 160.0 - changes.AFFORDED
+    assert judge(followed, 80.5).change is Change.STEP
     assert (back.change, back.followed_ns, back.spikes) == (Change.NONE, 0.0, 1)
     assert judge(back, 160.0).followed_ns == 0.0
+
+
+def test_after_a_step_the_next_one_is_followed_at_once() -> None:
+    """Where outliers have been steps, waiting is the worse bet."""
+    used_to_steps = changes.Changes(steps=1)
+
+    assert judge(used_to_steps, 30.0).followed_ns == 30.0
+    assert judge(used_to_steps, 15.0).followed_ns == 0.0
 
 
 def test_delay_excuses_an_outlier() -> None:
