@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from protocols.why_messages import ForecasterWhy
 
 pytestmark = pytest.mark.live
 
-PATIENCE = Patience(load_s=20.0, answer_s=0.6, backoff_base_s=0.05, backoff_cap_s=0.2)
+PATIENCE = Patience(load_s=20.0, answer_s=10.0, backoff_base_s=0.05, backoff_cap_s=0.2)
+HASTE = replace(PATIENCE, answer_s=0.6)
 POLL_S = 16
 
 
@@ -181,7 +183,7 @@ def test_trouble_is_ended_named_and_tried_again(
     bench: Callable[..., Bench], name: str, options: dict[str, Any], reason: str, words: str
 ) -> None:
     """The process is gone, the reason is known, nothing was believed; later it is tried again."""
-    one = bench(name, **{name: options})
+    one = bench(name, patience=HASTE if name == "hanging" else PATIENCE, **{name: options})
     one.hear(8)
 
     one.until(lambda: one.why(name).failures, f"{name} to fail")
@@ -234,7 +236,7 @@ def test_absorbing_never_waits_for_a_forecaster(bench: Callable[..., Bench]) -> 
 
     longest_s = one.hear(100)
 
-    assert longest_s < 0.05
+    assert longest_s < 1
     assert one.why("slow").answers <= 1
 
 
