@@ -15,7 +15,11 @@ Equations (chrony's sourcestats, and Huber's weights)
     w_i = 1 / (s + doubt_i - min doubt)^2 * min(1, HUBER s / |r_i|),   s = 1.4826 median |r|,
           ROUNDS times, from the residuals of a Theil-Sen line
     u = r + offset,  rate r = sum w (x - X)(y - Y) / sum w (x - X)^2  about the weighted means X, Y
-    var(rate) = [sum w res^2 / (n - 2)] / sum w (x - X)^2
+    var(rate) = [sum v psi^2 / (n - 4)] / m^2 / sum v (x - X)^2,
+          v = 1 / (s + doubt_i - min doubt)^2, psi = res cut to within HUBER s, m = the share of
+          residuals within (Huber 1981, 7.6): a wild point counts as one that is just believed.
+          n - 4 in place of n - 2, since few points tell their own scatter badly: Student's t of
+          n - 2 has the variance (n - 2) / (n - 4)
     runs test (Wald and Wolfowitz 1940): with n+ and n- residuals of either sign and
           m = 2 n+ n- / n + 1,  v = (m - 1)(m - 2) / (n - 1),
           fewer than m - RUNS_SIGMAS sqrt(v) runs: drop the oldest quarter, and fit again
@@ -49,6 +53,8 @@ _SCATTER: Final = 1.4826
 """From a median of sizes to a standard deviation, for Gaussian errors."""
 _RESOLUTION_NS: Final = 1.0
 """Of every measurement: a perfect line has no smaller scatter."""
+_SHAPED: Final = 4
+"""Points less that tell the scatter: two for the line, two for how badly the others tell it."""
 _RUNS_SIGMAS: Final = 1.645
 """One chance in twenty to shorten a span that was good."""
 
@@ -161,19 +167,21 @@ def _weighted(
         fit = least_squares(xs, ys, weights)
     level, slope = fit
     signed = [y - level - slope * x for x, y in zip(xs, ys, strict=True)]
-    return level, slope, _slope_error(xs, weights, signed), signed
+    trusts = [1 / (own + doubt) ** 2 for doubt in doubts]
+    return level, slope, _slope_error(xs, trusts, signed, limit), signed
 
 
 def _slope_error(
-    xs: Sequence[float], weights: Sequence[float], residuals: Sequence[float]
+    xs: Sequence[float], trusts: Sequence[float], residuals: Sequence[float], limit: float
 ) -> float:
-    total = sum(weights)
-    mean_x = sum(map(mul, weights, xs)) / total
-    spread = sum([w * (x - mean_x) ** 2 for w, x in zip(weights, xs, strict=True)])
-    if spread <= 0.0:
+    total, count = sum(trusts), len(xs)
+    mean_x = sum(map(mul, trusts, xs)) / total
+    spread = sum([v * (x - mean_x) ** 2 for v, x in zip(trusts, xs, strict=True)])
+    within = sum([abs(r) <= limit for r in residuals]) / count
+    if spread <= 0.0 or within <= 0.0:
         return math.inf
-    chi = sum([w * r * r for w, r in zip(weights, residuals, strict=True)])
-    return math.sqrt(chi / (len(xs) - 2) / spread)
+    chi = sum([v * min(abs(r), limit) ** 2 for v, r in zip(trusts, residuals, strict=True)])
+    return math.sqrt(chi / (count - _SHAPED) / spread) / within
 
 
 def _is_random(residuals: Sequence[float]) -> bool:

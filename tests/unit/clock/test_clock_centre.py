@@ -38,8 +38,8 @@ def test_rate_is_known_better_by_the_long_memory(rng: random.Random) -> None:
 
     rate_ppb, sigma_ppb = centre.rate(now, 1920 * S_NS)
 
-    assert abs(rate_ppb - 20_000) < 250
-    assert sigma_ppb < 150
+    assert abs(rate_ppb - 20_000) < 100
+    assert sigma_ppb < 100
 
 
 def test_hour_without_a_sample_is_bridged(rng: random.Random) -> None:

@@ -68,22 +68,28 @@ def remembered(points: list[Observation]) -> LongTerm:
     return memory
 
 
-def test_regression_finds_the_rate_through_noise_and_spikes() -> None:
-    """To five of its own standard errors, with a tenth of the points 50 ms off on either side."""
-    rng = random.Random(1)
-    points = [
-        observed(
-            64 * n,
-            20_000 * 64 * n + rng.gauss(0, 1e6) + rng.choice((-5e7, 5e7)) * (rng.random() < 0.1),
-        )
-        for n in range(64)
-    ]
+def test_regression_knows_how_well_it_knows_the_rate() -> None:
+    """A tenth of the points 50 ms off: of 40 seeds most within two standard errors, all in four."""
+    errors, sigmas = [], []
+    for seed in range(40):
+        rng = random.Random(seed)
+        points = [
+            observed(
+                64 * n,
+                20_000 * 64 * n
+                + rng.gauss(0, 1e6)
+                + rng.choice((-5e7, 5e7)) * (rng.random() < 0.1),
+            )
+            for n in range(64)
+        ]
+        trend = remembered(points).trend
+        assert trend is not None
+        sigmas.append(trend.sigma_rate_ppb)
+        errors.append(abs(trend.rate_ppb - 20_000) / trend.sigma_rate_ppb)
 
-    trend = remembered(points).trend
-
-    assert trend is not None
-    assert abs(trend.rate_ppb - 20_000) < 5 * trend.sigma_rate_ppb
-    assert trend.sigma_rate_ppb < 800
+    assert max(errors) < 4
+    assert sum(error < 2 for error in errors) > 34
+    assert 100 < statistics.median(sigmas) < 200
 
 
 def test_regression_forgets_what_is_no_straight_line_any_more() -> None:
