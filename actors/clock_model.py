@@ -31,6 +31,7 @@ from hourbook.clock import (
     forecast,
     leap,
     leap_file,
+    leaping,
     model,
     rate,
     source_reports,
@@ -103,6 +104,7 @@ class ClockModel(Actor[ClockModelConfig]):
         self._spoiled_raw_ns = 0
         """What was measured before this raw time is worth nothing."""
         self._find_leap_table()
+        self._watch = leaping.watch_since(self._state, self.timebase.raw_ns(), self._leap_table)
         self._standings: Mapping[str, source_reports.Since] = {}
         self._saves_failed = 0
         self._forecasting = Forecasting(
@@ -181,6 +183,11 @@ class ClockModel(Actor[ClockModelConfig]):
         if sample.raw_ns - sample.delay_ns <= self._spoiled_raw_ns:
             self._rejected["before_disruption"] += 1  # its request left before
             return
+        self._look_for_leap()
+        if leaping.is_near(self._watch, self._state, sample.raw_ns):
+            self._rejected["leap_second"] += 1
+            return
+        before = self._state
         after = model.absorb(before, sample)
         if after.rejected:
             self._rejected[after.rejected] += 1
@@ -297,8 +304,8 @@ class ClockModel(Actor[ClockModelConfig]):
     # -- estimates -------------------------------------------------------------------------------
 
     def _tell(self) -> None:
+        leaps = self._look_for_leap()
         now = model.estimate(self._state, self.timebase.raw_ns())
-        leaps = self._leaps(now)
         _, smear_kind, smear_length_s = self._smear()
         now = msgspec.structs.replace(
             now,
@@ -316,7 +323,7 @@ class ClockModel(Actor[ClockModelConfig]):
 
     def _on_why(self, _: Request[AskWhy]) -> Why:
         raw_ns = self.timebase.raw_ns()
-        leaps = self._leaps(model.estimate(self._state, raw_ns))
+        leaps = leaping.look(self._watch, self._state, raw_ns, self._leap_table).leaps
         return msgspec.structs.replace(
             why.explain(self._state, raw_ns),
             forecasters=self._forecasting.report(self._state, raw_ns),
@@ -336,9 +343,21 @@ class ClockModel(Actor[ClockModelConfig]):
         if self._leap_table is None:
             self.log.warning("no leap table: leap seconds and TAI - UTC stay unknown")
 
-    def _leaps(self, now: ClockEstimate) -> leap.Leaps:
-        sources = [self._state.sources[name].newest for name in self._state.voted.selected]
-        return leap.leaps_at(self._leap_table, now.utc_ns // _S_NS, [s.leap for s in sources])
+    def _look_for_leap(self) -> leap.Leaps:
+        raw_ns = self.timebase.raw_ns()
+        looked = leaping.look(self._watch, self._state, raw_ns, self._leap_table)
+        self._watch, self._state = looked.watch, looked.state
+        if looked.happened == "leapt":
+            self.log.warning("leap second: the interval covers both sides until it is measured")
+            self._spoiled_raw_ns = looked.watch.over_raw_ns
+            self.reactor.after((looked.watch.over_raw_ns - raw_ns) / _S_NS, self._tell)
+        elif looked.happened == "over":
+            self._ask_again("a leap second has passed")
+        elif looked.watch.ahead is not None:
+            left_ns = looked.watch.ahead.utc_ns - model.estimate(self._state, raw_ns).utc_ns
+            if 0 < left_ns < TELL_PERIOD_S * _S_NS:
+                self.reactor.after(left_ns / _S_NS, self._tell)
+        return looked.leaps
 
     def _smear(self) -> tuple[str, int, int]:
         sources = [self._state.sources[name].newest for name in self._state.voted.selected]

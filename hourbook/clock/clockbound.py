@@ -84,6 +84,7 @@ def _bound_ns(page: TimePage, now: Clocks) -> int:
     growth_ns = -(-abs(now.raw_ns - page.as_of_raw_ns) * page.growth_ppb // _NS) + 1
     earliest_ns = line_ns + page.earliest_off_ns - growth_ns
     latest_ns = line_ns + page.latest_off_ns + growth_ns
+    earliest_ns, latest_ns = publication.across_leap(page, earliest_ns, latest_ns)
     return max(latest_ns - now.realtime_ns, now.realtime_ns - earliest_ns) + now.bracket_ns
 
 

@@ -74,11 +74,12 @@ def await_votes(state: State, awaited: Awaited, raw_ns: int) -> State:
     return _marked_step(state, raw_ns, before_ns)
 
 
-def disrupt(state: State, raw_ns: int) -> State:
+def disrupt(state: State, raw_ns: int, *, step_ns: int = 0) -> State:
     """Return the state after something that makes the past worthless; the line goes on, unbounded.
 
     A suspend, a step seen by others, a contradicted interval: whatever was measured before says
-    nothing of UTC any more. An epoch begins: a raw time of before lies on another scale.
+    nothing of UTC any more. An epoch begins: a raw time of before lies on another scale. At a leap
+    second the line goes on `step_ns` beside.
     """
     counters = replace(
         state.counters,
@@ -86,7 +87,7 @@ def disrupt(state: State, raw_ns: int) -> State:
         steps=state.counters.steps + 1,
     )
     line = centre.predict(state.centre, raw_ns)
-    observation = Observation(raw_ns, line.utc_ns, line.utc_ns)
+    observation = Observation(raw_ns, line.utc_ns + step_ns, line.utc_ns + step_ns)
     return replace(
         state,
         rate_prior=(line.rate_ppb, RATE_PRIOR_SIGMA_PPB),

@@ -23,11 +23,21 @@ from typing import Final, NamedTuple
 from protocols.clock_messages import FLAG_SLEWING, STATUS_DISRUPTED, ClockEstimate
 from shm.layout import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, TimePage
 
-__all__ = ["Proposal", "Settings", "base_ns", "centre_ns", "disown", "output_ns", "propose"]
+__all__ = [
+    "Proposal",
+    "Settings",
+    "across_leap",
+    "base_ns",
+    "centre_ns",
+    "disown",
+    "output_ns",
+    "propose",
+]
 
 _NS: Final = 1_000_000_000
 _RATE_SHIFT: Final = 48
 _STATUS_MASK: Final = 0xFF
+_WORD_MASK: Final = 0xFFFF_FFFF
 ROUNDING_NS: Final = 2
 SLEW_SPAN_NS: Final = _NS
 
@@ -133,6 +143,19 @@ def centre_ns(estimate: ClockEstimate, raw_ns: int) -> int:
     return estimate.utc_ns + dt_ns + (dt_ns * estimate.rate >> _RATE_SHIFT)
 
 
+def across_leap(page: TimePage, earliest_ns: int, latest_ns: int) -> tuple[int, int]:
+    """Return an interval by a page, widened if it reaches the leap second that the page announces.
+
+    As readers do (``hourbook_line_leap`` in shm/include/hourbook_clock.h).
+    """
+    if not page.leap_utc_s or page.leap_smear & _WORD_MASK:
+        return earliest_ns, latest_ns
+    step_s = _signed(page.leap_tai_s & _WORD_MASK) - _signed(page.leap_tai_s >> 32)
+    if latest_ns < (page.leap_utc_s - max(step_s, 0)) * _NS:
+        return earliest_ns, latest_ns
+    return earliest_ns + min(step_s, 0) * _NS, latest_ns + max(step_s, 0) * _NS
+
+
 def base_ns(page: TimePage, raw_ns: int) -> int:
     """Return the page's line at `raw_ns`, without its slew."""
     dt_ns = raw_ns - page.as_of_raw_ns
@@ -168,3 +191,8 @@ def _interval(estimate: ClockEstimate, now_raw_ns: int) -> tuple[int, int]:
         return UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS
     growth_ns = -(-abs(now_raw_ns - estimate.as_of_raw_ns) * estimate.growth_ppb // _NS)
     return estimate.earliest_off_ns - growth_ns, estimate.latest_off_ns + growth_ns
+
+
+def _signed(word: int) -> int:
+    """Return 32 bits as a signed number."""
+    return (word & _WORD_MASK ^ 1 << 31) - (1 << 31)

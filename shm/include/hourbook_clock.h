@@ -116,6 +116,10 @@ static inline int64_t hourbook_raw_ns(void) { return hourbook_clock_ns(CLOCK_MON
  * The hard interval rides on the line without the slew: slewing moves what we say, not what we
  * know. Products take 128 bits (64 would overflow after 66 ms) and results saturate, so that no
  * argument whatever is undefined. The extra nanosecond of growth pays for the line's two roundings.
+ *
+ * A page that was published before a leap second knows that one is to come: from the instant at
+ * which UTC may have got there, the interval covers both the time that stepped and that which did
+ * not. Whoever publishes may be dead by then.
  */
 __extension__ typedef __int128 hourbook_wide;
 
@@ -179,6 +183,20 @@ static inline bool hourbook_line_is_bounded(const uint64_t *page)
            (int64_t)page[HOURBOOK_PAGE_latest_off_ns] != HOURBOOK_UNBOUNDED_LATEST;
 }
 
+/* Widens an interval that reaches the leap second which the page announces, unless it is smeared. */
+static inline void hourbook_line_leap(const uint64_t *page, hourbook_wide *earliest,
+                                      hourbook_wide *latest)
+{
+    int64_t leap_s = (int64_t)page[HOURBOOK_PAGE_leap_utc_s];
+    if (__builtin_expect(leap_s == 0, 1) || (uint32_t)page[HOURBOOK_PAGE_leap_smear] != 0)
+        return;
+    uint64_t tai_s = page[HOURBOOK_PAGE_leap_tai_s];
+    hourbook_wide step_s = (hourbook_wide)(int32_t)(uint32_t)tai_s - (int32_t)(uint32_t)(tai_s >> 32);
+    if (*latest < (leap_s - (step_s > 0 ? step_s : 0)) * HOURBOOK_BILLION)
+        return;
+    *(step_s < 0 ? earliest : latest) += step_s * HOURBOOK_BILLION;
+}
+
 /* The hard interval at raw_ns, widened where needed to include the output. */
 static inline void hourbook_line_interval(const uint64_t *page, int64_t raw_ns,
                                           int64_t *earliest_ns, int64_t *latest_ns)
@@ -194,6 +212,7 @@ static inline void hourbook_line_interval(const uint64_t *page, int64_t raw_ns,
     growth += hourbook_line_age(page, raw_ns) != 0;
     hourbook_wide earliest = base + (int64_t)page[HOURBOOK_PAGE_earliest_off_ns] - growth;
     hourbook_wide latest = base + (int64_t)page[HOURBOOK_PAGE_latest_off_ns] + growth;
+    hourbook_line_leap(page, &earliest, &latest);
     *earliest_ns = hourbook_saturate(earliest < output ? earliest : output);
     *latest_ns = hourbook_saturate(latest > output ? latest : output);
 }

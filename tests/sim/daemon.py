@@ -10,10 +10,11 @@ from typing import Final
 
 import msgspec
 
-from hourbook.clock import drift_file, model, withdrawal
+from hourbook.clock import drift_file, leaping, model, withdrawal
 from hourbook.clock.awaited import Awaited, anybody
 from hourbook.clock.disruption import Surroundings, disruption_between, spoils_history
 from hourbook.clock.drift_file import Epoch
+from hourbook.clock.leap import Leaps, LeapTable
 from hourbook.clock.publication import Settings, propose
 from hourbook.clock.state import Limits, State, initial
 from protocols.clock_messages import ClockEstimate, ClockSample
@@ -27,7 +28,12 @@ _BOOT: Final = "simulated"
 class Judge:
     """clock_model: the state, and when it is thrown away."""
 
-    def __init__(self, limits: Limits, raw_ns: int, wall_ns: int) -> None:
+    def __init__(
+        self, limits: Limits, raw_ns: int, wall_ns: int, table: LeapTable | None = None
+    ) -> None:
+        self._table = table
+        self._watch = leaping.NOTHING_AHEAD
+        self._leaps = Leaps()
         self.state: State = replace(initial(limits, raw_ns, wall_ns), awaited=anybody(raw_ns))
         self._announced_step_raw_ns = 0
         self._suspended_ns = 0
@@ -36,6 +42,8 @@ class Judge:
     def hear(self, sample: ClockSample) -> bool:
         """Absorb a sample; return whether the history was thrown away for it."""
         if sample.raw_ns - sample.delay_ns <= self._spoiled_raw_ns:
+            return False
+        if leaping.is_near(self._watch, self.state, sample.raw_ns):
             return False
         disruptions = self.state.counters.disruptions
         self.state = model.absorb(self.state, sample)
@@ -52,6 +60,16 @@ class Judge:
             return False
         self.state = replace(self.state, awaited=anybody(raw_ns))
         return True
+
+    def look_for_leap(self, raw_ns: int) -> bool:
+        """Let a leap second happen; return whether the sources are to be asked after it."""
+        looked = leaping.look(self._watch, self.state, raw_ns, self._table)
+        self._watch, self.state, self._leaps = looked.watch, looked.state, looked.leaps
+        if looked.happened == "leapt":
+            self._spoiled_raw_ns = looked.watch.over_raw_ns
+        if looked.happened == "over":
+            self.state = replace(self.state, awaited=anybody(raw_ns))
+        return looked.happened == "over"
 
     def notice_suspend(self, suspended_ns: int, raw_ns: int) -> bool:
         """Look whether the machine slept; return whether the history was thrown away for it."""
@@ -82,7 +100,12 @@ class Judge:
 
     def tell(self, raw_ns: int) -> ClockEstimate:
         """Return what shm_publisher hears now."""
-        now = model.estimate(self.state, raw_ns)
+        now = msgspec.structs.replace(
+            model.estimate(self.state, raw_ns),
+            leap_utc_s=self._leaps.utc_s,
+            leap_tai_before_s=self._leaps.tai_before_s,
+            leap_tai_after_s=self._leaps.tai_after_s,
+        )
         if now.last_step_raw_ns != self._announced_step_raw_ns:
             self._announced_step_raw_ns = now.last_step_raw_ns
             now = msgspec.structs.replace(now, is_step=True)

@@ -64,12 +64,10 @@ def read(page: TimePage, raw_ns: int, now_raw_ns: int, suspended_ns: int) -> Rea
         return Reading(output_ns, UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, status)
     base_ns = publication.base_ns(page, raw_ns)
     growth_ns = _grown(page, raw_ns) + (raw_ns != page.as_of_raw_ns)
-    return Reading(
-        output_ns,
-        min(base_ns + page.earliest_off_ns - growth_ns, output_ns),
-        max(base_ns + page.latest_off_ns + growth_ns, output_ns),
-        status,
+    earliest_ns, latest_ns = publication.across_leap(
+        page, base_ns + page.earliest_off_ns - growth_ns, base_ns + page.latest_off_ns + growth_ns
     )
+    return Reading(output_ns, min(earliest_ns, output_ns), max(latest_ns, output_ns), status)
 
 
 def _grown(page: TimePage, raw_ns: int) -> int:

@@ -90,4 +90,4 @@ class Premise:
         for upstream in self._awaited.values():
             votes.setdefault(upstream, True)
         liars = sum(not honest for honest in votes.values())
-        return liars <= liars_max(len(votes))
+        return not liars or liars <= liars_max(len(votes))

@@ -102,7 +102,9 @@ class Simulation:
             setting.leap_ns,
         )  # fmt: skip
         self._events = Events(rng)
-        self._judge = Judge(Limits(), machine.raw_ns(begin_ns), machine.wall_ns(begin_ns))
+        self._judge = Judge(
+            Limits(), machine.raw_ns(begin_ns), machine.wall_ns(begin_ns), setting.leap_table
+        )
         self._publisher = Publisher(machine.surroundings(begin_ns))
         self._premise = Premise()
         self._past: deque[_Seen] = deque(maxlen=PAST_KEPT)
@@ -116,8 +118,6 @@ class Simulation:
         setting = self._setting
         for true_ns, happening in setting.happenings:
             self._events.at(true_ns, partial(self._happen, happening))
-        if setting.leap_ns is not None:
-            self._events.at(setting.leap_ns, self._leap)
         self._events.at(setting.begin_ns + S_NS, self._look)
         self._events.run(setting.end_ns)
         self.outcome.rejected = self._sampler.rejected
@@ -150,12 +150,6 @@ class Simulation:
         for span_ns in (2, 100 * _MS, 2 * S_NS):
             self._events.at(until_ns + self._rng.randrange(1, span_ns), self._read)
         self._events.at(until_ns + self._rng.randrange(1, 100 * _MS), self._look_once)
-
-    def _leap(self, true_ns: int) -> None:
-        """Every interval of before is wrong by a second until the model has started afresh."""
-        self._premise.break_off(self._machine.raw_ns(true_ns))
-        self._past.clear()
-        self._pages.clear()
 
     # -- samples ---------------------------------------------------------------------------------
 
@@ -228,6 +222,8 @@ class Simulation:
         if cause == "external_step":
             self._judge.notice_step()
         raw_ns = self._machine.raw_ns(true_ns)
+        if self._judge.look_for_leap(raw_ns):
+            self._sampler.hurry(true_ns)
         if self._judge.notice_suspend(self._machine.suspended_ns, raw_ns):
             self._premise.begin_anew()
             self._sampler.hurry(true_ns)

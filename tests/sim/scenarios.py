@@ -4,6 +4,7 @@ A scenario is a function that changes a setting: three to five honest servers on
 oscillator with a random law. `SCENARIOS` is the table of them all.
 """
 
+import calendar
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
+from hourbook.clock.leap import LeapTable
 from hourbook.clock.polling import Pace
 from sim import liars, making, network
 from sim.machine import S_NS
@@ -150,9 +152,21 @@ def era(setting: Setting) -> None:
 
 
 def leap_second(setting: Setting) -> None:
-    """A second is inserted, and announced; during some runs one of the servers smears it."""
-    leap_ns = setting.begin_ns + setting.duration_ns // 3
+    """A second is inserted at the end of a month, as a table says, or the servers alone."""
+    rng = setting.rng
+    leap_s = calendar.timegm((rng.randint(2027, 2034), rng.randint(1, 12), 1, 0, 0, 0))
+    leap_ns = leap_s * S_NS
+    setting.begin_ns = leap_ns - setting.duration_ns // 3 + rng.randrange(S_NS)
     setting.leap_ns = leap_ns
+    known = ((leap_s - 86_400 * 1000, 37), (leap_s, 38))
+    setting.leap_table = (
+        LeapTable("table", leap_s + 86_400 * 100, known)
+        if rng.random() < 0.7
+        else LeapTable("expired", leap_s - 86_400 * 500, known[:1])
+    )
+    if rng.random() < 0.3:
+        begin_ns = leap_ns - rng.randrange(600 * S_NS)
+        setting.outages = [(begin_ns, begin_ns + rng.randrange(900 * S_NS))]
     for server in setting.servers.values():
         server.fields = making.announcing(server.fields(0), leap_ns)
 

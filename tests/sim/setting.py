@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
 
+from hourbook.clock.leap import LeapTable
 from hourbook.clock.polling import Pace
 from sim.oscillator import Stretch
 from sim.servers import Server
@@ -53,6 +54,7 @@ class Setting:
         wall_error_ns: of REALTIME at the beginning.
         happenings: by true time.
         leap_ns: when a leap second is inserted, None for never.
+        leap_table: what is known of it here.
         network: which kind of network this is, for the tally.
         scale_ns: delay of a usual server here, one way.
         spread: how many times nearer or further away others are.
@@ -70,6 +72,7 @@ class Setting:
     wall_error_ns: int = 0
     happenings: list[tuple[int, Happening]] = field(default_factory=list)
     leap_ns: int | None = None
+    leap_table: LeapTable | None = None
     network: str = "pool"
     scale_ns: float = 10_000_000.0
     spread: float = 1.0

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from fakes.time_pages import page_now, raw_ns, reader_of, segment_bytes, state, suspended_ns
 
-from hourbook.clock import hull, voting
+from hourbook.clock import hull, leaping, publication, voting
 from hourbook.clock.awaited import Awaited
 from hourbook.clock.bounds import Drift, Interval
 from protocols import ntp
@@ -99,6 +99,14 @@ def test_belief_in_who_answers_first_is_caught(monkeypatch: pytest.MonkeyPatch) 
     assert caught("falsetickers", 8) >= 0.3
 
 
+def test_leap_second_that_nobody_minds_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the leap until a majority was asked again every interval would be wrong by a second."""
+    monkeypatch.setattr(leaping, "ahead_of", lambda _leaps, _smear_kind: None)
+    monkeypatch.setattr(publication, "across_leap", lambda _page, *ends: ends)
+
+    assert caught("leap_second", 4) == 1
+
+
 def test_forged_replies_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not look at the cookie hears a stranger from each, and no majority."""
     check = ntp.check
@@ -127,6 +135,8 @@ def test_reader_of_the_simulation_is_the_readers_own(seed: int) -> None:
     now_ns, slept_ns = raw_ns(), suspended_ns()
     for _ in range(300):
         page = random_page(rng, now_ns, slept_ns)
+        leap_s = page.utc_at_as_of_ns // S_NS + rng.randrange(-3000, 3000)
+        page = page._replace(leap_utc_s=rng.choice((0, leap_s)))
         then_ns = now_ns + rng.randrange(-3000, 3000) * S_NS
 
         theirs = reader_of(segment_bytes(page)).at(then_ns)
@@ -153,4 +163,6 @@ def random_page(rng: Random, now_ns: int, slept_ns: int) -> TimePage:
         last_sample_raw_ns=now_ns - rng.choice((30, 90)) * S_NS,
         last_step_raw_ns=now_ns - rng.randrange(4000) * S_NS,
         boottime_minus_monotonic_ns=slept_ns + rng.choice((0, 0, 0, 10**9)),
+        leap_tai_s=rng.choice((38 << 32 | 37, 36 << 32 | 37, 37 << 32 | 37, 0)),
+        leap_smear=rng.choice((0, 0, 86_400 << 32 | 1)),
     )
