@@ -175,7 +175,15 @@ def invite(before: Centre, guests: Mapping[str, Guest]) -> Centre:
         for name, opinion in zip(before.fusion.losses, before.opinions, strict=True)
         if name not in before.guests
     }
-    return _weighed(replace(before, guests=MappingProxyType(dict(guests))), {**guests, **own})
+    found = {**guests, **own}
+    admitted = fusion.admit(before.fusion, found)
+    return replace(
+        before,
+        guests=MappingProxyType(dict(guests)),
+        opinions=tuple(found.values()),
+        weights=fusion.weights(admitted),
+        fusion=admitted,
+    )
 
 
 def predict(centre: Centre, raw_ns: int) -> Estimate:
@@ -259,19 +267,12 @@ def _heard(seen: Centre) -> Centre:
     if long_line := regression.line(seen.long_term, experts.RATE_HANDICAP):
         found["long-term"] = long_line
     gaps = list(map(sub, window.ages_s[1:], window.ages_s))
-    seen = replace(
+    admitted = fusion.admit(seen.fusion, found)
+    return replace(
         seen,
         reference=window.reference,
         interval_s=median(gaps) if gaps else 0.0,
         typical_doubt_ns=window.typical_doubt_ns,
-    )
-    return _weighed(seen, found)
-
-
-def _weighed(seen: Centre, found: Mapping[str, Opinion]) -> Centre:
-    admitted = fusion.admit(seen.fusion, found)
-    return replace(
-        seen,
         opinions=tuple(found.values()),
         weights=fusion.weights(admitted),
         fusion=admitted,
@@ -319,13 +320,14 @@ def _noise_factor(seen: tuple[Observation, ...]) -> float:
     last = seen[-_SCATTER_LAST:]
     if len(last) < _SCATTER_MIN:
         return 1.0
+    raws = [one.raw_ns for one in last]
+    offsets = [one.utc_ns - one.raw_ns for one in last]
     off = []
-    for a, b, c in zip(last, last[1:], last[2:], strict=False):
-        span_ns = c.raw_ns - a.raw_ns
-        share = (b.raw_ns - a.raw_ns) / span_ns if span_ns else 0.5
-        ahead_ns = (b.utc_ns - a.utc_ns) - (b.raw_ns - a.raw_ns)
-        beyond_ns = (c.utc_ns - a.utc_ns) - (c.raw_ns - a.raw_ns)
-        off.append(abs(ahead_ns - share * beyond_ns))
+    for n in range(1, len(last) - 1):
+        span_ns, at_ns = raws[n + 1] - raws[n - 1], raws[n] - raws[n - 1]
+        share = at_ns / span_ns if span_ns else 0.5
+        first_ns = offsets[n - 1]
+        off.append(abs(offsets[n] - first_ns - share * (offsets[n + 1] - first_ns)))
     typical_ns = median([one.doubt_ns for one in last])
     return max(_SCATTER_SIGMAS * median(off) / typical_ns, _FACTOR_MIN)
 

@@ -105,9 +105,11 @@ def learn(
     """
     trust = 2 * doubt_ns.typical / (doubt_ns.typical + doubt_ns.own)
     scale_ns = before.scale_ns or doubt_ns.typical
+    unit, most = trust / scale_ns, trust * CAP
+    lost = [abs(measured_ns - said) * unit for said in said_ns]
     losses = {
-        name: FORGETTING * loss + trust * min(abs(measured_ns - said) / scale_ns, CAP)
-        for (name, loss), said in zip(before.losses.items(), said_ns, strict=True)
+        name: FORGETTING * loss + min(one, most)
+        for (name, loss), one in zip(before.losses.items(), lost, strict=True)
     }
     errors = (*before.errors_ns, abs(error_ns))[-_SCALE_WINDOW:]
     scale_ns = median(errors) if len(errors) >= _SCALE_MIN else doubt_ns.typical
@@ -152,8 +154,9 @@ def fuse(said_ns: Sequence[float], weights: Sequence[float], scale_ns: float) ->
     middle = weighted_median(said_ns, weights)
     low, high = middle - CAP * scale_ns, middle + CAP * scale_ns
     if min(said_ns) < low or max(said_ns) > high:
-        said_ns = [min(max(one, low), high) for one in said_ns]
+        said_ns = [low if one < low else min(one, high) for one in said_ns]
     total = sum(weights)
     mean = sum(map(mul, weights, said_ns)) / total
-    squares = sum(map(mul, weights, [(one - mean) ** 2 for one in said_ns]))
+    off = [one - mean for one in said_ns]
+    squares = sum(map(mul, weights, map(mul, off, off)))
     return Centred(mean, math.sqrt(squares / total))

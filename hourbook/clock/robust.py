@@ -73,11 +73,14 @@ def least_squares(
     xs: Sequence[float], ys: Sequence[float], weights: Sequence[float] | None = None
 ) -> Fit:
     """Return the line of least (weighted) squares; flat where all x are the same."""
-    w = weights or [1.0] * len(xs)
-    total = sum(w)
-    mean_x = sum(map(mul, w, xs)) / total
-    mean_y = sum(map(mul, w, ys)) / total
-    lever = [a * (x - mean_x) for a, x in zip(w, xs, strict=True)]
+    if weights is None:
+        mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(xs)
+        lever = [x - mean_x for x in xs]
+    else:
+        total = sum(weights)
+        mean_x = sum(map(mul, weights, xs)) / total
+        mean_y = sum(map(mul, weights, ys)) / total
+        lever = [w * (x - mean_x) for w, x in zip(weights, xs, strict=True)]
     spread = sum(map(mul, lever, xs))
     slope = sum(map(mul, lever, ys)) / spread if spread > 0.0 else 0.0
     return Fit(mean_y - slope * mean_x, slope)
