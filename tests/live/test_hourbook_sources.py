@@ -112,7 +112,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
 def test_json_is_the_contract(measured: Measured) -> None:
     """Names in their order, one row for each server in the order of the configuration."""
     assert list(measured.document) == [
-        "sources", "voters", "selected", "has_majority", "bound_violations", "own_clock"
+        "sources", "voters", "awaited", "selected", "has_majority", "bound_violations",
+        "own_clock",
     ]  # fmt: skip
     assert [row["source"] for row in measured.document["sources"]] == list(measured.names.values())
     assert {tuple(row) for row in measured.document["sources"]} == {ROW}

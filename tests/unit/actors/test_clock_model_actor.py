@@ -320,3 +320,26 @@ def test_nobody_is_believed_before_the_sampler_has_said_whom_it_asks(home: Home)
 
     assert (waiting.status, waiting.bounded) == (3, False)
     assert (bench.estimates[-1].status, bench.estimates[-1].bounded) == (1, True)
+
+
+def test_leap_second_covers_both_sides_and_asks_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second is inserted soon: DISRUPTED with an interval, and the sources are asked after."""
+    now_s = SystemTimebase().wall_ns() // S_NS
+    table = LeapTable("table", now_s + 10**6, ((now_s - 10**6, 37), (now_s + 3, 38)))
+    monkeypatch.setattr("hourbook.clock.leap_file.find_table", lambda: table)
+    bench = Bench(home)
+    bench.hear(0)
+
+    bench.reactor.run_until(lambda: bench.estimates[-1].status == 3, 5, "the leap second")
+    leapt = bench.estimates[-1]
+    bench.hear(0)
+    bench.reactor.run_until(lambda: len(bench.resamples) > 1, 5, "the next question")
+
+    assert bench.estimates[1].leap_utc_s == now_s + 3
+    assert (leapt.is_step, leapt.leap_utc_s, leapt.disruptions) == (True, 0, 0)
+    assert leapt.bounded
+    assert S_NS < leapt.latest_off_ns - leapt.earliest_off_ns < S_NS + 100_000_000
+    assert bench.model.snapshot()['clock_samples_rejected_total{reason="before_disruption"}'] == 1
+    assert bench.resamples[-1] == "a leap second has passed"
