@@ -1,28 +1,33 @@
-"""The only place that catches what nobody expected: an actor's init, and one message's handler.
+"""The only place that catches what nobody expected: an init, a message's handler, a book's change.
 
 A failing init becomes an answer that names its cause, since the supervisor cannot see inside a dead
 child. A message whose handler raises three times in a row is buried as a dead letter, so that one
-poisoned message cannot put its actor into a crash loop; its sender is told. Everything else that
-goes wrong in an actor ends it: the supervisor knows what to do.
+poisoned message cannot put its actor into a crash loop; its sender is told. So is the sender of a
+change that fails while its group is written, which is not tried again: the group waits. Everything
+else that goes wrong in an actor ends it: the supervisor knows what to do.
 """
 
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
+
+import msgspec
 
 from actors import dead_letters
 from actors.contract import Degraded, Ignore, Outcome, Ready, Request
 from actors.mailbox import Mailbox
 from hourbook.home import Home
-from protocols import errors
+from protocols import errors, wire
+from protocols.change import Change
 from protocols.control import InitResult
 
-__all__ = ["ATTEMPTS", "answer_init", "serve"]
+__all__ = ["ATTEMPTS", "answer_init", "containing", "serve"]
 
 ATTEMPTS: Final = 3
 """How often a handler may raise on one message."""
 _TRACEBACK_LINES: Final = 12
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +65,53 @@ def serve(
         except Exception as error:  # noqa: BLE001 - see the module: buried after the third
             last = error
             _log.exception("attempt %d of %d at %s", attempt, ATTEMPTS, request.envelope.kind)
-    text = "".join(traceback.format_exception(last))
-    path = dead_letters.bury(
-        home.dead_letter_dir, mailbox.name, frame=frame, error=text, time_wall_ns=time_wall_ns
-    )
+    kept = _bury(mailbox.name, frame, last, home, time_wall_ns)
     return errors.InternalError(
         f"Expected to handle {request.envelope.kind}, failed {ATTEMPTS} times:"
-        f" {type(last).__name__}; the message is kept in {path}"
+        f" {type(last).__name__}; {kept}"
     )
+
+
+def containing(
+    actor: str, home: Home, wall_ns: Callable[[], int], is_fatal: Callable[[Exception], bool]
+) -> Callable[[str, Change, Callable[[], _T]], _T]:
+    """Return how a writer attempts a change: a bug of it becomes a refusal of that change alone.
+
+    Args:
+        actor: whose dead letters.
+        home: where they are.
+        wall_ns: UTC, for the letter.
+        is_fatal: tells what is no bug of a change, and passes: the disk failed.
+    """
+
+    def attempt(kind: str, change: Change, step: Callable[[], _T]) -> _T:
+        try:
+            return step()
+        except errors.HourbookError:
+            raise
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            _log.exception("applying %s of %s", kind, change.writer)
+            body = msgspec.Raw(msgspec.msgpack.encode(change))
+            frame = wire.encode(wire.Envelope(kind=kind, id=0, src=change.writer, body=body))
+            kept = _bury(actor, frame, error, home, wall_ns())
+            raise errors.InternalError(
+                f"Expected to apply {kind}, got {type(error).__name__}; nothing of it was done,"
+                f" and {kept}"
+            ) from error
+
+    return attempt
+
+
+def _bury(actor: str, frame: bytes, error: Exception, home: Home, time_wall_ns: int) -> str:
+    """Keep a message that failed; say where it is, or why it is nowhere."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        path = dead_letters.bury(
+            home.dead_letter_dir, actor, frame=frame, error=text, time_wall_ns=time_wall_ns
+        )
+    except OSError as problem:
+        _log.error("a dead letter was lost: %s", problem)
+        return f"the message could not be kept: {problem.strerror}"
+    return f"the message is kept in {path}"

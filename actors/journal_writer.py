@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from actors import guard
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
 from actors.feed_publisher import FeedPublisher
@@ -314,6 +315,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
                 self.home.book_db,
                 self.home.keys_dir,
                 size_max_bytes=self.config.size_max_mib << 20,
+                attempt=guard.containing(
+                    self.context.name, self.home, self.timebase.wall_ns, schema.has_failed
+                ),
             )
         except errors.HourbookError as error:
             self._refusal = error

@@ -24,6 +24,7 @@ __all__ = [
     "check_identity",
     "connect_writer",
     "error_code",
+    "has_failed",
     "prepare",
 ]
 
@@ -39,6 +40,15 @@ ConnectionFactory = Callable[[Path], sqlite3.Connection]
 """Opens the file for writing; a parameter, so that tests can put a failing disk under it: anything
 that has the methods of `sqlite3.Connection` which are used here, and raises its errors."""
 Migration = Callable[[sqlite3.Connection], None]
+_MISTAKES: Final = frozenset(
+    (
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_RANGE,
+        sqlite3.SQLITE_TOOBIG,
+    )
+)
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -111,6 +121,13 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> int:
 def error_code(error: sqlite3.Error) -> int:
     """Return SQLite's extended result code; 0 where Python itself raised the error."""
     return getattr(error, "sqlite_errorcode", 0)
+
+
+def has_failed(error: Exception) -> bool:
+    """Return whether the disk or the database has, and not a statement that was wrong."""
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return False  # of Python's own
+    return isinstance(error, sqlite3.Error) and error_code(error) & 0xFF not in _MISTAKES
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeVar, cast
 from hourbook.book import journal, schema
 from hourbook.book.admission import RESEND_WINDOW_NS, Admission
 from hourbook.book.archive_shelf import ArchiveShelf
-from hourbook.book.changes.group import Kinds, apply_group
+from hourbook.book.changes.group import Attempt, Kinds, apply_group, attempt_bare
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.key_chain import next_key
@@ -63,13 +63,18 @@ class BookWriter:
     """An open book, to be written by one thread."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, keys: KeyRing, kinds: Kinds = KINDS
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        keys: KeyRing,
+        kinds: Kinds = KINDS,
+        attempt: Attempt = attempt_bare,
     ) -> None:
         """Take over a prepared connection; use :meth:`open`."""
         self._connection = connection
         self._path = path
         self._keys = keys
-        self._kinds = kinds
+        self._kinds, self._attempt = kinds, attempt
         self._shelf = ArchiveShelf(path.parent / "archive")
         self._admission = Admission(connection, kinds)
         self.head = _load_head(connection)
@@ -83,6 +88,7 @@ class BookWriter:
         connect: schema.ConnectionFactory = schema.connect_writer,
         size_max_bytes: int = 0,
         kinds: Kinds = KINDS,
+        attempt: Attempt = attempt_bare,
     ) -> "BookWriter":
         """Open or create a book, migrate it, and check where it ends.
 
@@ -92,6 +98,7 @@ class BookWriter:
             connect: opens the file.
             size_max_bytes: (bytes; 0 is no limit).
             kinds: the changes that it knows.
+            attempt: does each of them; by default their bugs end the group.
 
         Raises:
             BookCorrupt: it does not verify, or SQLite cannot read it.
@@ -106,7 +113,8 @@ class BookWriter:
             raise _translate(error, path) from error
         try:
             schema.prepare(connection, path, size_max_bytes=size_max_bytes)
-            writer = cls(connection, path, KeyRing.open(keys_dir, next_key(connection)), kinds)
+            keys = KeyRing.open(keys_dir, next_key(connection))
+            writer = cls(connection, path, keys, kinds, attempt)
             writer._check_end()
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -183,8 +191,8 @@ class BookWriter:
         """Return what the group appends, once its changes are applied."""
         if not any(isinstance(request, Change) for request in group):
             return cast("Sequence[Append]", group), ()
-        head_seq, keys, shelf = self.head.seq, self._keys, self._shelf
-        return apply_group(self._connection, self._kinds, group, head_seq, stamp, keys, shelf)
+        seq, keys, shelf, attempt = self.head.seq, self._keys, self._shelf, self._attempt
+        return apply_group(self._connection, self._kinds, group, seq, stamp, keys, shelf, attempt)
 
     def _insert(
         self, appends: Sequence[Append], stamp: journal.Stamp

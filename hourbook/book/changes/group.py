@@ -1,11 +1,12 @@
 """Applying the changes of one group, in the order in which they came, among its plain appends.
 
 Each change works in a savepoint of its own: a refusal undoes that change and leaves its group
-unharmed. Nothing is hashed here; what the changes record becomes appends, in their place.
+unharmed. So does a bug, where the writer was given an `Attempt` that makes a refusal of it. Nothing
+is hashed here; what the changes record becomes appends, in their place.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,9 +21,16 @@ from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change
 
-__all__ = ["Kinds", "apply_group"]
+__all__ = ["Attempt", "Kinds", "apply_group", "attempt_bare"]
 
 Kinds = Mapping[type[Change], ChangeKind[Any]]
+Attempt = Callable[[str, Change, Callable[[], Outcome]], Outcome]
+"""Calls the step that does a change of a kind, and may raise another error in place of its own."""
+
+
+def attempt_bare(_kind: str, _change: Change, step: Callable[[], Outcome]) -> Outcome:
+    """Do a change for whoever wants to hear of its bugs."""
+    return step()
 
 
 def apply_group(
@@ -33,6 +41,7 @@ def apply_group(
     stamp: Stamp,
     keys: KeyRing,
     shelf: ArchiveShelf,
+    attempt: Attempt = attempt_bare,
 ) -> tuple[list[Append], list[Outcome]]:
     """Apply the changes of `group` inside the open transaction.
 
@@ -49,7 +58,7 @@ def apply_group(
             continue
         kind = kinds[type(request)]
         scope = Scope(connection, request, head_seq, stamp, keys, shelf)
-        outcome = _apply(kind, request, scope)
+        outcome = _apply(kind, request, scope, attempt)
         if outcome.error is None or outcome.entries:
             appends += scope.appends
             head_seq += outcome.entries
@@ -59,17 +68,22 @@ def apply_group(
     return appends, results
 
 
-def _apply(kind: ChangeKind[Any], request: Change, scope: Scope) -> Outcome:
+def _apply(kind: ChangeKind[Any], request: Change, scope: Scope, attempt: Attempt) -> Outcome:
     """Do one change, or undo what it had begun."""
     connection = scope.connection
     connection.execute("SAVEPOINT change")
     try:
-        answer = kind.apply(request, scope)
+        outcome = attempt(kind.name, request, lambda: _outcome_of(kind, request, scope))
     except errors.HourbookError as error:
         connection.execute("ROLLBACK TO change")
         connection.execute("RELEASE change")
         return outcomes.refuse(error)
     connection.execute("RELEASE change")
+    return outcome
+
+
+def _outcome_of(kind: ChangeKind[Any], request: Change, scope: Scope) -> Outcome:
+    answer = kind.apply(request, scope)
     if isinstance(answer, errors.HourbookError):
         return outcomes.refuse(answer, scope.count)
     assert isinstance(answer, msgspec.Struct)
