@@ -133,8 +133,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _append(self, request: Request[Append]) -> Appended | None:
         """Queue a request for the next commit, or answer it from the book when it was seen."""
         body = request.body
-        self._require_writable()
+        book = self._require_writable()
         check_append(body)
+        if body.branch:
+            book.require_branch(body.branch)
         self._admit(request)
         return Appended() if body.ack == "received" else None
 

@@ -14,7 +14,7 @@ import msgspec
 
 from hourbook.book.digest import last_session
 from hourbook.book_keeping import BookKeeping
-from hourbook.book_views import BookViews
+from hourbook.book_views import MAIN_BRANCH, BookViews
 from hourbook.client import TIMEOUT_S, MailboxClient
 from hourbook.entry_future import EntryFuture, Received
 from hourbook.home import Home, find_home
@@ -43,16 +43,18 @@ class Book(BookKeeping, BookViews):
         home: Home,
         *,
         session: str = "",
+        branch: str = "",
         shared: bool = False,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Use :func:`connect`."""
-        super().__init__(home)
+        super().__init__(home, branch)
         book_messages.check_name(name, "name")
         if session:
             book_messages.check_name(session, "session")
         self.name = name
         self.session = session
+        self._on_branch = self._branch_number(branch) if branch else MAIN_BRANCH
         self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
         self._nonces = NonceSource()
         self._membership = Membership(self._client, home, name, self._nonces, shared=shared)
@@ -235,6 +237,7 @@ class Book(BookKeeping, BookViews):
             entries=news if isinstance(news, list) else list(news),
             ack=ack,
             session=self.session,
+            branch=self._on_branch,
             hlc=process_clock.to_send(time.time_ns()),
         )
         if len(news) != 1:
@@ -278,6 +281,7 @@ def connect(
     home: str | os.PathLike[str] | Home | None = None,
     *,
     session: str = "",
+    branch: str = "",
     shared: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> Book:
@@ -289,17 +293,20 @@ def connect(
         name: ``[a-z0-9._-]{1,64}``; it stands in every entry written here.
         home: a directory, or None for the usual one ($HOURBOOK_HOME).
         session: name of the session that stands in every entry, of the same form; "" is none.
+        branch: name of the branch that is written on and read; "" is main.
         shared: the name is used by others too: it is neither held nor listed as an instance.
         timeout_s: until a write without an answer ends with OutcomeUnknown (seconds, > 0).
 
     Raises:
         BadRequest: a name that does not fit.
         NameTaken: another living process holds it; the message says which.
+        UnknownName, BookMissing: there is no such branch.
     """
     book = Book(
         name,
         home if isinstance(home, Home) else find_home(home),
         session=session,
+        branch=branch,
         shared=shared,
         timeout_s=timeout_s,
     )

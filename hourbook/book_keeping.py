@@ -8,11 +8,29 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hourbook.book.book_view import seq_at
+from hourbook.book.branches import find_branch
+from hourbook.book.moment import MomentLike
+from hourbook.book.reader import BookReader
 from hourbook.client import MailboxClient
+from hourbook.home import Home
 from hourbook.hybrid_clock import process_clock
 from hourbook.membership import Membership
 from hourbook.nonce_source import NonceSource
 from protocols import errors
+from protocols.branch_messages import (
+    BRANCH_CREATE,
+    BRANCH_DELETE,
+    BRANCH_MERGE,
+    MAIN_NAME,
+    CreateBranch,
+    CreatedBranch,
+    DeleteBranch,
+    DeletedBranch,
+    MergeBranch,
+    MergedBranch,
+    Strategy,
+)
 from protocols.change import CHANGE_NONCES, Change
 from protocols.keep_messages import BOOK_REDACT, Redact, Redaction
 
@@ -24,6 +42,7 @@ _T = TypeVar("_T")
 class BookKeeping:
     """What a connection to the book can do beside writing and reading it."""
 
+    home: Home
     name: str
     session: str
     _client: MailboxClient
@@ -50,6 +69,60 @@ class BookKeeping:
             What :meth:`Book.log` raises.
         """
         return self._change(Redact, BOOK_REDACT, Redaction, seq=seq, why=why)
+
+    def create_branch(
+        self, name: str, *, at: MomentLike | None = None, parent: str = ""
+    ) -> CreatedBranch:
+        """Begin a branch: what is written on it nobody sees who does not ask for it.
+
+        Args:
+            name: ``[a-z0-9._-]{1,64}``, not ``main``.
+            at: a seq, a time or a hash: the last that it sees of its parent; None: all so far.
+            parent: name of the branch that it comes from; "" is main.
+
+        Raises:
+            AlreadyPresent: a branch is called so.
+            UnknownName, NotInBook: no such parent, or moment.
+            LimitExceeded: branches of branches of branches.
+            What :meth:`Book.log` raises.
+        """
+        base_seq = 0 if at is None else seq_at(self.home, at)
+        number = 0 if parent in ("", MAIN_NAME) else self._branch_number(parent)
+        return self._change(
+            CreateBranch, BRANCH_CREATE, CreatedBranch, name=name, parent=number, base_seq=base_seq
+        )
+
+    def merge_branch(self, name: str, strategy: Strategy = "") -> MergedBranch:
+        """Bring what was written on a branch to its parent, as entries of ours; it goes on.
+
+        Args:
+            name: of the branch.
+            strategy: for entities that both have written about since they parted: `ours` leaves
+                the branch's entries about them behind, `theirs` brings them along, after the
+                parent's, `both` does so with the tag ``conflict``; "" refuses.
+
+        Raises:
+            BranchConflict: there are such entities; the message names them.
+            UnknownName: there is no such branch.
+            LimitExceeded: more than 8192 entries.
+            What :meth:`Book.log` raises.
+        """
+        return self._change(MergeBranch, BRANCH_MERGE, MergedBranch, name=name, strategy=strategy)
+
+    def delete_branch(self, name: str) -> DeletedBranch:
+        """End a branch. Its entries stay in the book, and its name is free.
+
+        Raises:
+            UnknownName: there is no such branch.
+            BadRequest: another branch comes from it.
+            What :meth:`Book.log` raises.
+        """
+        return self._change(DeleteBranch, BRANCH_DELETE, DeletedBranch, name=name)
+
+    def _branch_number(self, name: str) -> int:
+        """Return the number of the branch of a name; raises UnknownName."""
+        with BookReader(self.home) as reader:
+            return reader.query(lambda connection: find_branch(connection, name)).number
 
     def _change(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hourbook.book.as_of import seq_since
+from hourbook.book.branches import Branch, BranchDiff, diff_branches, list_branches
 from hourbook.book.diffing import InstanceDiff
 from hourbook.book.digest import (
     Digest,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from hourbook.book.query import Parameters, QueryResult
     from hourbook.context_text import ContextFormat
 
-__all__ = ["BookViews"]
+__all__ = ["MAIN_BRANCH", "BookViews"]
 
 DIGEST_LIMITS: Final = DigestLimits()
 
@@ -48,16 +49,31 @@ class BookViews:
     home: Home
     _membership: Membership
 
-    def __init__(self, home: Home) -> None:
+    _on_branch: int = MAIN_BRANCH
+
+    def __init__(self, home: Home, branch: str = "") -> None:
         """Open nothing yet."""
         self.home = home
+        self.branch = branch
         self._reader: BookReader | None = None
         self._reader_lock = threading.Lock()
         self._open_feeds: list[Follower | Updates] = []
 
     def tail(self, count: int = 10) -> list[Entry]:
-        """Return the last `count` entries (>= 0), oldest first."""
-        return self._open_reader().tail(count)
+        """Return the last `count` entries (>= 0) of our branch, oldest first."""
+        return self._open_reader().tail(count, branch=self.branch)
+
+    def branches(self) -> list[Branch]:
+        """Return every branch that there ever was, oldest first."""
+        return self._open_reader().query(list_branches)
+
+    def diff_branches(self, a: str, b: str) -> BranchDiff:
+        """Return what two branches (or ``main``) do not share, and what both wrote about.
+
+        Raises:
+            BadRequest, UnknownName, LimitExceeded: no such branch; they differ by too much.
+        """
+        return self._open_reader().query(lambda connection: diff_branches(connection, a, b))
 
     def head(self) -> Commit | None:
         """Return the last signed commit; None while the book is empty."""
@@ -73,7 +89,7 @@ class BookViews:
         kind: Wanted = None,
         tag: Wanted = None,
         session: Wanted = None,
-        branch: int | None = MAIN_BRANCH,
+        branch: int | None = -1,
     ) -> Follower:
         """Return an endless iterator over new entries: woken by the writer, polling nothing.
 
@@ -89,7 +105,7 @@ class BookViews:
             kind: as `action`.
             tag: entries that have one of these.
             session: as `action`.
-            branch: 0 is main; None is any.
+            branch: number; 0 is main, None is any, -1 the one that we are connected to.
 
         Raises:
             BadRequest, LimitExceeded: a filter or a `since` that no entry could fit.
@@ -102,7 +118,7 @@ class BookViews:
             kind=kind,
             tag=tag,
             session=session,
-            branch=branch,
+            branch=self._on_branch if branch == -1 else branch,
         )
         follower = Follower(self.home, self._seq_of(since), wanted)
         self._open_feeds.append(follower)

@@ -58,7 +58,7 @@ class Append(msgspec.Struct, frozen=True, omit_defaults=True):
         entries: 1..4096.
         ack: when to answer.
         session: name of a session, or "".
-        branch: 0 is main, the only one so far.
+        branch: number of a branch that is there; 0 is main.
         hlc: the writer's hybrid logical time, merged into the book's; 0 is none.
     """
 
@@ -67,7 +67,7 @@ class Append(msgspec.Struct, frozen=True, omit_defaults=True):
     entries: list[NewEntry]
     ack: AckLevel = "durable"
     session: str = ""
-    branch: int = 0
+    branch: Annotated[int, msgspec.Meta(ge=0, le=_I64_MAX)] = 0
     hlc: Annotated[int, msgspec.Meta(ge=0, le=_I64_MAX)] = 0
 
 
@@ -140,12 +140,6 @@ def check_append(request: Append) -> None:
     check_writer(request.writer)
     if request.session:
         check_name(request.session, "session")
-    if request.branch != 0:
-        raise errors.BadRequest(
-            f"Expected `branch` 0, got {request.branch}: there is no such branch",
-            field="branch",
-            value=str(request.branch),
-        )
     count = len(request.entries)
     if not 1 <= count <= entry.BATCH_ENTRIES_MAX:
         raise errors.LimitExceeded(

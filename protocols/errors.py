@@ -20,6 +20,7 @@ __all__ = [
     "BookClosed",
     "BookCorrupt",
     "BookMissing",
+    "BranchConflict",
     "CallerError",
     "ClockUnavailable",
     "ConfigError",
@@ -187,6 +188,12 @@ class QueryTimeout(CallerError, TimeoutError):
     """A query took longer than it may; it was ended and the book is as it was."""
 
     code = "query_timeout"
+
+
+class BranchConflict(CallerError, ValueError):
+    """A branch and its parent have both written about an entity; say which shall count."""
+
+    code = "branch_conflict"
 
 
 class Redacted(CallerError, LookupError):

@@ -43,7 +43,7 @@ class BookView:
         """Return the last `count` entries (>= 0) of that state, oldest first."""
         if count < 0:
             raise errors.BadRequest(f"count must be >= 0, got {count}", field="count")
-        return list(self.since(max(0, self.seq - count)))
+        return self._reader.tail(count, until_seq=self.seq)
 
     def entry(self, seq: int) -> Entry | None:
         """Return one entry; None when there was none of this seq."""

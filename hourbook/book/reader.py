@@ -18,6 +18,7 @@ import msgspec
 
 from hourbook.book import schema
 from hourbook.book.archive import Archive
+from hourbook.book.branches import MAIN, find_branch, tail_of
 from hourbook.book.detached import attach
 from hourbook.book.keys import read_public
 from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
@@ -76,12 +77,27 @@ class BookReader:
         found = self._entries(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,))  # noqa: S608 - constants
         return found[0] if found else None
 
-    def tail(self, count: int = 10) -> list[Entry]:
-        """Return the last `count` entries (>= 0), oldest first."""
+    def tail(
+        self, count: int = 10, *, branch: str = "", until_seq: int | None = None
+    ) -> list[Entry]:
+        """Return the last `count` entries (>= 0) that a branch sees, oldest first.
+
+        Args:
+            count: how many.
+            branch: its name; "" is main.
+            until_seq: only entries up to this one.
+
+        Raises:
+            BadRequest, UnknownName: there is no such branch.
+        """
         if count < 0:
             raise errors.BadRequest(f"count must be >= 0, got {count}", field="count")
-        head = self.head_seq()
-        return list(self.since(max(0, head - count), until_seq=head))
+
+        def read(connection: sqlite3.Connection) -> list[Entry]:
+            number = find_branch(connection, branch).number if branch else MAIN
+            return tail_of(connection, number, count, until_seq)
+
+        return self.query(read)
 
     def page(self, after_seq: int, limit: int = PAGE_ENTRIES) -> list[Entry]:
         """Return up to `limit` entries that follow `after_seq`, in one read transaction.

@@ -12,7 +12,7 @@ from typing import Final
 from hourbook.book.moment import Moment
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
 from protocols import errors
-from protocols.entry import Commit
+from protocols.entry import Commit, decode_value
 
 __all__ = ["RULES", "find_cut", "rewind"]
 
@@ -138,6 +138,24 @@ def _cut_archives(connection: sqlite3.Connection, _: int) -> None:
     )
 
 
+def _cut_branches(connection: sqlite3.Connection, seq: int) -> None:
+    connection.execute("DELETE FROM branch WHERE created_seq > ?", (seq,))
+    connection.execute("UPDATE branch SET deleted_seq = NULL WHERE deleted_seq > ?", (seq,))
+    rows = connection.execute(
+        "SELECT number, name, created_seq FROM branch WHERE merged_seq > ?", (seq,)
+    ).fetchall()
+    for number, name, created_seq in rows:
+        merge = connection.execute(
+            "SELECT seq, details FROM entry WHERE kind = 'branch.merge' AND entity = ?"
+            " AND seq > ? ORDER BY seq DESC LIMIT 1",
+            (name, created_seq),
+        ).fetchone()
+        merged = (0, 0) if merge is None else (decode_value(merge[1], "details")["head"], merge[0])
+        connection.execute(
+            "UPDATE branch SET merged_head = ?, merged_seq = ? WHERE number = ?", (*merged, number)
+        )
+
+
 RULES: Final[Mapping[str, Rule]] = {
     "entry": _cut_entries,
     "signed_commit": _cut_commits,
@@ -148,6 +166,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "clock_step": _cut_clock_steps,
     "detached": _cut_detached,
     "archive": _cut_archives,
+    "branch": _cut_branches,
 }
 """What becomes of each table, in this order: later ones read the earlier."""
 

@@ -151,6 +151,11 @@ def _add_detached(connection: sqlite3.Connection) -> None:
     _run_script(connection, "schema_4.sql")
 
 
+def _add_branches(connection: sqlite3.Connection) -> None:
+    """Version 5: branches."""
+    _run_script(connection, "schema_5.sql")
+
+
 def _run_script(connection: sqlite3.Connection, name: str) -> None:
     script = resources.files("hourbook.book").joinpath(name).read_text("utf-8")
     for statement in _statements(script):
@@ -162,6 +167,7 @@ MIGRATIONS: Final[Sequence[Migration]] = (
     _add_changes,
     _add_clock_steps,
     _add_detached,
+    _add_branches,
 )
 """``MIGRATIONS[n]`` turns version n into n + 1."""
 SCHEMA_VERSION: Final = len(MIGRATIONS)

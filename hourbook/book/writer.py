@@ -207,6 +207,20 @@ class BookWriter:
         self._connection.execute(INSERT_COMMIT, commit_row(commit))
         return rows, following
 
+    def require_branch(self, number: int) -> None:
+        """Check that there is a branch of this number.
+
+        Raises:
+            UnknownName: there is none, or it was deleted.
+        """
+        row = self._connection.execute(
+            "SELECT 1 FROM branch WHERE number = ? AND deleted_seq IS NULL", (number,)
+        ).fetchone()
+        if row is None:
+            raise errors.UnknownName(
+                f"Expected the number of a branch, got {number}", field="branch", value=str(number)
+            )
+
     def query(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
         """Return what `read` finds in the book as it is between two groups."""
         return read(self._connection)

@@ -30,6 +30,12 @@ _COMMANDS: Final = {
     "query": "hourbook.cli.query_command:query",
     "schema": "hourbook.cli.query_command:schema",
     "compact": "hourbook.cli.keep_commands:compact",
+    "branch create": "hourbook.cli.branch_commands:create",
+    "branch list": "hourbook.cli.branch_commands:list_all",
+    "branch log": "hourbook.cli.branch_commands:log",
+    "branch diff": "hourbook.cli.branch_commands:diff",
+    "branch merge": "hourbook.cli.branch_commands:merge",
+    "branch delete": "hourbook.cli.branch_commands:delete",
     "redact": "hourbook.cli.keep_commands:redact",
     "backup": "hourbook.cli.backup_commands:backup",
     "restore": "hourbook.cli.backup_commands:restore",
@@ -54,6 +60,7 @@ _COMMANDS: Final = {
 GROUPS: Final = {
     "clock": "What the clock rests on.",
     "session": "Named stretches of work, whose entries can be found together.",
+    "branch": "Lines of the book beside main: what would be if.",
     "keys": "The keys that sign the book; by itself it lists them.",
 }
 """Commands that only lead to others, with their help."""

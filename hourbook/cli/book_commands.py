@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line, entry_lines, parse_details
-from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
+from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
@@ -35,6 +35,7 @@ def log(
     details_json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     writer: WriterOption = "cli",
     session: Annotated[str | None, Parameter(show_default=False)] = None,
+    branch: BranchOption = "",
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
@@ -67,7 +68,7 @@ def log(
 
     found = find_home(home)
     check_running(found)
-    with connect(writer, found, shared=True, session=session or "") as book:
+    with connect(writer, found, shared=True, session=session or "", branch=branch) as book:
         if session is None:
             book.resume_session()
         tags = [typed_text(each) for each in tag]
@@ -85,6 +86,7 @@ def tail(
         bool, Parameter(name=["--follow", "-f"], negative="", show_default=False)
     ] = False,
     at: AtOption = None,
+    branch: BranchOption = "",
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
@@ -102,7 +104,10 @@ def tail(
     printed = 0
     if follow and at is not None:
         raise errors.BadRequest("Expected --follow or --at, got both", field="at")
-    for entry in _entries(count, find_home(home), follow=follow, at=at and typed_text(at)):
+    if branch and at is not None:
+        raise errors.BadRequest("Expected --branch or --at, got both", field="at")
+    moment = at and typed_text(at)
+    for entry in _entries(count, find_home(home), branch, follow=follow, at=moment):
         _print_entry(entry, json=json, lines=lambda e: [entry_line(e)])
         printed += 1
     if count and not printed and not json:
@@ -110,7 +115,9 @@ def tail(
     return exit_codes.OK
 
 
-def _entries(count: int, home: Home, *, follow: bool, at: str | None) -> Iterator[Entry]:
+def _entries(
+    count: int, home: Home, branch: str, *, follow: bool, at: str | None
+) -> Iterator[Entry]:
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
 
     if at is not None:
@@ -121,13 +128,13 @@ def _entries(count: int, home: Home, *, follow: bool, at: str | None) -> Iterato
         return
     if not follow:
         with BookReader(home) as reader:
-            yield from reader.tail(count)
+            yield from reader.tail(count, branch=branch)
         return
     from hourbook.book_face import connect  # noqa: PLC0415 - plain reading needs no sockets
 
     # A feed outlives its tree, and would wait for the next one without a word.
     check_running(home)
-    with connect("cli", home, shared=True) as book:
+    with connect("cli", home, shared=True, branch=branch) as book:
         newest = book.tail(max(1, count))
         yield from newest[len(newest) - count :] if count else ()
         yield from book.follow(since=newest[-1].seq if newest else 0)

@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
-from hourbook.cli.options import HomeOption, JsonOption
+from hourbook.cli.options import BranchOption, HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
@@ -109,6 +109,7 @@ def follow(
     kind: Several = (),
     tag: Several = (),
     session: Several = (),
+    branch: BranchOption = "",
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
@@ -139,6 +140,8 @@ def follow(
     from hourbook.book.entry_filter import make_filter  # noqa: PLC0415 - completion needs none
     from hourbook.feed import Follower  # noqa: PLC0415 - the same
 
+    found = find_home(home)
+    check_running(found)
     wanted = make_filter(
         action=[typed_text(each) for each in action],
         entity=[typed_text(each) for each in entity],
@@ -146,13 +149,22 @@ def follow(
         kind=[typed_text(each) for each in kind],
         tag=[typed_text(each) for each in tag],
         session=[typed_text(each) for each in session],
+        branch=_branch_number(found, branch),
     )
-    found = find_home(home)
-    check_running(found)
     begin = _seq_of(found, since)
     for entry in Follower(found, begin, wanted):
         _print_entry(entry, json=json)
     return exit_codes.OK
+
+
+def _branch_number(home: Home, branch: str) -> int:
+    from hourbook.book.branches import MAIN, find_branch  # noqa: PLC0415 - needs no database else
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
+
+    if not branch:
+        return MAIN
+    with BookReader(home) as reader:
+        return reader.query(lambda connection: find_branch(connection, branch)).number
 
 
 def _seq_of(home: Home, since: str | None) -> int | None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-__all__ = ["AtOption", "HomeOption", "JsonOption", "WriterOption"]
+__all__ = ["AtOption", "BranchOption", "HomeOption", "JsonOption", "WriterOption"]
 
 AtOption = Annotated[
     str | None,
@@ -13,6 +13,10 @@ AtOption = Annotated[
         help="As of a seq, a time (RFC 3339, or since 1970), or the beginning of a hash.",
         show_default=False,
     ),
+]
+BranchOption = Annotated[
+    str,
+    Parameter(name="--branch", help="A branch instead of main.", show_default=False),
 ]
 HomeOption = Annotated[
     str | None,

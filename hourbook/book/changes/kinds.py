@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hourbook.book.changes.archiving import RETAIN, SEAL_ARCHIVE
+from hourbook.book.changes.branching import CREATE_BRANCH, DELETE_BRANCH, MERGE_BRANCH
 from hourbook.book.changes.instances import REGISTER, RELEASE
 from hourbook.book.changes.redaction import REDACT
 from hourbook.book.changes.scope import ChangeKind
@@ -15,5 +16,9 @@ __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
     kind.request: kind
-    for kind in (REGISTER, RELEASE, START_SESSION, ROTATE_KEY, REDACT, SEAL_ARCHIVE, RETAIN)
+    for kind in (
+        *(REGISTER, RELEASE, START_SESSION, ROTATE_KEY),
+        *(REDACT, SEAL_ARCHIVE, RETAIN),
+        *(CREATE_BRANCH, MERGE_BRANCH, DELETE_BRANCH),
+    )
 }

@@ -9,6 +9,7 @@ import pytest
 
 from protocols import (
     book_messages,
+    branch_messages,
     clock_messages,
     control,
     errors,
@@ -35,6 +36,9 @@ KINDS = {
     "book.maintain": book_messages.Maintain,
     "compactor.run": book_messages.Run,
     "compactor.rules": book_messages.AskRules,
+    "branch.create": branch_messages.CreateBranch,
+    "branch.merge": branch_messages.MergeBranch,
+    "branch.delete": branch_messages.DeleteBranch,
     "book.redact": keep_messages.Redact,
     "book.archive": keep_messages.SealArchive,
     "book.retain": keep_messages.Retain,

@@ -1,0 +1,233 @@
+"""`branch create | list | log | diff | merge | delete`: lines of the book beside main."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from hourbook.cli import exit_codes
+from hourbook.cli.book_text import entry_line
+from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
+from hourbook.cli.out import emit, emit_json
+from hourbook.cli.words import counted, typed_text, visible
+from hourbook.home import find_home
+from hourbook.tree_status import check_running
+
+if TYPE_CHECKING:
+    from hourbook.book.branches import Branch, BranchDiff
+    from protocols.entry import Entry
+
+__all__ = ["create", "delete", "diff", "list_all", "log", "merge"]
+
+
+def create(
+    name: str,
+    /,
+    *,
+    at: AtOption = None,
+    parent: Annotated[str, Parameter(name="--from")] = "main",
+    writer: WriterOption = "cli",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Begin a branch. What is written on it is hidden from all who do not ask for it.
+
+    Example: `hourbook branch create plan-b && hourbook log tried x --branch plan-b`
+
+    Parameters
+    ----------
+    name:
+        Of the branch.
+    parent:
+        The branch that it comes from.
+    """
+    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+
+    found = find_home(home)
+    check_running(found)
+    with connect(writer, found, shared=True) as book:
+        done = book.create_branch(name, at=at and typed_text(at), parent=parent)
+    if json:
+        emit_json({"name": name, **msgspec.structs.asdict(done)})
+    else:
+        emit(f"branch {name} begins after entry {done.base_seq} (entry {done.seq})")
+    return exit_codes.OK
+
+
+def list_all(*, json: JsonOption = False, home: HomeOption = None) -> int:
+    """List every branch that there ever was."""
+    from hourbook.book.branches import list_branches  # noqa: PLC0415 - completion: no database
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
+
+    with BookReader(find_home(home)) as reader:
+        found = reader.query(list_branches)
+    if json:
+        emit_json({"branches": [msgspec.structs.asdict(branch) for branch in found]})
+    else:
+        for line in _branch_lines(found):
+            emit(line)
+    return exit_codes.OK
+
+
+def log(
+    name: str,
+    /,
+    *,
+    count: Annotated[
+        int, Parameter(name=["--count", "-n"], validator=Number(gte=0, lte=1_000_000))
+    ] = 10,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Print the newest entries as the branch sees them: its own after its parent's.
+
+    Parameters
+    ----------
+    name:
+        Of the branch.
+    count:
+        How many.
+    """
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
+
+    with BookReader(find_home(home)) as reader:
+        for entry in reader.tail(count, branch=name):
+            _emit_entry(entry, json=json)
+    return exit_codes.OK
+
+
+def diff(a: str, b: str, /, *, json: JsonOption = False, home: HomeOption = None) -> int:
+    """Print what two branches do not share, and which entities both have written about.
+
+    Example: `hourbook branch diff main plan-b`
+
+    Parameters
+    ----------
+    a:
+        Name of a branch, or main.
+    b:
+        Name of another.
+    """
+    from hourbook.book.branches import diff_branches  # noqa: PLC0415 - completion: no database
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
+
+    with BookReader(find_home(home)) as reader:
+        found = reader.query(lambda connection: diff_branches(connection, a, b))
+    if json:
+        emit_json(_diff_json(found))
+    else:
+        for line in _diff_lines(found):
+            emit(line)
+    return exit_codes.OK
+
+
+def merge(
+    name: str,
+    /,
+    *,
+    strategy: Annotated[
+        Literal["ours", "theirs", "both"] | None, Parameter(show_default=False)
+    ] = None,
+    writer: WriterOption = "cli",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Bring what was written on a branch to its parent.
+
+    Parameters
+    ----------
+    name:
+        Of the branch.
+    strategy:
+        For entities that both have written about: `ours` leaves the branch's entries about them
+        behind, `theirs` brings them along, `both` does so with the tag `conflict`. Without it such
+        a merge is refused, and the entities are named.
+    """
+    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+
+    found = find_home(home)
+    check_running(found)
+    with connect(writer, found, shared=True) as book:
+        done = book.merge_branch(name, strategy or "")
+    if json:
+        emit_json({"name": name, **msgspec.structs.asdict(done)})
+    elif not done.seq:
+        emit(f"nothing to merge from {name}")
+    else:
+        emit(f"merged {counted(done.entries, 'entry', 'entries')} of {name} (entry {done.seq})")
+        for entity in done.conflicts:
+            emit(f"both wrote about {visible(entity)}")
+    return exit_codes.OK
+
+
+def delete(
+    name: str,
+    /,
+    *,
+    writer: WriterOption = "cli",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """End a branch: its entries stay in the book, its name is free.
+
+    Parameters
+    ----------
+    name:
+        Of the branch.
+    """
+    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+
+    found = find_home(home)
+    check_running(found)
+    with connect(writer, found, shared=True) as book:
+        done = book.delete_branch(name)
+    if json:
+        emit_json({"name": name, **msgspec.structs.asdict(done)})
+    else:
+        left = counted(done.unmerged, "entry", "entries")
+        emit(f"deleted branch {name} (entry {done.seq}); {left} never merged")
+    return exit_codes.OK
+
+
+def _branch_lines(branches: "list[Branch]") -> list[str]:
+    if not branches:
+        return ["there is no branch but main"]
+    names = {0: "main", **{branch.number: branch.name for branch in branches}}
+    return [
+        f"{branch.name:<20} from {names[branch.parent]} at {branch.base_seq}"
+        + (f", merged at {branch.merged_seq}" if branch.merged_seq else "")
+        + (f", deleted at {branch.deleted_seq}" if branch.deleted_seq else "")
+        for branch in branches
+    ]
+
+
+def _diff_lines(diff: "BranchDiff") -> list[str]:
+    return [
+        f"both see entries up to {diff.base_seq}",
+        *(f"only {diff.a}  {entry_line(entry)}" for entry in diff.only_a),
+        *(f"only {diff.b}  {entry_line(entry)}" for entry in diff.only_b),
+        *(f"both wrote about {visible(entity)}" for entity in diff.conflicts),
+    ]
+
+
+def _diff_json(diff: "BranchDiff") -> dict[str, object]:
+    from hourbook.book.render import entry_json  # noqa: PLC0415 - completion: no database
+
+    return {
+        "a": diff.a,
+        "b": diff.b,
+        "base_seq": diff.base_seq,
+        "only_a": [entry_json(entry) for entry in diff.only_a],
+        "only_b": [entry_json(entry) for entry in diff.only_b],
+        "conflicts": diff.conflicts,
+    }
+
+
+def _emit_entry(entry: "Entry", *, json: bool) -> None:
+    from hourbook.book.render import entry_json  # noqa: PLC0415 - completion: no database
+
+    if json:
+        emit_json(entry_json(entry))
+    else:
+        emit(entry_line(entry))

@@ -1,0 +1,213 @@
+"""Branches through a real journal_writer: written beside main, seen by who asks, merged once."""
+
+from collections.abc import Iterator
+
+import pytest
+from book_actors import ActorProcess, running_writer
+
+from hourbook.book_face import Book, connect
+from hourbook.home import Home
+from protocols import errors
+from protocols.book_messages import Append, NewEntry
+from protocols.entry import make_nonce
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def writer(home: Home) -> Iterator[ActorProcess]:
+    """Run a journal_writer on the test's home."""
+    with running_writer(home) as running:
+        yield running
+
+
+@pytest.fixture
+def book(writer: ActorProcess) -> Iterator[Book]:
+    """Return a connection to main, where three things were done."""
+    with connect("main-agent", writer.home, shared=True) as connected:
+        for entity in "abc":
+            connected.log("did", entity)
+        yield connected
+
+
+def on(book: Book, branch: str) -> Book:
+    """Return a connection to a branch."""
+    return connect("branch-agent", book.home, shared=True, branch=branch)
+
+
+def said(book: Book) -> list[tuple[str, str]]:
+    """Return what a connection sees, without the record of branches."""
+    return [(e.action, e.entity) for e in book.tail(100) if e.kind == "log"]
+
+
+def test_branch_sees_its_parent_up_to_its_base_and_itself(book: Book) -> None:
+    """What is written on main later, and on the branch, the other does not see."""
+    book.create_branch("plan-b", at=2)
+    book.log("later", "main")
+    with on(book, "plan-b") as branch:
+        written = branch.log("tried", "x", {"n": 1})
+
+        assert said(branch) == [("did", "a"), ("did", "b"), ("tried", "x")]
+    assert said(book) == [("did", "a"), ("did", "b"), ("did", "c"), ("later", "main")]
+    assert written.branch == 1
+    assert book.verify(all_signatures=True).ok
+
+
+def test_feeds_hide_branches_unless_asked(book: Book) -> None:
+    """A follower of main sees main, one of the branch the branch, one of all both."""
+    book.create_branch("plan-b")
+    with on(book, "plan-b") as branch:
+        feeds = [book.follow(), branch.follow(), book.follow(branch=None)]
+        branch.log("tried", "x")
+        book.log("went", "on")
+
+        assert next(feeds[0]).action == "went"
+        assert next(feeds[1]).action == "tried"
+        assert [next(feeds[2]).action for _ in range(2)] == ["tried", "went"]
+
+
+def test_merge_brings_each_entry_once(book: Book) -> None:
+    """What is merged is an ordinary entry of main; the next merge brings only what is new."""
+    book.create_branch("plan-b")
+    with on(book, "plan-b") as branch:
+        branch.log("tried", "x", {"n": 1}, tags=["t"])
+        first = book.merge_branch("plan-b")
+        branch.log("tried", "y")
+        second = book.merge_branch("plan-b")
+        third = book.merge_branch("plan-b")
+
+    assert (first.entries, second.entries, third.entries, third.seq) == (1, 1, 0, 0)
+    merged = [e for e in book.tail(100) if e.action == "tried"]
+    assert [(e.entity, e.details, e.tags, e.branch) for e in merged] == [
+        ("x", {"n": 1}, ("t",), 0),
+        ("y", None, (), 0),
+    ]
+    assert merged[0].writer == "main-agent"
+    record = next(e for e in book.tail(100) if e.seq == first.seq)
+    assert (record.kind, record.details["base"]) == ("branch.merge", 3)
+    assert book.verify(all_signatures=True).ok
+
+
+@pytest.mark.parametrize(
+    ("strategy", "brought", "last"),
+    [("ours", 1, ()), ("theirs", 2, ()), ("both", 2, ("conflict",))],
+)
+def test_conflict_is_refused_until_a_strategy_is_chosen(
+    book: Book, strategy: str, brought: int, last: tuple[str, ...]
+) -> None:
+    """An entity that both wrote about is named; then the strategy decides about it alone."""
+    book.create_branch("plan-b")
+    with on(book, "plan-b") as branch:
+        branch.log_many([("tried", "shared"), ("tried", "own")])
+    book.log("changed", "shared")
+    head = book.tail(1)[0].seq
+
+    with pytest.raises(errors.BranchConflict, match="'shared'"):
+        book.merge_branch("plan-b")
+    assert book.tail(1)[0].seq == head
+    done = book.merge_branch("plan-b", strategy)  # type: ignore[arg-type]
+
+    assert (done.entries, done.left, done.conflicts) == (brought, 2 - brought, ["shared"])
+    about = [e for e in book.tail(100) if e.entity == "shared" and e.kind == "log"]
+    assert about[-1].action == ("changed" if strategy == "ours" else "tried")
+    assert about[-1].tags == last
+
+
+def test_diff_shows_what_is_not_shared(book: Book) -> None:
+    """Between a branch and main, and between two branches of one base."""
+    book.create_branch("b1")
+    book.create_branch("b2", parent="b1")
+    with on(book, "b1") as one, on(book, "b2") as two:
+        one.log("one", "x")
+        two.log("two", "x")
+
+        found = book.diff_branches("main", "b2")
+        both = book.diff_branches("b1", "b2")
+
+    assert [e.action for e in found.only_b] == ["two"]
+    assert [e.action for e in both.only_a] == ["one"]
+    assert both.conflicts == ["x"]
+
+
+def test_deleted_branch_cannot_be_written_to_and_its_name_is_free(book: Book) -> None:
+    """Its entries stay in the book; a new branch of the name begins empty."""
+    book.create_branch("plan-b")
+    with on(book, "plan-b") as branch:
+        branch.log("tried", "x")
+        assert book.delete_branch("plan-b").unmerged == 1
+        with pytest.raises(errors.UnknownName):
+            branch.log("again", "x")
+    with pytest.raises(errors.UnknownName, match="plan-b"):
+        on(book, "plan-b")
+
+    again = book.create_branch("plan-b")
+
+    assert again.number == 2
+    with on(book, "plan-b") as branch:
+        assert ("tried", "x") not in said(branch)
+    assert [b.deleted_seq is None for b in book.branches()] == [False, True]
+    assert book.verify().ok
+
+
+def test_branches_of_branches_end_at_sixteen(book: Book) -> None:
+    """The seventeenth level is refused; the sixteenth reads to the root."""
+    parent = ""
+    for level in range(16):
+        book.create_branch(f"level-{level}", parent=parent)
+        parent = f"level-{level}"
+
+    with pytest.raises(errors.LimitExceeded, match="16"):
+        book.create_branch("level-16", parent=parent)
+    with on(book, parent) as deepest:
+        assert said(deepest) == [("did", "a"), ("did", "b"), ("did", "c")]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("main", errors.BadRequest),
+        ("../../x", errors.BadRequest),
+        ("", errors.BadRequest),
+        ("taken", errors.AlreadyPresent),
+    ],
+)
+def test_name_that_cannot_be_a_branch_is_refused(
+    book: Book, name: str, error: type[Exception]
+) -> None:
+    """Names are names, not main, and free."""
+    book.create_branch("taken")
+
+    with pytest.raises(error):
+        book.create_branch(name)
+
+
+def test_branch_with_a_child_is_not_deleted(book: Book) -> None:
+    """Its child reads through it."""
+    book.create_branch("parent")
+    book.create_branch("child", parent="parent")
+
+    with pytest.raises(errors.BadRequest, match="child"):
+        book.delete_branch("parent")
+
+
+def test_number_that_is_no_branch_is_refused(book: Book) -> None:
+    """A client of another language cannot invent one."""
+    request = Append("other", make_nonce(1, 1), [NewEntry("a", "b")], branch=7)
+
+    with pytest.raises(errors.UnknownName, match="7"):
+        book._client.request("book.append", request)
+
+
+def test_merge_survives_kill_9_and_is_not_done_twice(writer: ActorProcess, book: Book) -> None:
+    """What was answered is there after the restart; asked again there is nothing to merge."""
+    book.create_branch("plan-b")
+    with on(book, "plan-b") as branch:
+        branch.log_many([("tried", str(n)) for n in range(50)])
+    done = book.merge_branch("plan-b")
+
+    writer.kill()
+    writer.start()
+
+    assert done.entries == 50
+    assert book.merge_branch("plan-b").seq == 0
+    assert book.verify(all_signatures=True).ok
