@@ -182,7 +182,10 @@ def test_follow_without_a_tree_says_what_to_run(home: Home) -> None:
     """No segment: a clear error, no polling."""
     write_book(home, [1])
 
-    with connect("agent", home, shared=True) as book, pytest.raises(errors.ActorUnreachable) as caught:
+    with (
+        connect("agent", home, shared=True) as book,
+        pytest.raises(errors.ActorUnreachable) as caught,
+    ):
         book.follow()
 
     assert "supervisor start" in str(caught.value)

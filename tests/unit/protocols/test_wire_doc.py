@@ -88,7 +88,9 @@ def test_every_key_of_the_answers_about_sources_is_in_the_document(
     assert {field.encode_name for field in msgspec.structs.fields(answer)} <= keys
 
 
-@pytest.mark.parametrize("answer", [why_messages.Why, why_messages.SourceWhy, why_messages.ForecasterWhy])
+@pytest.mark.parametrize(
+    "answer", [why_messages.Why, why_messages.SourceWhy, why_messages.ForecasterWhy]
+)
 def test_every_key_of_the_explanation_is_in_the_document(answer: type[msgspec.Struct]) -> None:
     """The section on ``clock.why`` has a row for every key of the answer."""
     keys = set(re.findall(r"^\| `(\w+)` \|", section("`clock.why`"), re.MULTILINE))
