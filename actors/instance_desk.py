@@ -13,7 +13,7 @@ from hourbook.book.instances import find_position, list_instances
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter
 from hourbook.nonce_source import NonceSource
-from hourbook.process_identity import is_alive
+from hourbook.process_identity import is_alive, is_elsewhere
 from hourbook.timebase import Timebase
 from protocols import errors
 from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
@@ -72,10 +72,10 @@ class InstanceDesk:
         """See to it that a name is not refused for the sake of a dead process.
 
         Raises:
-            BadRequest: the new holder does not live.
+            BadRequest: the new holder does not live, and we would see it if it did.
         """
         holder = change.holder
-        if holder.boot_id == current_boot_id() and is_alive(holder):
+        if is_alive(holder) or is_elsewhere(holder):
             if self.watch.is_dead(change.writer, self._timebase.mono_ns()):
                 self.release_dead()
             return
@@ -114,14 +114,13 @@ class InstanceDesk:
         self.watch.close()
 
     def _release(self, dead: list[tuple[str, Holder]]) -> None:
-        boot_id = current_boot_id()
         changes: list[Change] = [
             Release(
                 writer=WRITER_NAME,
                 nonce=self._nonces.take(CHANGE_NONCES),
                 name=name,
                 holder=holder,
-                reason="ended" if holder.boot_id == boot_id else "rebooted",
+                reason=_why_dead(holder),
             )
             for name, holder in dead
         ]
@@ -132,3 +131,9 @@ class InstanceDesk:
         if self._book is None:
             raise errors.InternalError("Expected an open book")
         return self._book
+
+
+def _why_dead(holder: Holder) -> str:
+    if holder.boot_id != current_boot_id():
+        return "rebooted"
+    return "silent" if is_elsewhere(holder) else "ended"

@@ -7,7 +7,6 @@ most the last second of positions; a subscriber then gets those entries once mor
 A process that this one cannot see (of another pid namespace) is held by its beats alone.
 """
 
-import contextlib
 import os
 import select
 import sqlite3
@@ -16,15 +15,12 @@ from typing import Final
 
 from actors.contract import Reactor
 from hourbook.book.instances import Sighting, store_sightings
-from hourbook.process_identity import is_alive
+from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors
-from protocols.instance_messages import Beat, Beaten, Holder, Instance
-from shm.segment import current_boot_id
+from protocols.instance_messages import SILENT_NS_MAX, Beat, Beaten, Holder, Instance
 
-__all__ = ["SILENT_NS_MAX", "InstanceWatch"]
+__all__ = ["InstanceWatch"]
 
-SILENT_NS_MAX: Final = 15_000_000_000
-"""Without a beat for longer, a holder that cannot be seen is taken for dead."""
 NAMES_REMEMBERED_MAX: Final = 10_000
 
 
@@ -65,7 +61,7 @@ class InstanceWatch:
         for instance in instances:
             if not instance.is_held or instance.holder is None:
                 continue
-            if is_alive(instance.holder):
+            if is_alive(instance.holder) or is_elsewhere(instance.holder):
                 self.hold(instance.name, instance.holder, now_mono_ns)
             else:
                 dead.append(instance)
@@ -77,13 +73,7 @@ class InstanceWatch:
         if held is not None and held.holder == holder:
             return
         self.free(name)
-        pidfd = -1
-        # Opened first and checked afterwards, or it might be of another process by then.
-        with contextlib.suppress(OSError):
-            pidfd = os.pidfd_open(holder.pid)
-        if pidfd >= 0 and not is_alive(holder):
-            os.close(pidfd)
-            pidfd = -1
+        pidfd = -1 if is_elsewhere(holder) else _open_pidfd(holder)
         self._held[name] = _Held(holder, pidfd, now_mono_ns)
         if pidfd >= 0:
             self._reactor.watch(pidfd, lambda: self._on_death(name))
@@ -106,8 +96,9 @@ class InstanceWatch:
         if held is None:
             return False
         if held.pidfd < 0:
-            other_boot = held.holder.boot_id != current_boot_id()
-            return other_boot or now_mono_ns - held.heard_mono_ns > SILENT_NS_MAX
+            if is_elsewhere(held.holder):
+                return now_mono_ns - held.heard_mono_ns > SILENT_NS_MAX
+            return not is_alive(held.holder)
         poll = select.poll()
         poll.register(held.pidfd, select.POLLIN)
         return bool(poll.poll(0))
@@ -187,3 +178,16 @@ class InstanceWatch:
         """Let go of every process."""
         for name in list(self._held):
             self.free(name)
+
+
+def _open_pidfd(holder: Holder) -> int:
+    """Return a descriptor of the process, -1 where there is none to be had."""
+    # Opened first and checked afterwards, or it might be of another process by then.
+    try:
+        pidfd = os.pidfd_open(holder.pid)
+    except OSError:
+        return -1
+    if is_alive(holder):
+        return pidfd
+    os.close(pidfd)
+    return -1

@@ -17,6 +17,7 @@ class InstanceStatus(msgspec.Struct, frozen=True):
         name: of the instance.
         alive: a living process holds it.
         pid: of that process, or of the last one; None for a name that only reads.
+        pid_ns: the namespace that it counts in (inode of /proc/PID/ns/pid); None: unknown.
         last_seen_ns: UTC when it was last heard of.
         position: the last seq that it is done with; None where it never read.
         lag: how many entries it has yet to read; None where it never read.
@@ -25,6 +26,7 @@ class InstanceStatus(msgspec.Struct, frozen=True):
     name: str
     alive: bool
     pid: int | None
+    pid_ns: int | None
     last_seen_ns: int
     position: int | None
     lag: int | None
@@ -43,6 +45,7 @@ def statuses(instances: list[Instance], head_seq: int, alive: set[str]) -> list[
             name=each.name,
             alive=each.name in alive,
             pid=None if each.holder is None else each.holder.pid,
+            pid_ns=None if each.holder is None else each.holder.pid_ns or None,
             last_seen_ns=each.seen_ns,
             position=each.position if each.position >= 0 else None,
             lag=max(0, head_seq - each.position) if each.position >= 0 else None,

@@ -1,5 +1,6 @@
 """Who is there: asked of journal_writer, or read from the book where there is none. An edge."""
 
+import time
 from typing import Final
 
 from hourbook.actor_question import ask_actor
@@ -8,9 +9,15 @@ from hourbook.book.instances import list_instances
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.instance_view import InstanceStatus, statuses
-from hourbook.process_identity import is_alive
+from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors
-from protocols.instance_messages import Instance, Instances, ListInstances
+from protocols.instance_messages import (
+    SILENT_NS_MAX,
+    Holder,
+    Instance,
+    Instances,
+    ListInstances,
+)
 
 __all__ = ["compare_instances", "instance_statuses"]
 
@@ -21,7 +28,7 @@ def instance_statuses(home: Home, reader: BookReader) -> list[InstanceStatus]:
     """Return every name that was ever registered or has read, the living first.
 
     Without journal_writer the book says it as of the last commit, and whether a process lives is
-    looked up here.
+    looked up here; one of another pid namespace lives while it was heard of just now.
     """
     known, alive = _known(home, reader)
     return statuses(known, reader.head_seq(), alive)
@@ -49,6 +56,12 @@ def _known(home: Home, reader: BookReader) -> tuple[list[Instance], set[str]]:
         return known, {
             each.name
             for each in known
-            if each.is_held and each.holder is not None and is_alive(each.holder)
+            if each.is_held and each.holder is not None and _lives(each.holder, each.seen_ns)
         }
     return known, {each.name for each in known if each.is_held}
+
+
+def _lives(holder: Holder, seen_ns: int) -> bool:
+    if is_elsewhere(holder):
+        return time.time_ns() - seen_ns <= SILENT_NS_MAX
+    return is_alive(holder)

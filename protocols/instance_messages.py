@@ -12,6 +12,7 @@ from protocols.change import Change
 
 __all__ = [
     "BEAT_S",
+    "SILENT_NS_MAX",
     "Beat",
     "Beaten",
     "Holder",
@@ -26,6 +27,8 @@ __all__ = [
 
 BEAT_S: Final = 2.0
 """Between two beats of an instance (seconds)."""
+SILENT_NS_MAX: Final = 15_000_000_000
+"""Without a beat for longer, a holder that cannot be seen is taken for dead."""
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Pid = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 _BootId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -36,13 +39,15 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         boot_id: of the machine (16 bytes).
-        pid: of the process, as the machine's own namespace numbers it.
+        pid: of the process, as its own namespace numbers it.
         start_ticks: when it began (field 22 of /proc/PID/stat).
+        pid_ns: that namespace (inode of /proc/PID/ns/pid); 0: unknown, taken for the reader's.
     """
 
     boot_id: _BootId
     pid: _Pid
     start_ticks: _Count
+    pid_ns: _Count = 0
 
 
 class Register(Change, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,7 +78,7 @@ class Release(Change, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         name: of the instance.
         holder: the process that holds it; where another one does, nothing is done.
-        reason: `closed`, `ended` or `rebooted`.
+        reason: `closed`, `ended`, `silent` (it could not be seen) or `rebooted`.
     """
 
     name: str

@@ -12,7 +12,7 @@ import msgspec
 from hourbook.book.detached import attach_beside
 from hourbook.book.instances import list_instances
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
-from hourbook.process_identity import is_alive
+from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors, wire
 from protocols.entry import Entry
 
@@ -260,7 +260,10 @@ def _active(connection: sqlite3.Connection, since: int) -> list[Active]:
     alive = [
         (each.name, each.holder.pid)
         for each in list_instances(connection)
-        if each.is_held and each.holder is not None and is_alive(each.holder)
+        if each.is_held
+        and each.holder is not None
+        # Who is elsewhere is let go by the writer, which hears the beats.
+        and (is_alive(each.holder) or is_elsewhere(each.holder))
     ]
     result = []
     for name, pid in alive:

@@ -14,15 +14,17 @@ Sighting = tuple[int, int]
 def list_instances(connection: sqlite3.Connection) -> list[Instance]:
     """Return every name that was registered or has read, by name."""
     rows = connection.execute(
-        "SELECT name, released_seq IS NULL, boot_id, pid, start_ticks, registered_ns,"
+        "SELECT name, released_seq IS NULL, boot_id, pid, start_ticks, pid_ns,"
+        " registered_ns,"
         " max(seen_ns, coalesce(moved_ns, 0)), coalesce(position, -1)"
         " FROM instance LEFT JOIN cursor USING (name)"
-        " UNION ALL SELECT name, 0, NULL, 0, 0, 0, moved_ns, position FROM cursor"
+        " UNION ALL SELECT name, 0, NULL, 0, 0, 0, 0, moved_ns, position FROM cursor"
         " WHERE name NOT IN (SELECT name FROM instance) ORDER BY name"
     ).fetchall()
     return [
-        Instance(name, bool(held), None if boot_id is None else Holder(boot_id, pid, ticks), *rest)
-        for name, held, boot_id, pid, ticks, *rest in rows
+        Instance(name, bool(held), None if holder[0] is None else Holder(*holder), *rest)
+        for name, held, *columns in rows
+        for holder, rest in ((columns[:4], columns[4:]),)
     ]
 
 

@@ -101,7 +101,8 @@ def _rebuild_instances(connection: sqlite3.Connection, _: int) -> None:
     """
     connection.execute("DELETE FROM instance")
     connection.execute(
-        "INSERT INTO instance"
+        "INSERT INTO instance (name, boot_id, pid, start_ticks, connection, registered_seq,"
+        " released_seq, registered_ns, seen_ns)"
         " SELECT entity, zeroblob(16), 0, 0, substr(nonce, 1, 8), max(seq), NULL, time_ns, time_ns"
         " FROM entry WHERE kind = 'instance.register' GROUP BY entity"
     )

@@ -156,6 +156,11 @@ def _add_branches(connection: sqlite3.Connection) -> None:
     _run_script(connection, "schema_5.sql")
 
 
+def _add_pid_namespaces(connection: sqlite3.Connection) -> None:
+    """Version 6: in which namespace the pid of a holder counts."""
+    _run_script(connection, "schema_6.sql")
+
+
 def _run_script(connection: sqlite3.Connection, name: str) -> None:
     script = resources.files("hourbook.book").joinpath(name).read_text("utf-8")
     for statement in _statements(script):
@@ -168,6 +173,7 @@ MIGRATIONS: Final[Sequence[Migration]] = (
     _add_clock_steps,
     _add_detached,
     _add_branches,
+    _add_pid_namespaces,
 )
 """``MIGRATIONS[n]`` turns version n into n + 1."""
 SCHEMA_VERSION: Final = len(MIGRATIONS)

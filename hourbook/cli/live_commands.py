@@ -32,6 +32,7 @@ def instances(*, json: JsonOption = False, home: HomeOption = None) -> int:
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
     from hourbook.cli.live_text import instance_json, instance_lines  # noqa: PLC0415 - the same
     from hourbook.instances import instance_statuses  # noqa: PLC0415 - the same
+    from hourbook.process_identity import own_pid_ns  # noqa: PLC0415 - the same
 
     found = find_home(home)
     with BookReader(found) as reader:
@@ -39,7 +40,7 @@ def instances(*, json: JsonOption = False, home: HomeOption = None) -> int:
     if json:
         emit_json({"instances": [instance_json(status) for status in statuses]})
     else:
-        for line in instance_lines(statuses, time.time_ns()):
+        for line in instance_lines(statuses, time.time_ns(), own_pid_ns()):
             emit(line)
     return exit_codes.OK
 

@@ -21,6 +21,7 @@ def instance_json(status: InstanceStatus) -> dict[str, Any]:
         "name": status.name,
         "alive": status.alive,
         "pid": status.pid,
+        "pid_ns": status.pid_ns,
         "last_seen": format_utc_ns(status.last_seen_ns),
         "last_seen_ns": str(status.last_seen_ns),
         "position": status.position,
@@ -28,14 +29,16 @@ def instance_json(status: InstanceStatus) -> dict[str, Any]:
     }
 
 
-def instance_lines(statuses: Sequence[InstanceStatus], now_ns: int) -> list[str]:
-    """Return a table of instances."""
+def instance_lines(
+    statuses: Sequence[InstanceStatus], now_ns: int, own_pid_ns: int = 0
+) -> list[str]:
+    """Return a table of instances; a pid of another namespace than our own says of which."""
     rows = [("NAME", "ALIVE", "PID", "LAST SEEN", "POSITION", "LAG")]
     rows += [
         (
             each.name,
             "yes" if each.alive else "no",
-            str(each.pid or "-"),
+            _pid_text(each, own_pid_ns),
             f"{age_text(max(0, now_ns - each.last_seen_ns) / _S_NS)} ago",
             "-" if each.position is None else str(each.position),
             "-" if each.lag is None else str(each.lag),
@@ -43,6 +46,13 @@ def instance_lines(statuses: Sequence[InstanceStatus], now_ns: int) -> list[str]
         for each in statuses
     ]
     return table(rows) if statuses else ["no instance was ever here"]
+
+
+def _pid_text(status: InstanceStatus, own_pid_ns: int) -> str:
+    """Return a pid as ``ps`` would find it, or with its namespace as ``lsns`` lists it."""
+    if status.pid_ns in (None, own_pid_ns):
+        return str(status.pid or "-")
+    return f"{status.pid} in {status.pid_ns}"
 
 
 def diff_lines(diff: InstanceDiff) -> list[str]:

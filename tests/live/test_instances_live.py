@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import msgspec
 import pytest
 from book_actors import ActorProcess, running_writer
 from waiting import wait_until
@@ -18,6 +19,7 @@ from hourbook.book_face import Book, connect
 from hourbook.home import Home
 from hourbook.instance_view import InstanceStatus
 from hourbook.instances import instance_statuses
+from hourbook.process_identity import own_holder
 from protocols import errors
 
 pytestmark = pytest.mark.live
@@ -47,11 +49,17 @@ def writer(home: Home) -> Iterator[ActorProcess]:
         yield running
 
 
+ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""In front of a command: as in a container that shares the home."""
+
+
 @contextlib.contextmanager
-def child(program: str, name: str, home: Home) -> Iterator[subprocess.Popen[str]]:
+def child(
+    program: str, name: str, home: Home, *, before: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """Run another process that connects under `name`."""
     process = subprocess.Popen(
-        [sys.executable, "-c", program, name, str(home.path)],
+        [*before, sys.executable, "-c", program, name, str(home.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -169,6 +177,56 @@ def test_connecting_without_a_writer_registers_with_the_next_beat(writer: ActorP
         writer.start()
 
         wait_until(lambda: kinds(book) == [("instance.register", "late")], 10, "a beat")
+
+
+@pytest.fixture
+def elsewhere() -> Sequence[str]:
+    """Return what runs a command in a pid namespace of its own."""
+    tried = subprocess.run([*ELSEWHERE, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"unshare is not permitted here: {tried.stderr.strip()}")
+    return ELSEWHERE
+
+
+def test_process_of_another_pid_namespace_holds_a_name_by_its_beats(
+    writer: ActorProcess, elsewhere: Sequence[str]
+) -> None:
+    """It is listed, refuses others, outlives a restart of the writer, and lets go at its end."""
+    with connect("watcher", writer.home) as book:
+        with child(HOLD, "boxed", writer.home, before=elsewhere) as held:
+            assert heard(held) == "up"
+            boxed, watcher = status(book, "boxed"), status(book, "watcher")
+            assert (boxed.alive, boxed.pid) == (True, 1)
+            assert boxed.pid_ns is not None
+            assert boxed.pid_ns != watcher.pid_ns
+
+            with pytest.raises(errors.NameTaken, match="process 1 of another pid namespace"):
+                connect("boxed", writer.home)
+            writer.kill()
+            writer.start()
+            seen_ns = status(book, "boxed").last_seen_ns
+            wait_until(lambda: status(book, "boxed").last_seen_ns > seen_ns, 10, "a beat")
+
+            assert status(book, "boxed").alive
+            assert held.stdin is not None
+            held.stdin.close()
+            held.wait(10)
+        assert not status(book, "boxed").alive
+        assert [kind for kind, name in kinds(book) if name == "boxed"] == [
+            "instance.register",
+            "instance.release",
+        ]
+
+
+def test_dead_process_of_our_own_namespace_is_refused(writer: ActorProcess) -> None:
+    """What the writer would see, and does not, is not there."""
+    with connect("watcher", writer.home) as book:
+        ended = msgspec.structs.replace(own_holder(), start_ticks=1)
+        book._membership._holder = ended
+        book._membership._is_held = False
+
+        with pytest.raises(errors.BadRequest, match="process that lives"):
+            book.log("not", "written")
 
 
 def test_the_same_process_may_connect_twice(writer: ActorProcess) -> None:

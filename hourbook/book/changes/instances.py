@@ -1,8 +1,8 @@
 """Names that processes hold: ``instance.register`` and ``instance.release``.
 
-A name is held by one process at a time, told apart by boot, pid and start time. Whether that
-process lives is not known here; journal_writer watches it, and releases the name of a dead one by
-a change of its own before anything else is applied.
+A name is held by one process at a time, told apart by boot, pid, pid namespace and start time.
+Whether that process lives is not known here; journal_writer watches it, and releases the name of a
+dead one by a change of its own before anything else is applied.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ from protocols.names import check_name
 
 __all__ = ["REGISTER", "RELEASE"]
 
-_REASONS: Final = ("closed", "ended", "rebooted")
+_REASONS: Final = ("closed", "ended", "silent", "rebooted")
 
 
 def _register(change: Register, scope: Scope) -> Registered:
@@ -24,16 +24,23 @@ def _register(change: Register, scope: Scope) -> Registered:
     connection = scope.connection
     held = _holder_of(connection, name)
     if held is not None and held[0] != holder:
-        raise _taken(name, held[0])
+        raise _taken(name, held[0], holder)
     seq = scope.head_seq
     if held is None:
-        details = {"pid": holder.pid, "start": holder.start_ticks, "boot": holder.boot_id.hex()}
+        details = {
+            "pid": holder.pid,
+            "pid_ns": holder.pid_ns,
+            "start": holder.start_ticks,
+            "boot": holder.boot_id.hex(),
+        }
         seq = scope.record("instance.register", "registered", name, details)
     now_ns = scope.stamp.time_ns
     connection.execute(
-        "INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)"
+        "INSERT INTO instance (name, boot_id, pid, pid_ns, start_ticks, connection,"
+        " registered_seq, registered_ns, seen_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, pid = excluded.pid,"
-        " start_ticks = excluded.start_ticks, connection = excluded.connection,"
+        " pid_ns = excluded.pid_ns, start_ticks = excluded.start_ticks,"
+        " connection = excluded.connection,"
         " registered_seq = iif(released_seq IS NULL, registered_seq, excluded.registered_seq),"
         " registered_ns = iif(released_seq IS NULL, registered_ns, excluded.registered_ns),"
         " released_seq = NULL, seen_ns = excluded.seen_ns",
@@ -41,6 +48,7 @@ def _register(change: Register, scope: Scope) -> Registered:
             name,
             holder.boot_id,
             holder.pid,
+            holder.pid_ns,
             holder.start_ticks,
             change.nonce[:8],
             seq,
@@ -82,19 +90,20 @@ def _release(change: Release, scope: Scope) -> Released:
 
 def _holder_of(connection: sqlite3.Connection, name: str) -> tuple[Holder, bytes] | None:
     row: Any = connection.execute(
-        "SELECT boot_id, pid, start_ticks, connection FROM instance"
+        "SELECT boot_id, pid, start_ticks, pid_ns, connection FROM instance"
         " WHERE name = ? AND released_seq IS NULL",
         (name,),
     ).fetchone()
-    return None if row is None else (Holder(*row[:3]), row[3])
+    return None if row is None else (Holder(*row[:4]), row[4])
 
 
-def _taken(name: str, holder: Holder) -> errors.NameTaken:
+def _taken(name: str, holder: Holder, asking: Holder) -> errors.NameTaken:
+    where = "" if holder.pid_ns == asking.pid_ns else " of another pid namespace"
     return errors.NameTaken(
-        f"Expected a name that nobody holds, got {name!r}, which process {holder.pid} holds",
+        f"Expected a name that nobody holds, got {name!r}, which process {holder.pid}{where} holds",
         field="name",
         value=name,
-        hint=f"choose another name, or end process {holder.pid}",
+        hint=f"choose another name, or end process {holder.pid}{where}",
     )
 
 
