@@ -99,7 +99,16 @@ def test_instances_and_diff_show_who_has_read_what(tree: FullTree) -> None:
         text = tree.hourbook("instances").stdout
 
     row = next(each for each in listed if each["name"] == "planner")
-    assert list(row) == ["name", "alive", "pid", "last_seen", "last_seen_ns", "position", "lag"]
+    assert list(row) == [
+        "name",
+        "alive",
+        "pid",
+        "pid_ns",
+        "last_seen",
+        "last_seen_ns",
+        "position",
+        "lag",
+    ]
     assert (row["alive"], row["position"], row["lag"]) == (True, written, 0)
     assert list(compared) == ["a", "b", "head_seq", "is_in_sync"]
     assert (compared["a"]["position"], compared["b"]["last_wrote_seq"]) == (written, written)
