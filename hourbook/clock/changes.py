@@ -11,7 +11,7 @@ The one between, when only the first has come, is a bet: to wait for a step cost
 more, and to follow a spike costs as much. An outlier that its own delay explains is a spike. Where
 steps have been more frequent than spikes, what is LARGE is followed at once, until the next
 measurement confirms or refutes it. Where both have been as frequent (mostly: neither was seen),
-what the experts win over some hundred measurements is AFFORDED: so much of it may be lost by
+what the experts win over two hundred measurements is AFFORDED: so much of it may be lost by
 waiting, and the rest is followed.
 """
 
@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-__all__ = ["CALM", "Change", "Changes", "judge"]
+__all__ = ["CALM", "JUDGED_MIN", "Change", "Changes", "judge"]
 
 GROSS: Final = 8.0
 """Median errors; more than five standard deviations where errors are Gaussian."""
 LARGE: Final = 20.0
-AFFORDED: Final = 80.0
-"""A third of a standard deviation, what a mean is better than the last value, 160 times."""
+AFFORDED: Final = 100.0
+"""A third of a standard deviation, what a mean is better than the last value, 200 times."""
 JUDGED_MIN: Final = 10
 """Errors before their median is a yardstick."""
 PROBATION: Final = 3

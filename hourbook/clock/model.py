@@ -23,6 +23,7 @@ from hourbook.clock.awaited import NOBODY, Awaited
 from hourbook.clock.bias import bias_ns
 from hourbook.clock.bounds import overlaps
 from hourbook.clock.centre import Centre
+from hourbook.clock.changes import JUDGED_MIN
 from hourbook.clock.line import Line, Reference
 from hourbook.clock.observation import Observation, doubt_ns
 from hourbook.clock.rate import Anchor
@@ -192,7 +193,8 @@ def _decided(state: State, sample: ClockSample, raw_ns: int, *, is_new: bool = T
     """Put into force what the vote says; `sample`, the newest, may move the centre, once."""
     if _contradicts(state, raw_ns):
         if state.held is not None:
-            return disrupt(_violated(state), raw_ns)
+            disrupted = disrupt(_violated(state), raw_ns)
+            return _kept_centre(disrupted, state, sample) if is_new else disrupted
         state = _voted(_violated(state), raw_ns)
     if state.voted.interval is not None:
         return _accept(state, sample, Held(raw_ns, state.voted.interval), is_new=is_new)
@@ -220,6 +222,17 @@ def _violated(state: State) -> State:
         anchors=(),
         drift=state.limits.unproven,
     )
+
+
+def _kept_centre(disrupted: State, state: State, sample: ClockSample) -> State:
+    """Let a lone source that contradicts itself move the centre, once that can tell spike and step.
+
+    Where others speak as well nobody knows which of them the centre had followed wrongly.
+    """
+    if len(state.sources) > 1 or len(state.centre.fusion.errors_ns) < JUDGED_MIN:
+        return disrupted
+    moved = _moved(state, sample)
+    return replace(disrupted, centre=moved.centre, followed=moved.followed)
 
 
 def _without_majority(state: State, sample: ClockSample) -> State:

@@ -47,3 +47,15 @@ def test_disruption_begins_an_epoch() -> None:
 
     assert after.last_step_raw_ns == 7 * S_NS
     assert after.counters.steps == before.counters.steps + 1
+
+
+def test_lone_source_that_contradicts_itself_once_leaves_the_centre_alone() -> None:
+    """A spike beyond its own interval costs the bound, and not what was learnt of the clock."""
+    calm = [sample(at_s=64 * n, offset_ms=(-1) ** n, poll_s=64) for n in range(1, 40)]
+
+    now = fed(*calm, sample(at_s=64 * 40, offset_ms=60, poll_s=64))
+
+    estimate = model.estimate(now, 64 * 41 * S_NS)
+    assert (now.counters.disruptions, estimate.bounded) == (1, False)
+    assert abs(estimate.utc_ns - UTC_0_NS - 64 * 41 * S_NS) < 5_000_000
+    assert len(now.centre.seen) > 30

@@ -254,13 +254,13 @@ def test_step_that_is_taken_back_was_two_spikes() -> None:
 
 def test_huge_one_is_followed_but_for_what_may_be_lost() -> None:
     """Waiting would cost more than the experts ever win; one that lied teaches caution."""
-    followed = judge(CALM, 160.0)
-    back = judge(followed, -80.0)
+    followed = judge(CALM, 2 * changes.AFFORDED)
+    back = judge(followed, -changes.AFFORDED)
 
-    assert followed.followed_ns == 160.0 - changes.AFFORDED
-    assert judge(followed, 80.5).change is Change.STEP
+    assert followed.followed_ns == changes.AFFORDED
+    assert judge(followed, changes.AFFORDED + 0.5).change is Change.STEP
     assert (back.change, back.followed_ns, back.spikes) == (Change.NONE, 0.0, 1)
-    assert judge(back, 160.0).followed_ns == 0.0
+    assert judge(back, 2 * changes.AFFORDED).followed_ns == 0.0
 
 
 def test_after_a_step_the_next_one_is_followed_at_once() -> None:
