@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.base import Actor, Handler, Outcome, Ready, Request, decode_config
 from actors.config import CompactorConfig
 from hourbook.book import distrust
+from hourbook.book.proof.witness_export import export_witness
 from hourbook.book.upkeep import JobResult, backup_book, verify_book_now
-from hourbook.book.witness_export import export_witness
 from hourbook.compaction import compact_book
 from protocols import errors, wire
 from protocols.book_messages import AskRules, Maintain, Run, RunStarted

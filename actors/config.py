@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from hourbook.book.retention import Rule
+from hourbook.book.archive.retention import Rule
 
 __all__ = [
     "LOCAL_DAEMON",

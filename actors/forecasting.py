@@ -19,7 +19,7 @@ from hourbook.clock import forecast_turns as turns
 from hourbook.clock.forecast import Asked, Forecast
 from hourbook.clock.forecast_turns import Patience, Reason, Turn
 from hourbook.clock.state import State
-from hourbook.forecast_process import WorkerProcess
+from hourbook.forecast.process import WorkerProcess
 from hourbook.timebase import Timebase
 from protocols import errors
 from protocols.control import Snapshot

@@ -12,7 +12,7 @@ from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.instances import find_position, list_instances
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter
-from hourbook.nonce_source import NonceSource
+from hourbook.link.nonce_source import NonceSource
 from hourbook.process_identity import is_alive, is_elsewhere
 from hourbook.timebase import Timebase
 from protocols import errors

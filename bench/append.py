@@ -31,8 +31,8 @@ from actors.journal_writer import JournalWriter
 from bench._redis import HINT, RedisStream, running_redis
 from hourbook.book.journal import Stamp, row_payload
 from hourbook.book.writer import BookWriter
-from hourbook.book_face import Book, connect
-from hourbook.feed import Follower
+from hourbook.faces.book import Book, connect
+from hourbook.faces.feed import Follower
 from hourbook.home import Home, find_home, prepare_home
 from protocols.book_messages import Append, NewEntry
 from protocols.entry import make_nonce

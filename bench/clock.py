@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from hourbook.clock_face import Clock
+from hourbook.faces.clock import Clock
 from hourbook.home import Home
 from protocols import wire
 from protocols.clock_messages import ESTIMATE_KIND, ClockEstimate

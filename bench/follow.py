@@ -22,9 +22,9 @@ from hourbook.book.entry_filter import EntryFilter, make_filter
 from hourbook.book.journal import Stamp
 from hourbook.book.reader import BookReader
 from hourbook.book.writer import BookWriter
-from hourbook.book_face import Book, connect
 from hourbook.context_text import render_digest
-from hourbook.feed import EVERYTHING, Follower
+from hourbook.faces.book import Book, connect
+from hourbook.faces.feed import EVERYTHING, Follower
 from hourbook.home import Home, find_home, prepare_home
 from protocols.book_messages import Append, NewEntry
 from protocols.entry import encode_value, make_nonce

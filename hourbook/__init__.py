@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hourbook.book_face import Book, connect
     from hourbook.c_header import clock_header
-    from hourbook.clock_face import Clock, Order, Reading, Status
+    from hourbook.faces.book import Book, connect
+    from hourbook.faces.clock import Clock, Order, Reading, Status
     from protocols.entry import Entry
     from protocols.errors import HourbookError
 
@@ -26,15 +26,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Book": "hourbook.book_face",
-    "Clock": "hourbook.clock_face",
+    "Book": "hourbook.faces.book",
+    "Clock": "hourbook.faces.clock",
     "Entry": "protocols.entry",
     "HourbookError": "protocols.errors",
-    "Order": "hourbook.clock_face",
-    "Reading": "hourbook.clock_face",
-    "Status": "hourbook.clock_face",
+    "Order": "hourbook.faces.clock",
+    "Reading": "hourbook.faces.clock",
+    "Status": "hourbook.faces.clock",
     "clock_header": "hourbook.c_header",
-    "connect": "hourbook.book_face",
+    "connect": "hourbook.faces.book",
 }
 
 

@@ -20,17 +20,17 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from hourbook.book.archive_file import Detail, build
-from hourbook.book.archive_shelf import put_file
-from hourbook.book.compaction_plan import Batch, plan
+from hourbook.book.archive.frames import Detail, build
+from hourbook.book.archive.plan import Batch, plan
+from hourbook.book.archive.retention import Decider, Rule, spans
+from hourbook.book.archive.shelf import put_file
 from hourbook.book.durable import sync_directory
 from hourbook.book.reader import BookReader
-from hourbook.book.retention import Decider, Rule, spans
 from hourbook.book.stamps import StampSource
 from hourbook.book.upkeep import JobResult
-from hourbook.client import MailboxClient
 from hourbook.home import Home
-from hourbook.nonce_source import NonceSource
+from hourbook.link.client import MailboxClient
+from hourbook.link.nonce_source import NonceSource
 from hourbook.timebase import SystemTimebase
 from protocols import errors
 from protocols.book_messages import Maintain, Maintained

@@ -9,7 +9,7 @@ from typing import Final
 from hourbook.book.digest import Digest, DigestLimits, read_digest
 from hourbook.book.reader import BookReader
 from hourbook.context_text import ContextFormat, render_digest
-from hourbook.feed import Follower
+from hourbook.faces.feed import Follower
 from hourbook.home import Home
 from protocols import errors
 

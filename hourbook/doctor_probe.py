@@ -13,8 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-from hourbook.clock_face import Clock
 from hourbook.doctor import ClockFacts, Facts, PortFact
+from hourbook.faces.clock import Clock
 from hourbook.home import Home
 from hourbook.tree_status import fetch_status
 from protocols import control, errors

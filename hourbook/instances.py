@@ -3,12 +3,12 @@
 import time
 from typing import Final
 
-from hourbook.actor_question import ask_actor
 from hourbook.book.diffing import InstanceDiff, diff_instances
 from hourbook.book.instances import list_instances
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.instance_view import InstanceStatus, statuses
+from hourbook.link.actor_question import ask_actor
 from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors
 from protocols.instance_messages import (

@@ -21,10 +21,10 @@ from pydantic import Field, JsonValue, ValidationError
 from hourbook.book.book_view import view_at
 from hourbook.book.reader import BookReader
 from hourbook.book.render import commit_json, entry_json
-from hourbook.book_face import Book, connect
-from hourbook.clock_face import Clock
 from hourbook.clock_json import half_width_ns, now_json
 from hourbook.confined_query import confined_query
+from hourbook.faces.book import Book, connect
+from hourbook.faces.clock import Clock
 from hourbook.home import Home
 from hourbook.mcp_shapes import (
     ActorState,

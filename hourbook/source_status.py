@@ -1,7 +1,7 @@
 """Ask a running tree for its sources of time: one question to each of two actors. An edge."""
 
-from hourbook.actor_question import ask_actor
 from hourbook.home import Home
+from hourbook.link.actor_question import ask_actor
 from hourbook.tree_status import check_running
 from protocols.source_messages import SOURCES_KIND, AskSources, Judged, Sampled
 

@@ -1,4 +1,4 @@
-# The C core of the segment. Its users are shm.reader, shm.writer and hourbook.clock_face.
+# The C core of the segment. Its users are shm.reader, shm.writer and hourbook.faces.clock.
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, final

@@ -1,7 +1,7 @@
 """The reading faces of the segment. They never write to the map and never wait for a writer.
 
 Hot methods are the C ones, bound without a layer between. The clock's face is
-``hourbook.clock_face.Clock``.
+``hourbook.faces.clock.Clock``.
 """
 
 from typing import Final

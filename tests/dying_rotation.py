@@ -9,9 +9,9 @@ from typing import Any, Final
 import multiprocess
 from books import STAMP, open_writer
 
-from hourbook.book import key_ring
-from hourbook.book.key_ring import KeyRing
-from hourbook.book.keys import SiteKey
+from hourbook.book.proof import key_ring
+from hourbook.book.proof.key_ring import KeyRing
+from hourbook.book.proof.keys import SiteKey
 from hourbook.home import Home
 from protocols.entry import make_nonce
 from protocols.key_messages import RotateKey

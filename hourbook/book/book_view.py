@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from hourbook.book.as_of import find_commit_at
 from hourbook.book.moment import MomentLike, parse_moment
-from hourbook.book.query import (
+from hourbook.book.reader import BookReader
+from hourbook.book.sql.query import (
     ROWS_DEFAULT,
     TIMEOUT_DEFAULT_S,
     Parameters,
@@ -12,7 +13,6 @@ from hourbook.book.query import (
     require_views,
     run_query,
 )
-from hourbook.book.reader import BookReader
 from hourbook.book.stamps import StampSource
 from hourbook.home import Home
 from hourbook.timebase import SystemTimebase

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from hourbook.book.detached import attach_beside
+from hourbook.book.archive.detached import attach_beside
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from protocols import errors
 from protocols.branch_messages import MAIN_NAME

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hourbook.book.detached import attach_beside
+from hourbook.book.archive.detached import attach_beside
 from hourbook.book.instances import list_instances
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from hourbook.process_identity import is_alive, is_elsewhere

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import msgspec
 
 from hourbook.book import schema
-from hourbook.book.archive import Archive
+from hourbook.book.archive.detached import attach
+from hourbook.book.archive.frame_cache import Archive
 from hourbook.book.branches import MAIN, find_branch, tail_of
-from hourbook.book.detached import attach
-from hourbook.book.keys import read_public
+from hourbook.book.proof.keys import read_public
+from hourbook.book.proof.verify import Progress, Verdict, verify_book
 from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
-from hourbook.book.verify import Progress, Verdict, verify_book
 from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Commit, Entry
 
 if TYPE_CHECKING:
-    from hourbook.book.witness import Witness
+    from hourbook.book.proof.witness import Witness
 
 __all__ = ["PAGE_ENTRIES", "BookReader", "CopyProgress"]
 
@@ -152,10 +152,10 @@ class BookReader:
         witnesses: Sequence["Witness"] = (),
         progress: Progress | None = None,
     ) -> Verdict:
-        """Verify the book (see ``hourbook.book.verify``), against this site's public key.
+        """Verify the book (see ``hourbook.book.proof.verify``), against this site's public key.
 
         Takes about 4 us an entry, on a connection of its own: other threads read on meanwhile. A
-        book that holds together is then compared with `witnesses` (``hourbook.book.witness``).
+        book that holds together is then compared with `witnesses` (``book.proof.witness``).
         """
         with BookReader(self._home) as own:
             verdict = verify_book(
@@ -169,7 +169,7 @@ class BookReader:
                 verdict = own._verify_archive(verdict, progress)
             if not (verdict.ok and witnesses):
                 return verdict
-            from hourbook.book.witness import confront  # noqa: PLC0415 - few have any
+            from hourbook.book.proof.witness import confront  # noqa: PLC0415 - few have any
 
             return confront(own._connection, verdict, witnesses)
 
@@ -183,7 +183,7 @@ class BookReader:
         file, with a rollback journal: whoever opens it leaves nothing beside it. It is not synced.
 
         Args:
-            path: where to, absolute; `hourbook.book.backup` gives it its name when it is whole.
+            path: where to, absolute; `book.copies.backup` gives it its name when it is whole.
             pages_per_slice: between two calls of `progress`.
             progress: told how many pages were copied, and of how many.
         """
@@ -208,7 +208,7 @@ class BookReader:
 
     def _verify_archive(self, verdict: Verdict, progress: Progress | None) -> Verdict:
         """Check the details that left the database, of a book whose chain verifies."""
-        from hourbook.book.archive_check import check_archive  # noqa: PLC0415 - the last step
+        from hourbook.book.archive.check import check_archive  # noqa: PLC0415 - the last step
 
         problems = self.query(
             lambda connection: check_archive(connection, self._home.archive_dir, progress)

@@ -7,7 +7,7 @@ the bound says so. The book never waits for the clock: order is seq, and always 
 from typing import Final
 
 from hourbook.book.journal import Stamp
-from hourbook.clock_face import (
+from hourbook.faces.clock import (
     UNBOUNDED_EARLIEST_NS,
     UNBOUNDED_LATEST_NS,
     Clock,

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from hourbook.book import distrust
-from hourbook.book.backup import back_up, backup_files
+from hourbook.book.copies.backup import back_up, backup_files
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns

@@ -17,13 +17,14 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from hourbook.book import journal, schema
 from hourbook.book.admission import RESEND_WINDOW_NS, Admission
-from hourbook.book.archive_shelf import ArchiveShelf
+from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.changes.group import Attempt, Kinds, apply_group, attempt_bare
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome
-from hourbook.book.key_chain import next_key
-from hourbook.book.key_ring import KeyRing
-from hourbook.book.keys import SiteKey
+from hourbook.book.proof.key_chain import next_key
+from hourbook.book.proof.key_ring import KeyRing
+from hourbook.book.proof.keys import SiteKey
+from hourbook.book.proof.verify import verify_book
 from hourbook.book.rows import (
     COMMIT_COLUMNS,
     INSERT_COMMIT,
@@ -31,7 +32,6 @@ from hourbook.book.rows import (
     commit_from_row,
     commit_row,
 )
-from hourbook.book.verify import verify_book
 from protocols import entry, errors
 from protocols.book_messages import Append
 from protocols.change import Change

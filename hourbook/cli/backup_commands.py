@@ -14,8 +14,8 @@ from hourbook.cli.words import counted, size_text, visible
 from hourbook.home import find_home
 
 if TYPE_CHECKING:
-    from hourbook.book.backup import BackupReport
-    from hourbook.book.restore import RestoreReport
+    from hourbook.book.copies.backup import BackupReport
+    from hourbook.book.copies.restore import RestoreReport
 
 __all__ = ["backup", "restore"]
 
@@ -52,7 +52,7 @@ def backup(
     no_verify:
         Do not verify the copy.
     """
-    from hourbook.book.backup import back_up  # noqa: PLC0415 - completion needs no database
+    from hourbook.book.copies.backup import back_up  # noqa: PLC0415 - completion needs no database
 
     line = ProgressLine(quiet=json)
     try:
@@ -97,8 +97,8 @@ def restore(
     key:
         The signing key (the `keys/site.key` of the old home); else FILE.key, where it is there.
     """
+    from hourbook.book.copies.restore import restore_book  # noqa: PLC0415 - as above
     from hourbook.book.moment import parse_moment  # noqa: PLC0415 - as above
-    from hourbook.book.restore import restore_book  # noqa: PLC0415 - as above
 
     line = ProgressLine(quiet=json)
     try:

@@ -16,7 +16,7 @@ from cyclopts.validators import Number
 from hourbook.cli.exit_codes import OK
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.clock_face import Clock
+from hourbook.faces.clock import Clock
 from hourbook.home import find_home
 
 __all__ = ["benchmark"]

@@ -64,7 +64,7 @@ def log(
         raise errors.BadRequest("Expected DETAILS or --stdin, got both", field="details")
     text = _read_stdin() if stdin else details and typed_text(details)
     value = parse_details(text, is_json=details_json)
-    from hourbook.book_face import connect  # noqa: PLC0415 - the other commands need no sockets
+    from hourbook.faces.book import connect  # noqa: PLC0415 - the other commands need no sockets
 
     found = find_home(home)
     check_running(found)
@@ -130,7 +130,7 @@ def _entries(
         with BookReader(home) as reader:
             yield from reader.tail(count, branch=branch)
         return
-    from hourbook.book_face import connect  # noqa: PLC0415 - plain reading needs no sockets
+    from hourbook.faces.book import connect  # noqa: PLC0415 - plain reading needs no sockets
 
     # A feed outlives its tree, and would wait for the next one without a word.
     check_running(home)

@@ -42,7 +42,7 @@ def create(
     parent:
         The branch that it comes from.
     """
-    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
 
     found = find_home(home)
     check_running(found)
@@ -144,7 +144,7 @@ def merge(
         behind, `theirs` brings them along, `both` does so with the tag `conflict`. Without it such
         a merge is refused, and the entities are named.
     """
-    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
 
     found = find_home(home)
     check_running(found)
@@ -176,7 +176,7 @@ def delete(
     name:
         Of the branch.
     """
-    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
 
     found = find_home(home)
     check_running(found)

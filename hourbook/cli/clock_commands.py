@@ -11,8 +11,8 @@ from hourbook.cli.clock_text import monitor_line, now_lines, snapshot_lines
 from hourbook.cli.exit_codes import OK
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.clock_face import Clock
 from hourbook.clock_json import now_json, snapshot_json
+from hourbook.faces.clock import Clock
 from hourbook.home import find_home
 
 __all__ = ["monitor", "now", "snapshot"]

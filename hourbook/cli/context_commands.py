@@ -95,8 +95,8 @@ def session_start(
         What it is for.
     """
     from hourbook.book.render import entry_json  # noqa: PLC0415 - completion needs no database
-    from hourbook.book_face import connect  # noqa: PLC0415 - the others need no sockets
     from hourbook.cli.book_text import entry_lines  # noqa: PLC0415 - the same
+    from hourbook.faces.book import connect  # noqa: PLC0415 - the others need no sockets
 
     found = find_home(home)
     check_running(found)

@@ -45,7 +45,7 @@ def redact(
     why:
         The reason. It stays in the book for ever: do not repeat the secret.
     """
-    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
 
     found = find_home(home)
     check_running(found)
@@ -77,9 +77,9 @@ def compact(
         Only say what would be done.
     """
     from hourbook import compaction  # noqa: PLC0415 - completion needs no sockets
-    from hourbook.book.retention import Rule  # noqa: PLC0415 - the same
+    from hourbook.book.archive.retention import Rule  # noqa: PLC0415 - the same
     from hourbook.book.stamps import StampSource  # noqa: PLC0415 - the same
-    from hourbook.client import MailboxClient  # noqa: PLC0415 - the same
+    from hourbook.link.client import MailboxClient  # noqa: PLC0415 - the same
 
     found = find_home(home)
     check_running(found)

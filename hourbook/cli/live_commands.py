@@ -88,7 +88,7 @@ def updates(
     since:
         Read again from here: the last seq already seen, or a time.
     """
-    from hourbook.book_face import connect  # noqa: PLC0415 - completion needs no sockets
+    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
 
     found = find_home(home)
     check_running(found)
@@ -139,7 +139,7 @@ def follow(
         Only what was written in this session.
     """
     from hourbook.book.entry_filter import make_filter  # noqa: PLC0415 - completion needs none
-    from hourbook.feed import Follower  # noqa: PLC0415 - the same
+    from hourbook.faces.feed import Follower  # noqa: PLC0415 - the same
 
     found = find_home(home)
     check_running(found)

@@ -63,7 +63,7 @@ def verify(
 
     witnesses = []
     if against is not None:
-        from hourbook.book.witness import load_witnesses  # noqa: PLC0415 - needed here alone
+        from hourbook.book.proof.witness import load_witnesses  # noqa: PLC0415 - needed here alone
 
         witnesses = load_witnesses(against)
     line = ProgressLine(quiet=json)
@@ -90,8 +90,8 @@ def head(*, json: JsonOption = False, home: HomeOption = None) -> int:
 
     Example: `hourbook head --json | ssh safe.example tee -a heads.jsonl`
     """
+    from hourbook.book.proof.witness import witness_json  # noqa: PLC0415 - the same
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
-    from hourbook.book.witness import witness_json  # noqa: PLC0415 - the same
 
     with BookReader(find_home(home)) as book:
         document = book.query(witness_json) or EMPTY_HEAD
@@ -126,7 +126,7 @@ def rotate(
     why:
         Kept in the book.
     """
-    from hourbook.key_rotation import rotate_key  # noqa: PLC0415 - the others need no sockets
+    from hourbook.link.key_rotation import rotate_key  # noqa: PLC0415 - the others need no sockets
 
     found = find_home(home)
     check_running(found)
@@ -141,8 +141,8 @@ def rotate(
 
 
 def _keys_json(connection: "sqlite3.Connection", home: Home) -> dict[str, Any]:
-    from hourbook.book.key_chain import key_periods  # noqa: PLC0415 - as above
-    from hourbook.book.key_ring import check_key  # noqa: PLC0415 - as above
+    from hourbook.book.proof.key_chain import key_periods  # noqa: PLC0415 - as above
+    from hourbook.book.proof.key_ring import check_key  # noqa: PLC0415 - as above
 
     periods = key_periods(connection)
     problem = ""

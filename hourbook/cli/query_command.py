@@ -58,9 +58,9 @@ def query(
         raise errors.BadRequest("Expected one of --json, --csv and --table, got several")
     if (sql is None) != stdin:
         raise errors.BadRequest("Expected a SELECT or --stdin, got both or neither", field="sql")
-    from hourbook.book import query as queries  # noqa: PLC0415 - completion needs no database
     from hourbook.book.book_view import seq_at  # noqa: PLC0415 - the same
-    from hourbook.book.query_guard import SQL_BYTES_MAX  # noqa: PLC0415 - the same
+    from hourbook.book.sql import query as queries  # noqa: PLC0415 - completion needs no database
+    from hourbook.book.sql.guard import SQL_BYTES_MAX  # noqa: PLC0415 - the same
     from hourbook.cli import query_text  # noqa: PLC0415 - the same
     from hourbook.cli.confinement import Confinement  # noqa: PLC0415 - the same
 

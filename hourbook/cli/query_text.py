@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from hourbook.book.query import QueryResult, Value
 from hourbook.book.render import json_value
-from hourbook.book.views import VIEWS, View
+from hourbook.book.sql.query import QueryResult, Value
+from hourbook.book.sql.views import VIEWS, View
 from hourbook.cli.words import typed_text, visible
 from protocols import errors
 

@@ -105,7 +105,7 @@ def _adviser(
 ) -> Callable[[State], State] | None:
     if name is None:
         return None
-    from hourbook.forecast_session import ForecastSession  # noqa: PLC0415 - only where asked for
+    from hourbook.forecast.session import ForecastSession  # noqa: PLC0415 - only where asked for
 
     try:
         given = msgspec.json.decode(options, type=dict[str, Any])

@@ -15,8 +15,8 @@ from hourbook.cli.exit_codes import OK, exit_code_of
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.words import age_text, counted, size_text, visible
-from hourbook.clock_face import Clock
 from hourbook.clock_json import now_json
+from hourbook.faces.clock import Clock
 from hourbook.home import Home, find_home
 from hourbook.tree_status import fetch_status
 from protocols import control, errors

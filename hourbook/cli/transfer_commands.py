@@ -16,7 +16,7 @@ from hourbook.home import find_home
 from protocols import errors
 
 if TYPE_CHECKING:
-    from hourbook.book.importing import ImportReport
+    from hourbook.book.lines.importing import ImportReport
     from hourbook.book.moment import Moment
 
 __all__ = ["export", "import_"]
@@ -56,7 +56,7 @@ def export(
         With --out: report in JSON. The lines are JSON in any case.
     """
     del format_
-    from hourbook.book.export import (  # noqa: PLC0415 - completion needs no database
+    from hourbook.book.lines.export import (  # noqa: PLC0415 - completion needs no database
         export_book,
         export_to_file,
     )
@@ -114,7 +114,7 @@ def import_(
     dry_run:
         Only say what would become of them.
     """
-    from hourbook.book.importing import import_file  # noqa: PLC0415 - completion needs no database
+    from hourbook.book.lines.importing import import_file  # noqa: PLC0415 - completion needs no database
     from hourbook.tree_status import check_running  # noqa: PLC0415 - as above
 
     found = find_home(home)

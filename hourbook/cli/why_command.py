@@ -1,13 +1,13 @@
 """`hourbook clock why`: what every term of the interval is, and why the status is what it is."""
 
-from hourbook.actor_question import ask_actor
 from hourbook.cli.exit_codes import OK
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.why_text import why_lines
-from hourbook.clock_face import Clock
 from hourbook.clock_why import why_json
+from hourbook.faces.clock import Clock
 from hourbook.home import find_home
+from hourbook.link.actor_question import ask_actor
 from hourbook.source_json import sources_json, troubles_json
 from hourbook.source_status import fetch_sources
 from protocols import errors

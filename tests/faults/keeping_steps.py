@@ -13,8 +13,8 @@ from pathlib import Path
 
 from books import STAMP, append, open_writer
 
-from hourbook.book.archive_file import build
-from hourbook.book.archive_shelf import put_file
+from hourbook.book.archive.frames import build
+from hourbook.book.archive.shelf import put_file
 from hourbook.book.journal import Stamp
 from hourbook.book.reader import BookReader
 from hourbook.book.writer import BookWriter

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from books import write_book
 
-from hourbook.book.backup import back_up
-from hourbook.book.restore import restore_book
+from hourbook.book.copies.backup import back_up
+from hourbook.book.copies.restore import restore_book
 from hourbook.home import Home, find_home
 
 ROOT = Path(__file__).parents[2]
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from hourbook.book import backup, durable, restore
+from hourbook.book import durable
+from hourbook.book.copies import backup
+from hourbook.book.copies import restore
 from hourbook.home import find_home
 
 def at(stage, done, total):
@@ -39,7 +41,8 @@ else:
 ON_A_SMALL_DISK = """
 import sys
 from pathlib import Path
-from hourbook.book import backup, restore
+from hourbook.book.copies import backup
+from hourbook.book.copies import restore
 from hourbook.home import find_home
 from protocols import errors
 

@@ -18,7 +18,7 @@ from books import STAMP, append, open_writer, raw_connection, write_book
 from waiting import wait_until
 
 from hourbook.book.reader import BookReader
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
 from protocols import entry, errors
 

@@ -8,7 +8,7 @@ import pytest
 from book_actors import running_writer
 
 from actors.journal_writer import EXIT_DISK_FAILED
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home
 
 pytestmark = pytest.mark.live

@@ -18,7 +18,7 @@ from book_actors import QuickWriter
 from waiting import wait_until
 
 from hourbook.book.reader import BookReader
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]

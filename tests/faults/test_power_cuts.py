@@ -15,8 +15,8 @@ import pytest
 from books import STAMP, append
 from fakes.tearing_disk import Disk, PowerCut, TearingVfs
 
-from hourbook.book.keys import SiteKey
-from hourbook.book.verify import verify_book
+from hourbook.book.proof.keys import SiteKey
+from hourbook.book.proof.verify import verify_book
 from hourbook.book.writer import BookWriter
 from protocols.book_messages import Append
 from protocols.entry import make_nonce

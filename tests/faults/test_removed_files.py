@@ -7,8 +7,8 @@ from books import open_writer, write_book
 from full_tree import FullTree
 from waiting import wait_until
 
-from hourbook.book_face import connect
-from hourbook.clock_face import Clock, Status
+from hourbook.faces.book import connect
+from hourbook.faces.clock import Clock, Status
 from hourbook.home import Home
 from protocols import errors
 

@@ -10,11 +10,11 @@ import pytest
 from book_actors import running_writer
 from full_tree import run_hourbook
 
-from hourbook.book.backup import back_up
+from hourbook.book.copies.backup import back_up
+from hourbook.book.copies.restore import restore_book
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
-from hourbook.book.restore import restore_book
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home, find_home
 
 pytestmark = pytest.mark.live

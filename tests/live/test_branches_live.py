@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from book_actors import ActorProcess, running_writer
 
-from hourbook.book_face import Book, connect
+from hourbook.faces.book import Book, connect
 from hourbook.home import Home
 from protocols import errors
 from protocols.book_messages import Append, NewEntry

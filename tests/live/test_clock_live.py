@@ -14,8 +14,8 @@ from fakes.ntp_server import scripted_server
 from fakes.ntplib_client import answers
 from waiting import wait_until
 
-from hourbook.actor_question import ask_actor
 from hourbook.home import Home
+from hourbook.link.actor_question import ask_actor
 from protocols.clock_messages import ClockEstimate
 from protocols.source_messages import SOURCES_KIND, AskSources, Judged
 

@@ -12,9 +12,9 @@ from fakes.clock_actors import ActorProcess, TestMailbox
 from fakes.time_pages import raw_ns
 from waiting import wait_until
 
-from hourbook.actor_question import ask_actor
-from hourbook.clock_face import UNBOUNDED_LATEST_NS, Clock, Status
+from hourbook.faces.clock import UNBOUNDED_LATEST_NS, Clock, Status
 from hourbook.home import Home
+from hourbook.link.actor_question import ask_actor
 from protocols import wire
 from protocols.clock_messages import SAMPLE_KIND, ClockSample
 from protocols.why_messages import WHY_KIND, AskWhy, Why

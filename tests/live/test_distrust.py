@@ -11,9 +11,9 @@ from waiting import wait_until
 from hourbook.book import distrust
 from hourbook.book.reader import BookReader
 from hourbook.book.writer import START_CHECK_ENTRIES
-from hourbook.book_face import connect
-from hourbook.client import MailboxClient
+from hourbook.faces.book import connect
 from hourbook.home import Home
+from hourbook.link.client import MailboxClient
 from protocols import book_messages, errors
 
 pytestmark = pytest.mark.live

@@ -11,7 +11,7 @@ from fakes.clock_actors import ActorProcess, TestMailbox
 from fakes.time_pages import raw_ns
 from waiting import wait_until
 
-from hourbook.clock_face import Clock, Status
+from hourbook.faces.clock import Clock, Status
 from hourbook.home import Home
 from protocols import wire
 from protocols.clock_messages import ESTIMATE_KIND, ClockEstimate

@@ -10,8 +10,8 @@ from book_actors import ActorProcess, running_writer
 from books import STAMP, append, open_writer
 
 from hourbook.book.journal import Stamp
-from hourbook.book_face import Book, connect
-from hourbook.feed import Follower
+from hourbook.faces.book import Book, connect
+from hourbook.faces.feed import Follower
 from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors

@@ -19,8 +19,8 @@ from fakes.clock_actors import ActorProcess
 from fakes.plugin_packages import install, install_troubled
 from waiting import wait_until
 
-from hourbook.actor_question import ask_actor
 from hourbook.home import Home
+from hourbook.link.actor_question import ask_actor
 from protocols import errors, wire
 from protocols.clock_messages import SAMPLE_KIND, ClockSample
 from protocols.why_messages import WHY_KIND, AskWhy, ForecasterWhy, Why

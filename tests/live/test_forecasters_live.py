@@ -106,7 +106,7 @@ def children() -> list[int]:
 def is_worker(cmdline: Path) -> bool:
     """Say whether a process is a worker (one that was not reaped warns, see above)."""
     try:
-        return b"hourbook.forecast_worker" in cmdline.read_bytes()
+        return b"hourbook.forecast.worker" in cmdline.read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -8,7 +8,7 @@ from book_actors import ActorProcess, running_writer
 
 from actors.journal_writer import GROUP_BYTES_MAX
 from hourbook.book.reader import BookReader
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home
 from protocols.entry import BATCH_ENTRIES_MAX
 

@@ -8,8 +8,8 @@ from books import append, open_writer
 from fakes.time_pages import page_now
 
 from hourbook.book.journal import Stamp
-from hourbook.book_face import connect
-from hourbook.clock_face import Clock
+from hourbook.faces.book import connect
+from hourbook.faces.clock import Clock
 from hourbook.home import Home
 from hourbook.hybrid_clock import HybridClock
 from protocols import hlc
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.live
 def clock_of_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin as a new process does: other tests of this one lived in other years."""
     fresh = HybridClock()
-    for module in ("hourbook.clock_face", "hourbook.book_face"):
+    for module in ("hourbook.faces.clock", "hourbook.faces.book"):
         monkeypatch.setattr(f"{module}.process_clock", fresh)
 
 

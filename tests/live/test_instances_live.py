@@ -15,7 +15,7 @@ from waiting import wait_until
 
 from hourbook.book.instances import list_instances
 from hourbook.book.reader import BookReader
-from hourbook.book_face import Book, connect
+from hourbook.faces.book import Book, connect
 from hourbook.home import Home
 from hourbook.instance_view import InstanceStatus
 from hourbook.instances import instance_statuses

@@ -13,9 +13,9 @@ from waiting import wait_until
 
 import hourbook
 from hourbook.book.reader import BookReader
-from hourbook.book_face import Book, Received, connect
-from hourbook.client import MailboxClient
+from hourbook.faces.book import Book, Received, connect
 from hourbook.home import Home
+from hourbook.link.client import MailboxClient
 from protocols import book_messages, errors
 
 pytestmark = pytest.mark.live

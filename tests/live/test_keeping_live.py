@@ -11,13 +11,13 @@ from book_actors import ActorProcess, running_compactor, running_writer
 from books import open_writer
 from waiting import wait_until
 
+from hourbook.book.archive.retention import Rule
 from hourbook.book.journal import Stamp
 from hourbook.book.reader import BookReader
-from hourbook.book.retention import Rule
-from hourbook.book_face import Book, connect
-from hourbook.client import MailboxClient
 from hourbook.compaction import compact
+from hourbook.faces.book import Book, connect
 from hourbook.home import Home
+from hourbook.link.client import MailboxClient
 from protocols import errors
 from protocols.book_messages import Append, NewEntry
 from protocols.entry import encode_value, make_nonce

@@ -11,7 +11,7 @@ import pytest
 from full_tree import ROOT_DIR, FullTree, run_hourbook
 from waiting import wait_until
 
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 
 pytestmark = pytest.mark.live
 

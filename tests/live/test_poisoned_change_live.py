@@ -5,7 +5,7 @@ from book_actors import running_writer
 from books import raw_connection
 
 from actors import dead_letters
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home
 from protocols import errors
 

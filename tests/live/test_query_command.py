@@ -13,7 +13,7 @@ from full_tree import run_hourbook
 
 from hourbook import confined_query
 from hourbook.book.journal import Stamp
-from hourbook.book.views import VIEWS
+from hourbook.book.sql.views import VIEWS
 from hourbook.confined_query import confined_query as ask
 from hourbook.home import Home, find_home, prepare_home
 from protocols import errors

@@ -19,7 +19,7 @@ from actors.config import ShmPublisherConfig
 from actors.contract import Request
 from actors.shm_publisher import ShmPublisher
 from hourbook.clock.surroundings import Lookout
-from hourbook.clock_face import UNBOUNDED_LATEST_NS, Clock, Status
+from hourbook.faces.clock import UNBOUNDED_LATEST_NS, Clock, Status
 from hourbook.home import Home
 from hourbook.timebase import SystemTimebase
 from protocols import wire

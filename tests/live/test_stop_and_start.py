@@ -9,7 +9,7 @@ from full_tree import FullTree
 from waiting import wait_until
 
 from hourbook import Clock
-from hourbook.clock_face import Status
+from hourbook.faces.clock import Status
 from protocols import errors
 
 pytestmark = pytest.mark.live

@@ -14,14 +14,14 @@ from book_actors import ActorProcess, running_writer
 from full_tree import FullTree
 from line_journals import FIRST_PARENT, Journal, check_lines
 
-from hourbook.book import importing
-from hourbook.book.import_slots import Batch, ImportSender, Slots
-from hourbook.book.importing import ImportReport, import_file
-from hourbook.book.line_chain import LineChain
-from hourbook.book.line_entry import to_entry
-from hourbook.book.line_reading import read_line
+from hourbook.book.lines import importing
+from hourbook.book.lines.chain import LineChain
+from hourbook.book.lines.entry import to_entry
+from hourbook.book.lines.importing import ImportReport, import_file
+from hourbook.book.lines.reading import read_line
+from hourbook.book.lines.slots import Batch, ImportSender, Slots
 from hourbook.book.reader import BookReader
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
 from protocols import errors
 from protocols.entry import Entry
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 KILLED_AFTER = """
 import os, signal, sys
 from pathlib import Path
-from hourbook.book import importing
+from hourbook.book.lines import importing
 from hourbook.home import find_home
 
 importing.BATCH_LINES = 50

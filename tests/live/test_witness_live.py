@@ -6,8 +6,8 @@ import pytest
 from book_actors import running_compactor, running_writer
 from waiting import wait_until
 
-from hourbook.book.witness import load_witnesses
-from hourbook.book_face import connect
+from hourbook.book.proof.witness import load_witnesses
+from hourbook.faces.book import connect
 from hourbook.home import Home
 
 pytestmark = pytest.mark.live

@@ -10,8 +10,8 @@ from books import STAMP, append, open_writer, raw_connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hourbook.book.proof.verify import Verdict
 from hourbook.book.reader import BookReader
-from hourbook.book.verify import Verdict
 from hourbook.home import Home
 from protocols import entry
 from protocols.book_messages import Append, NewEntry

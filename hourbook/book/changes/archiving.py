@@ -7,13 +7,13 @@ read back and compared with the entries, byte by byte, before they are cleared.
 import hashlib
 from typing import Any, Final
 
-from hourbook.book.archive import file_name, open_archived
-from hourbook.book.archive_file import Detail, read_frame, read_index
+from hourbook.book.archive.frame_cache import file_name, open_archived
+from hourbook.book.archive.frames import Detail, read_frame, read_index
+from hourbook.book.archive.retention import spans, unfold
 from hourbook.book.changes.erasing import detach, erase
 from hourbook.book.changes.redaction import check_text, is_own_record
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Row
-from hourbook.book.retention import spans, unfold
 from hourbook.book.rows import ENTRY_COLUMNS
 from protocols import entry, errors
 from protocols.change import check_change

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.book.archive.detached import attach_beside
+from hourbook.book.archive.retention import spans
 from hourbook.book.branches import DEPTH_MAX, Branch, find_branch, view_of
 from hourbook.book.changes.redaction import is_own_record
 from hourbook.book.changes.scope import ChangeKind, Scope
-from hourbook.book.detached import attach_beside
-from hourbook.book.retention import spans
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from protocols import entry, errors
 from protocols.book_messages import NewEntry

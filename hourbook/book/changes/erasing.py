@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Final
 
-from hourbook.book.archive import open_archived
-from hourbook.book.archive_file import read_index, without
-from hourbook.book.archive_shelf import ArchiveShelf
+from hourbook.book.archive.frame_cache import open_archived
+from hourbook.book.archive.frames import read_index, without
+from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.journal import Row
 from hourbook.book.rows import ENTRY_COLUMNS, INSERT_ENTRY
 from protocols import errors

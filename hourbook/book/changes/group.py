@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from hourbook.book.archive_shelf import ArchiveShelf
+from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.changes import outcomes
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Stamp
-from hourbook.book.key_ring import KeyRing
+from hourbook.book.proof.key_ring import KeyRing
 from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change

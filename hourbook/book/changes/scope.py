@@ -12,9 +12,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from hourbook.book.archive_shelf import ArchiveShelf
+from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.journal import Row, Stamp
-from hourbook.book.key_ring import KeyRing
+from hourbook.book.proof.key_ring import KeyRing
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
 from protocols.change import CHANGE_NONCES, Change

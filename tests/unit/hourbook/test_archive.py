@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from books import STAMP, append, open_writer, raw_connection
 
-from hourbook.book.archive_file import build, read_frame, read_index, without
-from hourbook.book.archive_shelf import put_file, sparing
+from hourbook.book.archive.frames import build, read_frame, read_index, without
+from hourbook.book.archive.retention import Rule, spans, unfold
+from hourbook.book.archive.shelf import put_file, sparing
 from hourbook.book.journal import Stamp
-from hourbook.book.query import run_query
 from hourbook.book.reader import BookReader
-from hourbook.book.retention import Rule, spans, unfold
+from hourbook.book.sql.query import run_query
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from protocols import entry, errors

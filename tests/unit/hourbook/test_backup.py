@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from books import STAMP, append, open_writer, raw_connection, write_book
 
-from hourbook.book.backup import back_up
-from hourbook.book.book_file import verify_file
+from hourbook.book.copies.backup import back_up
+from hourbook.book.copies.book_file import verify_file
+from hourbook.book.copies.restore import RestoreReport, restore_book
+from hourbook.book.copies.rewind import RULES
 from hourbook.book.journal import Stamp
-from hourbook.book.keys import SiteKey
 from hourbook.book.moment import parse_moment
+from hourbook.book.proof.keys import SiteKey
 from hourbook.book.reader import BookReader
-from hourbook.book.restore import RestoreReport, restore_book
-from hourbook.book.rewind import RULES
 from hourbook.home import Home, find_home, prepare_home
 from protocols import errors
 

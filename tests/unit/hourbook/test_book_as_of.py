@@ -13,7 +13,7 @@ from hourbook.book.book_view import BookView, seq_at, view_at
 from hourbook.book.journal import Stamp
 from hourbook.book.moment import MomentLike, parse_moment
 from hourbook.book.reader import BookReader
-from hourbook.book_face import connect
+from hourbook.faces.book import connect
 from hourbook.home import Home
 from protocols import entry, errors
 

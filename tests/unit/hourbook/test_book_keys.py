@@ -10,11 +10,11 @@ from books import STAMP, append, open_writer, raw_connection, write_book
 from dying_rotation import CHANGE, STEPS, rotate_and_die
 
 from hourbook.book import journal
-from hourbook.book.key_chain import KeyPeriod, key_periods, next_key
-from hourbook.book.keys import SiteKey, read_public
+from hourbook.book.proof.key_chain import KeyPeriod, key_periods, next_key
+from hourbook.book.proof.keys import SiteKey, read_public
+from hourbook.book.proof.verify import Verdict
 from hourbook.book.reader import BookReader
 from hourbook.book.rows import INSERT_COMMIT, INSERT_ENTRY, commit_row
-from hourbook.book.verify import Verdict
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from protocols import errors

@@ -13,14 +13,14 @@ import msgspec
 import pytest
 from books import STAMP, append, open_writer, write_book
 
-from hourbook.book import query as query_module
 from hourbook.book import schema
 from hourbook.book.journal import Stamp
-from hourbook.book.query import QueryResult, run_query
 from hourbook.book.reader import BookReader
 from hourbook.book.render import entry_json, json_value
-from hourbook.book.sql_functions import add_functions
-from hourbook.book.views import VIEWS
+from hourbook.book.sql import query as query_module
+from hourbook.book.sql.functions import add_functions
+from hourbook.book.sql.query import QueryResult, run_query
+from hourbook.book.sql.views import VIEWS
 from hourbook.home import Home, find_home, prepare_home
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from books import STAMP, append, open_writer, raw_connection, write_book
 
-from hourbook.book.keys import SiteKey
+from hourbook.book.proof.keys import SiteKey
+from hourbook.book.proof.verify import Verdict
+from hourbook.book.proof.witness import load_witnesses, witness_json
 from hourbook.book.reader import BookReader
-from hourbook.book.verify import Verdict
-from hourbook.book.witness import load_witnesses, witness_json
 from hourbook.home import Home
 from protocols import errors
 

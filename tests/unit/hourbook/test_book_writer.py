@@ -9,7 +9,7 @@ import pytest
 from books import STAMP, append, new, open_writer, raw_connection, write_book
 
 from hourbook.book import journal, schema
-from hourbook.book.keys import SiteKey
+from hourbook.book.proof.keys import SiteKey
 from hourbook.book.reader import BookReader
 from hourbook.book.rows import entry_from_row
 from hourbook.book.writer import RESEND_WINDOW_NS

@@ -10,7 +10,7 @@ import pytest
 from fakes.time_pages import page_now, state
 
 import hourbook
-from hourbook.clock_face import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, Clock, Order, Status
+from hourbook.faces.clock import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, Clock, Order, Status
 from hourbook.home import Home
 from protocols import errors
 from shm import _core, segment

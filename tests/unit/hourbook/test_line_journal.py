@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from line_journals import Journal, check_lines, record_hash
 
-from hourbook.book import line_source
-from hourbook.book.export import export_book, export_to_file
-from hourbook.book.line_entry import to_entry
-from hourbook.book.line_journal import FIRST_PARENT, entry_of, export_line
-from hourbook.book.line_reading import DamagedLine, Reading, read_line
-from hourbook.book.line_source import LineSource
+from hourbook.book.lines import source as line_source
+from hourbook.book.lines.entry import to_entry
+from hourbook.book.lines.export import export_book, export_to_file
+from hourbook.book.lines.journal import FIRST_PARENT, entry_of, export_line
+from hourbook.book.lines.reading import DamagedLine, Reading, read_line
+from hourbook.book.lines.source import LineSource
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.home import Home

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hourbook.patience import AWAKE_NS, Patience
+from hourbook.link.patience import AWAKE_NS, Patience
 
 LOOK_NS = 1_000
 FOREVER_NS = 1 << 62

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hourbook.book.verify import Verdict
+from hourbook.book.proof.verify import Verdict
 from hourbook.cli.proof_text import head_lines, key_lines, verdict_lines
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from books import STAMP, append, open_writer, raw_connection, write_book
 
+from hourbook.book.proof.witness import load_witnesses
+from hourbook.book.proof.witness_export import export_witness
 from hourbook.book.reader import BookReader
-from hourbook.book.witness import load_witnesses
-from hourbook.book.witness_export import export_witness
 from hourbook.home import Home
 from protocols import errors
 

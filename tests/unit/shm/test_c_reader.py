@@ -11,7 +11,7 @@ import pytest
 from fakes.time_pages import page_now, raw_ns, segment_bytes, state
 
 import hourbook
-from hourbook.clock_face import Clock
+from hourbook.faces.clock import Clock
 from hourbook.home import Home
 from shm import layout, segment
 from shm.layout import Status

@@ -1,0 +1,1 @@
+"""What becomes of details that grow old: archived, found again, or gone by rule."""

@@ -1,0 +1,239 @@
+"""A copy of a book that can be verified elsewhere, made while it is being written. An edge.
+
+A backup named FILE is the database, and beside it ``FILE.pub``, the public key that its head must
+be signed with. The signing key goes into ``FILE.key`` only where it was asked for: who holds it can
+rewrite the history, so it belongs where fewer people come than to backups. ``FILE.archive`` holds
+the files of the archive, where the book has any. FILE itself gets its name last: where it is, the
+rest is.
+
+Nothing is ever overwritten unless asked, no half backup ever has the name of a whole one, and what
+a killed run left behind is cleared by the next one to the same FILE.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hourbook.book.archive.attachments import copy_archive
+from hourbook.book.archive.shelf import sparing
+from hourbook.book.copies.book_file import (
+    KEY_SUFFIX,
+    PUBLIC_SUFFIX,
+    head_of,
+    open_book,
+    verify_file,
+)
+from hourbook.book.durable import disk_full_as_error, place, write_private
+from hourbook.book.proof.key_chain import next_key
+from hourbook.book.proof.keys import KEY_FILE_NAME, SiteKey, read_public
+from hourbook.book.reader import BookReader
+from hourbook.home import Home
+from protocols import errors
+from protocols.entry import Commit
+
+__all__ = ["ARCHIVE_SUFFIX", "BackupReport", "StageProgress", "back_up", "backup_files"]
+
+ARCHIVE_SUFFIX: Final = ".archive"
+_NS: Final = 1e-9
+
+StageProgress = Callable[[str, int, int], None]
+"""Called now and then with (what is being done, how much of it is done, how much there is)."""
+
+
+class BackupReport(msgspec.Struct, frozen=True):
+    """What was backed up; the JSON of ``hourbook backup``.
+
+    Attributes:
+        path: of the backup.
+        size_bytes: of its database.
+        seq: its last entry; 0 for an empty book.
+        commit: its last commit.
+        hash: of its last entry, hex; None for an empty book.
+        key: the public key that its head is signed with, hex.
+        has_key: the signing key is in it.
+        archive_files: how many were copied with it.
+        verified: it was verified where it lies.
+        seconds: how long it took.
+    """
+
+    path: str
+    size_bytes: int
+    seq: int
+    commit: int
+    hash: str | None
+    key: str | None
+    has_key: bool
+    archive_files: int
+    verified: bool
+    seconds: float
+
+
+def back_up(
+    home: Home,
+    target: Path,
+    *,
+    replace: bool = False,
+    with_key: bool = False,
+    verify: bool = True,
+    progress: StageProgress | None = None,
+) -> BackupReport:
+    """Copy the book of `home`, as it is at one instant, to the file `target`.
+
+    Args:
+        home: whose book.
+        target: the file to make; those beside it are named after it.
+        replace: take the place of an earlier backup of this name.
+        with_key: put the signing key beside it.
+        verify: verify the copy before it gets its name (3 us an entry).
+        progress: told of "copying" (pages) and "verifying" (entries).
+
+    Raises:
+        BookMissing, NeedsWriter, BookCorrupt: the book cannot be read, or its copy not verified.
+        AlreadyPresent: there is a file of this name, or of one beside it.
+        AlreadyRunning: another backup to this file is under way.
+        DiskFull: no room for it; nothing of it is left.
+        HomeUnusable: the signing key cannot be read.
+    """
+    started_ns = time.monotonic_ns()
+    target = target.absolute()
+    if not replace:
+        _refuse_taken(target)
+    elif target.exists() and not target.is_file():
+        raise errors.BadRequest(f"Expected a file to replace, got another thing, at {target}")
+    stage = progress or (lambda *_: None)
+    with (
+        BookReader(home) as reader,
+        disk_full_as_error("a backup", target),
+        _temporary(target) as temporary,
+        sparing(home.archive_dir),  # what the copy names must still be there to be copied
+    ):
+        reader.copy_to(temporary, progress=lambda done, total: stage("copying", done, total))
+        archive_files = copy_archive(home.archive_dir, _beside(temporary, ARCHIVE_SUFFIX))
+        head, demanded = _end_of(temporary)
+        public = read_public(home.keys_dir) or demanded
+        if verify:
+            verify_file(temporary, public, lambda done, total: stage("verifying", done, total))
+        seed = _signing_key(home, demanded) if with_key else None
+        _place_all(temporary, target, public, seed, replace=replace)
+    return BackupReport(
+        path=str(target),
+        size_bytes=target.stat().st_size,
+        seq=0 if head is None else head.last_seq,
+        commit=0 if head is None else head.commit_no,
+        hash=None if head is None else head.head_hash.hex(),
+        key=None if public is None else public.hex(),
+        has_key=seed is not None,
+        archive_files=archive_files,
+        verified=verify,
+        seconds=round((time.monotonic_ns() - started_ns) * _NS, 3),
+    )
+
+
+def backup_files(target: Path) -> list[Path]:
+    """Return every name that a backup to `target` may have, its own last."""
+    suffixes = (PUBLIC_SUFFIX, KEY_SUFFIX, ARCHIVE_SUFFIX)
+    return [*(_beside(target, suffix) for suffix in suffixes), target]
+
+
+def _refuse_taken(target: Path) -> None:
+    taken = next((path for path in reversed(backup_files(target)) if os.path.lexists(path)), None)
+    if taken is not None:
+        raise errors.AlreadyPresent(
+            f"Expected a name that is free, got one that is taken, at {taken}",
+            field=str(taken),
+            hint="choose another, or replace it with --force",
+        )
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """Yield an empty file beside `target` that is ours alone; whatever is left of it goes."""
+    path = target.with_name(f".{target.name}.partial")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.AlreadyRunning(
+                f"Expected no other backup to {target}, got one that is under way"
+            ) from None
+        os.fchmod(descriptor, 0o600)
+        try:
+            _clear_remains(path)
+            os.ftruncate(descriptor, 0)
+            yield path
+        finally:
+            _clear_remains(path)
+            if os.path.lexists(path) and os.path.samestat(path.lstat(), os.fstat(descriptor)):
+                path.unlink()
+    finally:
+        os.close(descriptor)  # last: it would drop the locks that SQLite holds on the file
+
+
+def _clear_remains(temporary: Path) -> None:
+    """Remove what stands beside a temporary file, from this run or one that was killed."""
+    _beside(temporary, "-journal").unlink(missing_ok=True)
+    _beside(temporary, "-wal").unlink(missing_ok=True)
+    _beside(temporary, "-shm").unlink(missing_ok=True)
+    shutil.rmtree(_beside(temporary, ARCHIVE_SUFFIX), ignore_errors=True)
+
+
+def _place_all(
+    temporary: Path, target: Path, public: bytes | None, seed: bytes | None, *, replace: bool
+) -> None:
+    """Sync everything and give it its names, the database last."""
+    archive = _beside(temporary, ARCHIVE_SUFFIX)
+    if archive.is_dir():
+        place(archive, _beside(target, ARCHIVE_SUFFIX), replace=replace)
+    if public is not None:
+        write_private(_beside(target, PUBLIC_SUFFIX), public.hex().encode() + b"\n")
+    if seed is None:  # an earlier backup of this name may have had one
+        _beside(target, KEY_SUFFIX).unlink(missing_ok=True)
+    else:
+        write_private(_beside(target, KEY_SUFFIX), seed)
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    place(temporary, target, replace=replace)
+
+
+def _end_of(path: Path) -> tuple[Commit | None, bytes | None]:
+    """Return the head of a copy, and the public key that must sign what follows it."""
+    connection = open_book(path)
+    try:
+        return head_of(connection), next_key(connection)
+    finally:
+        connection.close()
+
+
+def _signing_key(home: Home, demanded: bytes | None) -> bytes | None:
+    """Return the file of the key that goes on with the copy; None where there is none.
+
+    Raises:
+        HomeUnusable: it cannot be read, or is another: the key is being changed.
+    """
+    key = SiteKey.load(home.keys_dir)
+    if key is None:
+        return None
+    if demanded is not None and key.public != demanded:
+        raise errors.HomeUnusable(
+            f"Expected the key that signs the book ({demanded.hex()[:16]}...), got another,"
+            f" at {home.keys_dir}",
+            field=str(home.keys_dir),
+            hint="if it has just been changed, run it again",
+        )
+    return (home.keys_dir / KEY_FILE_NAME).read_bytes()
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

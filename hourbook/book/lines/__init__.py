@@ -1,0 +1,1 @@
+"""Journals as lines of JSON: other tools' read into a book, and a book written as one."""

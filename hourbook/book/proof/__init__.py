@@ -1,0 +1,1 @@
+"""Whether a book still says what was written: hashes, signatures, keys, heads kept elsewhere."""

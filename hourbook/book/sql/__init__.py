@@ -1,0 +1,1 @@
+"""Asking a book in SQL: what can be seen, what may be done, and for how long."""

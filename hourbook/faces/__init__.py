@@ -1,0 +1,1 @@
+"""What an agent holds: the clock, the book, and what they hand out."""

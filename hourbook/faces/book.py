@@ -1,0 +1,318 @@
+"""The book as an agent sees it: write a line, read the last ones, follow what others write.
+
+Writing asks journal_writer; reading asks nobody. One `Book` serves all threads of a process; a
+forked child must connect again.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import Literal, Self, overload
+
+import msgspec
+
+from hourbook.book.digest import last_session
+from hourbook.faces.book_keeping import BookKeeping
+from hourbook.faces.book_views import MAIN_BRANCH, BookViews
+from hourbook.faces.entry_future import EntryFuture, Received
+from hourbook.faces.membership import JOURNAL_WRITER, Membership
+from hourbook.faces.new_entry import NewLike, coerce_entry, make_entry
+from hourbook.home import Home, find_home
+from hourbook.hybrid_clock import process_clock
+from hourbook.link.client import TIMEOUT_S, MailboxClient
+from hourbook.link.nonce_source import NonceSource
+from protocols import book_messages, entry, errors, wire
+from protocols.book_messages import Append, Appended, NewEntry
+from protocols.change import CHANGE_NONCES
+from protocols.entry import Entry
+from protocols.session_messages import SessionStarted, StartSession
+
+__all__ = ["Book", "EntryFuture", "Received", "connect"]
+
+_decode_started = msgspec.msgpack.Decoder(SessionStarted).decode
+_decode_appended = msgspec.msgpack.Decoder(Appended).decode
+
+
+class Book(BookKeeping, BookViews):
+    """A connection to the book under one instance name; a context manager."""
+
+    def __init__(
+        self,
+        name: str,
+        home: Home,
+        *,
+        session: str = "",
+        branch: str = "",
+        shared: bool = False,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """Use :func:`connect`."""
+        super().__init__(home, branch)
+        book_messages.check_name(name, "name")
+        if session:
+            book_messages.check_name(session, "session")
+        self.name = name
+        self.session = session
+        self._on_branch = self._branch_number(branch) if branch else MAIN_BRANCH
+        self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
+        self._nonces = NonceSource()
+        self._membership = Membership(self._client, home, name, self._nonces, shared=shared)
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    @overload
+    def log(
+        self,
+        action: str,
+        entity: str,
+        details: object = None,
+        *,
+        tags: Iterable[str] = (),
+        kind: str = "log",
+        ack: Literal["durable"] = "durable",
+    ) -> Entry: ...
+
+    @overload
+    def log(
+        self,
+        action: str,
+        entity: str,
+        details: object = None,
+        *,
+        tags: Iterable[str] = (),
+        kind: str = "log",
+        ack: Literal["received"],
+    ) -> Received: ...
+
+    def log(
+        self,
+        action: str,
+        entity: str,
+        details: object = None,
+        *,
+        tags: Iterable[str] = (),
+        kind: str = "log",
+        ack: book_messages.AckLevel = "durable",
+    ) -> Entry | Received:
+        """Write one entry and return it as it stands in the book.
+
+        Args:
+            action: what was done (1 B to 1 KiB, as entity and kind; each tag up to 1 KiB).
+            entity: to what.
+            details: any value that MessagePack carries (up to 16 MiB).
+            tags: up to 64.
+            kind: ``log``, unless you define kinds of your own.
+            ack: ``durable`` returns after the fsync; ``received`` once the writer has queued it.
+
+        Raises:
+            BadRequest, LimitExceeded: the entry cannot be kept; nothing was sent.
+            DiskFull, BookCorrupt: refused; nothing was written.
+            OutcomeUnknown: no answer in time; it may or may not have been written.
+            ActorUnreachable: nobody to send it to; it was not written.
+            BookClosed, UsedAfterFork: this connection cannot be used.
+        """
+        request = self._request((make_entry(action, entity, details, tags, kind),), ack)
+        envelope = self._client.send("book.append", request).wait()
+        if ack == "received":
+            return Received(self.name, request.nonce, 1)
+        return self._entries(request, envelope)[0]
+
+    @overload
+    def log_many(
+        self, entries: Iterable[NewLike], *, ack: Literal["durable"] = "durable"
+    ) -> list[Entry]: ...
+
+    @overload
+    def log_many(self, entries: Iterable[NewLike], *, ack: Literal["received"]) -> Received: ...
+
+    def log_many(
+        self, entries: Iterable[NewLike], *, ack: book_messages.AckLevel = "durable"
+    ) -> list[Entry] | Received:
+        """Write up to 4096 entries together or not at all; return them as they stand in the book.
+
+        Args:
+            entries: each ``(action, entity)``, ``(action, entity, details)`` or a map with the
+                arguments of :meth:`log`.
+            ack: as in :meth:`log`.
+
+        Raises:
+            What :meth:`log` raises.
+        """
+        news = [coerce_entry(new) for new in entries]
+        if not news and ack == "durable":
+            return []
+        request = self._request(news, ack)
+        envelope = self._client.send("book.append", request).wait()
+        if ack == "received":
+            return Received(self.name, request.nonce, len(news))
+        return self._entries(request, envelope)
+
+    def log_nowait(
+        self,
+        action: str,
+        entity: str,
+        details: object = None,
+        *,
+        tags: Iterable[str] = (),
+        kind: str = "log",
+    ) -> EntryFuture:
+        """Send one entry and return at once; many in flight share one fsync.
+
+        Up to 10 000 may be under way; the next one waits for the oldest. The order of sending is
+        the order in the book, unless the writer is restarted meanwhile.
+
+        Raises:
+            BadRequest, LimitExceeded, BookClosed, UsedAfterFork: nothing was sent.
+        """
+        request = self._request((make_entry(action, entity, details, tags, kind),), "durable")
+        reply = self._client.send("book.append", request, attended=False)
+        return EntryFuture(reply, lambda envelope: self._entries(request, envelope)[0])
+
+    def start_session(self, name: str, purpose: str = "") -> Entry:
+        """Begin a session, or go on with one; what is written here from now on is in it.
+
+        Args:
+            name: ``[a-z0-9._-]{1,64}``.
+            purpose: what it is for (1 KiB).
+
+        Raises:
+            BadRequest, LimitExceeded: a name or purpose that does not fit.
+            What :meth:`log` raises.
+        """
+        book_messages.check_name(name, "name")
+        self._client.check_usable()
+        self._membership.require()
+        change = StartSession(
+            writer=self.name,
+            nonce=self._nonces.take(CHANGE_NONCES),
+            session=name,
+            hlc=process_clock.to_send(time.time_ns()),
+            name=name,
+            purpose=purpose,
+        )
+        envelope = self._client.send("session.start", change).wait()
+        started = _decode_started(envelope.body)
+        self.session = name
+        written = self._open_reader().entry(started.seq)
+        assert written is not None
+        return written
+
+    def resume_session(self) -> str:
+        """Go on in the session of this writer's last entry; return its name, "" for none."""
+        with contextlib.suppress(errors.BookMissing):
+            reader = self._open_reader()
+            self.session = reader.query(lambda connection: last_session(connection, self.name))
+        return self.session
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Wait until the outcome of everything sent is known."""
+        self._client.flush()
+
+    def close(self) -> None:
+        """Wait for what is under way (5 s at most), then close. Again: no effect."""
+        if not self._client.is_usable():
+            return
+        self._client.flush()
+        self._close_views()
+        self._membership.leave()
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _request(self, news: Sequence[NewEntry], ack: book_messages.AckLevel) -> Append:
+        self._client.check_usable()
+        self._membership.require()
+        request = Append(
+            writer=self.name,
+            nonce=self._nonces.take(len(news)),
+            entries=news if isinstance(news, list) else list(news),
+            ack=ack,
+            session=self.session,
+            branch=self._on_branch,
+            hlc=process_clock.to_send(time.time_ns()),
+        )
+        if len(news) != 1:
+            book_messages.check_append(request)
+        return request
+
+    def _entries(self, request: Append, envelope: wire.Envelope) -> list[Entry]:
+        """Join what we sent with what the writer added."""
+        acks = _decode_appended(envelope.body).entries
+        process_clock.observe(acks[-1].hlc, acks[-1].time_ns)
+        first = int.from_bytes(request.nonce, "big")
+        return [
+            Entry(
+                ack.seq,
+                ack.time_ns,
+                ack.bound_ns,
+                ack.hlc,
+                request.branch,
+                request.writer,
+                request.session,
+                (first + index).to_bytes(entry.NONCE_SIZE, "big"),
+                new.kind,
+                new.action,
+                new.entity,
+                new.tags,
+                ack.salt,
+                bytes(new.details),
+                None,
+                ack.parent_hash,
+                ack.hash,
+            )
+            for index, (new, ack) in enumerate(zip(request.entries, acks, strict=True))
+        ]
+
+    def _check_usable(self) -> None:
+        self._client.check_usable()
+
+
+def connect(
+    name: str,
+    home: str | os.PathLike[str] | Home | None = None,
+    *,
+    session: str = "",
+    branch: str = "",
+    shared: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> Book:
+    """Connect to the book under an instance name, which is ours until we close or end.
+
+    Where journal_writer is down the book can be read all the same; the first write registers.
+
+    Args:
+        name: ``[a-z0-9._-]{1,64}``; it stands in every entry written here.
+        home: a directory, or None for the usual one ($HOURBOOK_HOME).
+        session: name of the session that stands in every entry, of the same form; "" is none.
+        branch: name of the branch that is written on and read; "" is main.
+        shared: the name is used by others too: it is neither held nor listed as an instance.
+        timeout_s: until a write without an answer ends with OutcomeUnknown (seconds, > 0).
+
+    Raises:
+        BadRequest: a name that does not fit.
+        NameTaken: another living process holds it; the message says which.
+        UnknownName, BookMissing: there is no such branch.
+    """
+    book = Book(
+        name,
+        home if isinstance(home, Home) else find_home(home),
+        session=session,
+        branch=branch,
+        shared=shared,
+        timeout_s=timeout_s,
+    )
+    try:
+        book._membership.join()  # noqa: SLF001 - ours
+    except BaseException:
+        book._client.close()  # noqa: SLF001 - ours
+        raise
+    return book

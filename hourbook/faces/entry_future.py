@@ -1,0 +1,63 @@
+"""What a write hands out before its entry is durable: a future, or a receipt."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from hourbook.link.reply import Reply
+from protocols import errors, wire
+from protocols.entry import Entry
+
+__all__ = ["EntryFuture", "Received"]
+
+
+class Received(msgspec.Struct, frozen=True):
+    """Entries that journal_writer has queued: not durable yet, and without a seq.
+
+    Attributes:
+        writer: who wrote them.
+        nonce: of the first one; it will be in the book under this name.
+        count: how many.
+    """
+
+    writer: str
+    nonce: bytes
+    count: int
+
+
+class EntryFuture:
+    """An entry on its way; see ``Book.log_nowait``."""
+
+    __slots__ = ("_finish", "_reply")
+
+    def __init__(self, reply: Reply, finish: Callable[[wire.Envelope], Entry]) -> None:
+        """Made by a Book."""
+        self._reply = reply
+        self._finish = finish
+
+    def done(self) -> bool:
+        """Return whether the outcome is known."""
+        return self._reply.done()
+
+    def result(self, timeout_s: float | None = None) -> Entry:
+        """Return the entry once it is durable.
+
+        Raises:
+            WaitTimeout: not known after `timeout_s` (seconds).
+            HourbookError: refused, or OutcomeUnknown.
+        """
+        return self._finish(self._reply.wait(timeout_s))
+
+    def exception(self, timeout_s: float | None = None) -> errors.HourbookError | None:
+        """Return why it failed, None when it did not; waits as :meth:`result` does."""
+        try:
+            self._reply.wait(timeout_s)
+        except errors.WaitTimeout:
+            raise
+        except errors.HourbookError as error:
+            return error
+        return None
+
+    def add_done_callback(self, callback: Callable[["EntryFuture"], None]) -> None:
+        """Call back once the outcome is known, from the thread that learns it."""
+        self._reply.add_done_callback(lambda _: callback(self))

@@ -1,0 +1,198 @@
+"""Following the book: what is new comes from the shared ring, what is older from the database.
+
+A follower holds a position in the ring and sleeps in the kernel until there is more: it polls
+nothing, and its writer does not know it. Who falls behind by more than the ring holds is *lapped*,
+reads on in the database, and returns to the ring when it has caught up. Entries come in the order
+of seq, without gaps; the ring is published after the commit: what it has is in the database too.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+
+from hourbook.book.entry_filter import EntryFilter, RawFilter
+from hourbook.book.reader import PAGE_ENTRIES, BookReader
+from hourbook.home import Home
+from protocols import errors
+from protocols.entry import Entry
+from shm import segment
+from shm.reader import Lapped, RingReader
+
+if TYPE_CHECKING:
+    from hourbook.faces.feed_async import AsyncFollower
+
+__all__ = ["EVERYTHING", "Follower"]
+
+READ_RECORDS_MAX: Final = 256
+WAIT_S: Final = 1.0
+"""Longest sleep; only a closed follower looks around then."""
+
+EVERYTHING: Final = EntryFilter(branch=None)
+
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+class Follower(Iterator[Entry]):
+    """An endless iterator over entries; for one thread."""
+
+    def __init__(
+        self, home: Home, since: int | None = None, wanted: EntryFilter = EVERYTHING
+    ) -> None:
+        """Begin after seq `since`, or now.
+
+        Args:
+            home: whose book.
+            since: the last seq that the caller has seen (>= 0); None: only what comes from now on.
+            wanted: which entries; the others are passed over.
+
+        Raises:
+            ActorUnreachable: there is no ring to follow: the tree has not run since the boot.
+            BookMissing: there is no book yet.
+        """
+        if since is not None and since < 0:
+            raise errors.BadRequest(f"since must be >= 0, got {since}", field="since")
+        self._segment_path = home.segment
+        try:
+            self._ring = RingReader(segment.open_reader(home.segment))
+        except errors.ClockUnavailable as error:
+            raise errors.ActorUnreachable(
+                f"Expected a feed to follow, got none, at {home.segment}",
+                field=str(home.segment),
+                hint="run `supervisor start`",
+            ) from error
+        self._reader = BookReader(home)
+        self._wanted = None if wanted == EVERYTHING else RawFilter(wanted)
+        self._position, self._position_seq = self._ring.head()
+        self._last = self._position_seq if since is None else since
+        self._ready: deque[Entry] = deque()
+        self._closed = False
+
+    @property
+    def position(self) -> int:
+        """The last seq that was returned or passed over; what follows comes next."""
+        return self._ready[0].seq - 1 if self._ready else self._last
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __aiter__(self) -> "AsyncFollower":
+        """Follow in asyncio: ``async for entry in book.follow()``; a thread of its own waits."""
+        from hourbook.faces.feed_async import AsyncFollower  # noqa: PLC0415 - asyncio only where used
+
+        return AsyncFollower(self)
+
+    def __next__(self) -> Entry:
+        while not self._ready:
+            if self._closed:
+                raise StopIteration
+            self._fill(WAIT_S)
+        return self._ready.popleft()
+
+    def poll(self, timeout_s: float) -> Entry | None:
+        """Return the next entry, or None when there is none within `timeout_s` (seconds, >= 0)."""
+        until_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        wait_s = 0.0
+        while not self._ready:
+            if self._fill(wait_s):
+                continue
+            wait_s = max(0, until_ns - time.monotonic_ns()) / 1e9
+            if wait_s == 0 and not self._fill(0.0):
+                return None
+        return self._ready.popleft()
+
+    def wait_news(self, timeout_s: float) -> bool:
+        """Return whether there is more than was returned, once there is or time is up."""
+        if self._ready or self._last < self._ring.head()[1]:
+            return True
+        if self._ring.wait(self._ring.head()[1], timeout_s):
+            return True
+        self._look_for_successor()
+        return self._last < self._position_seq
+
+    def skip_to_head(self) -> None:
+        """Pass over everything that is there: only what comes from now on is wanted."""
+        self._ready.clear()
+        self._position, self._position_seq = self._ring.head()
+        self._last = self._position_seq
+
+    def close(self) -> None:
+        """End the iteration, also for a thread that sleeps in it (within a second)."""
+        self._closed = True
+        self._reader.close()
+
+    def _fill(self, wait_s: float) -> bool:
+        """Gather what is there, else sleep up to `wait_s`; return whether anything moved."""
+        if self._last < self._position_seq:
+            self._read_database()
+            return True
+        try:
+            records, position = self._ring.read(self._position, READ_RECORDS_MAX)
+        except Lapped:
+            self._position, self._position_seq = self._ring.head()
+            return True
+        if not records:
+            if wait_s > 0 and not self._ring.wait(self._position_seq, wait_s):
+                self._look_for_successor()
+            return False
+        self._take(records)
+        self._position, self._position_seq = position, records[-1][0]
+        return True
+
+    def _take(self, records: list[tuple[int, bytes | None]]) -> None:
+        """Take records of the ring, up to the first that only the database has whole."""
+        if records[0][0] <= self._last:
+            records = [record for record in records if record[0] > self._last]
+        if not records or records[0][0] != self._last + 1:
+            return
+        payloads: list[bytes] = []
+        for _, payload in records:
+            if payload is None:  # too large for the ring
+                break
+            payloads.append(payload)
+        self._last += len(payloads)
+        if self._wanted is None:
+            self._ready.extend(map(_decode, payloads))
+            return
+        may_pass = self._wanted.may_pass
+        for payload in payloads:
+            if may_pass(payload):
+                self._offer(_decode(payload))
+
+    def _look_for_successor(self) -> None:
+        """Move to a new segment, where an upgraded tree has replaced ours; else go on waiting."""
+        if not self._ring.segment.is_closed:
+            return
+        try:
+            ring = RingReader(segment.open_reader(self._segment_path))
+        except errors.HourbookError:
+            return
+        if ring.segment.segment_id != self._ring.segment.segment_id:
+            self._ring = ring
+            self._position, self._position_seq = ring.head()
+
+    def _read_database(self) -> None:
+        """Read the next page up to where our position in the ring begins."""
+        limit = min(PAGE_ENTRIES, self._position_seq - self._last)
+        page = self._reader.page(self._last, limit)
+        if not page or page[0].seq != self._last + 1:
+            raise errors.BookCorrupt(
+                f"Expected seq {self._last + 1}, which the feed announced, got"
+                f" {page[0].seq if page else 'nothing'}, from the database",
+                field="seq",
+                value=str(self._last + 1),
+            )
+        for entry in page:
+            self._offer(entry)
+        self._last = page[-1].seq
+
+    def _offer(self, entry: Entry) -> None:
+        if self._wanted is None or self._wanted.passes(entry):
+            self._ready.append(entry)

@@ -1,0 +1,1 @@
+"""Forecasters in processes of their own, and one that comes with Hourbook."""

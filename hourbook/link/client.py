@@ -1,0 +1,391 @@
+"""A pipelined client of one mailbox: many requests in flight, one socket, no thread of its own.
+
+The thread that waits for an answer does the receiving, for itself and for all others (leader and
+followers): a hand-over to an I/O thread would cost more than the whole round trip. Only requests
+that nobody waits for need somebody: a daemon thread, started at the first of them, receives while
+no other thread does.
+
+A request is sent again with the same id every 250 ms until its time-out, since its actor may have
+been restarted meanwhile; the actor recognises what it has already done by the nonce in the body.
+No answer in time means OutcomeUnknown, never a false "failed"; ActorUnreachable says for certain
+that nothing was sent, which is known because only living connections are given messages.
+
+The socket is only touched under `_socket_lock`. Waiting happens outside it, on the socket's file
+descriptor, which signals edges: who touches the socket while another thread waits must look for
+messages before letting go of it, and who is about to wait looks for them first.
+"""
+
+import itertools
+import os
+import select
+import threading
+import time
+from collections import deque
+from typing import Final
+
+import msgspec
+import zmq
+
+from hourbook.home import Home
+from hourbook.link.patience import Patience
+from hourbook.link.reply import Reply
+from protocols import errors, wire
+
+__all__ = ["RESEND_S", "TIMEOUT_S", "MailboxClient"]
+
+TIMEOUT_S: Final = 5.0
+RESEND_S: Final = 0.25
+RECONNECT_MS: Final = 5
+"""The default of libzmq takes up to 159 ms to find an actor that was restarted."""
+IN_FLIGHT_MAX: Final = 10_000
+"""Requests without an answer; the next one waits for the oldest of them."""
+GRACE_MS: Final = 5
+"""How long nobody must have waited before the background thread receives; see the module."""
+
+_S_NS: Final = 1_000_000_000
+_MS_NS: Final = 1_000_000
+_DONTWAIT: Final = int(zmq.DONTWAIT)
+_POLLIN: Final = int(zmq.POLLIN)
+_RESEND_NS: Final = int(RESEND_S * _S_NS)
+_UNSENT_RETRY_NS: Final = _MS_NS
+"""Between attempts to hand a request to a connection that is not there yet."""
+_encode_body = msgspec.msgpack.Encoder().encode
+
+
+class MailboxClient:
+    """Requests to the mailbox of one actor. Threads may share it; a forked child may not."""
+
+    def __init__(self, home: Home, actor: str, src: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Connect; that succeeds whether or not the actor runs.
+
+        Args:
+            home: whose actor.
+            actor: name of its mailbox.
+            src: our name in its log.
+            timeout_s: until a request without an answer is given up (seconds, > 0).
+        """
+        self._home, self._actor, self._src = home, actor, src
+        self._timeout_ns = int(timeout_s * _S_NS)
+        self._pid = os.getpid()
+        self._ids = itertools.count(1)
+        self._flying: dict[int, Reply] = {}
+        self.state_lock = threading.Lock()
+        self._socket_lock = threading.Lock()
+        self._has_leader = False
+        self._followers: list[Reply] = []
+        self._pumps = 0
+        self._pollers = 0
+        self._due_ns = 0
+        self._unsent: deque[Reply] = deque()
+        self._background: threading.Thread | None = None
+        self._unattended = threading.Condition(self.state_lock)
+        self._is_parked = False
+        self._closed = False
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._socket.set(zmq.MAXMSGSIZE, wire.FRAME_BYTES_MAX_WIRE)
+        self._socket.set(zmq.IMMEDIATE, 1)  # queue for living connections only; see the module
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.SNDHWM, 0)
+        self._socket.set(zmq.RCVHWM, 0)
+        self._socket.connect(home.mailbox_uri(actor))
+        self._poll = select.poll()
+        self._poll.register(self._socket.fileno(), select.POLLIN)
+        self._poll.register(self._wake_fd, select.POLLIN)
+        self._patience = Patience()
+
+    def send(self, kind: str, body: object, *, attended: bool = True) -> Reply:
+        """Send a request and return its reply to be.
+
+        Args:
+            kind: of the message.
+            body: a Struct or a dict.
+            attended: somebody will call ``wait`` soon; otherwise the background thread sees to it.
+
+        Raises:
+            UsedAfterFork, BookClosed, LimitExceeded: nothing was sent.
+        """
+        self.check_usable()
+        if len(self._flying) >= IN_FLIGHT_MAX:
+            self._wait_for_oldest()
+        request = wire.Envelope(
+            kind=kind, id=next(self._ids), src=self._src, body=msgspec.Raw(_encode_body(body))
+        )
+        frame = wire.encode(request)
+        if len(frame) > wire.FRAME_BYTES_MAX_WIRE:  # libzmq would drop it without a word
+            raise errors.FrameTooLarge(
+                f"Expected a message of at most {wire.FRAME_BYTES_MAX_WIRE} bytes,"
+                f" got {len(frame)}",
+                field="frame",
+                value=str(len(frame)),
+            )
+        now_ns = time.monotonic_ns()
+        reply = Reply(self, request, frame, now_ns + self._timeout_ns)
+        self._flying[request.id] = reply
+        with self._socket_lock:
+            self._check_open()
+            self._transmit(reply, now_ns)
+            arrived = self._receive() if self._pollers else None
+        if arrived:
+            self._dispatch(arrived)
+        if not attended:
+            self._attend()
+        return reply
+
+    def request(self, kind: str, body: object) -> wire.Envelope:
+        """Send a request and wait for its ``ok`` reply; raises what :meth:`Reply.wait` raises."""
+        return self.send(kind, body).wait()
+
+    def flush(self) -> None:
+        """Wait until the outcome of everything sent so far is known."""
+        for reply in list(self._flying.values()):
+            if not reply.done():
+                self.pump_until(reply, None)
+
+    def close(self) -> None:
+        """Close at once; what is in flight ends with OutcomeUnknown."""
+        if self._pid != os.getpid():
+            return
+        with self.state_lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._unattended.notify_all()
+        os.eventfd_write(self._stop_fd, 1)
+        os.eventfd_write(self._wake_fd, 1)
+        if self._background is not None and self._background is not threading.current_thread():
+            self._background.join()
+        for reply in list(self._flying.values()):
+            self._give_up(reply, "the connection was closed")
+        with self._socket_lock:
+            self._socket.close()
+            self._context.term()
+
+    def __del__(self) -> None:
+        """Give the two descriptors back; threads may poll them until nobody holds the client."""
+        for descriptor in (getattr(self, "_wake_fd", -1), getattr(self, "_stop_fd", -1)):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def is_usable(self) -> bool:
+        """Return whether this is the process that connected, and it has not closed yet."""
+        return self._pid == os.getpid() and not self._closed
+
+    def check_usable(self) -> None:
+        """Raise UsedAfterFork or BookClosed unless requests can be sent."""
+        if self._pid != os.getpid():
+            raise errors.UsedAfterFork(
+                "Expected a connection of this process, got one inherited through fork",
+                hint="connect again in the child",
+            )
+        self._check_open()
+
+    # -- leader and followers --------------------------------------------------------------------
+
+    def pump_until(self, reply: Reply, timeout_s: float | None) -> None:
+        """Receive, or let another thread receive, until `reply` is settled or time is up."""
+        self.check_usable()
+        self._pumps += 1
+        until_ns = reply.deadline_ns
+        if timeout_s is not None:
+            until_ns = min(until_ns, time.monotonic_ns() + int(timeout_s * _S_NS))
+        while not reply.done():
+            wake = self._lead_or_follow(reply)
+            if wake is None:
+                try:
+                    self._lead(reply, until_ns)
+                finally:
+                    self._hand_over()
+            elif not reply.done():
+                wake.wait(max(0, until_ns - time.monotonic_ns()) / _S_NS)
+            if time.monotonic_ns() >= until_ns and not reply.done():
+                if until_ns < reply.deadline_ns:
+                    return
+                self._expire(reply)
+
+    def _lead_or_follow(self, reply: Reply) -> threading.Event | None:
+        """Become the leader (None), or queue up; return what will be set at a change."""
+        with self.state_lock:
+            if not self._has_leader:
+                self._has_leader = True
+                return None
+            wake = reply.wake = reply.wake or threading.Event()
+            wake.clear()
+            self._followers.append(reply)
+            return wake
+
+    def _lead(self, reply: Reply, until_ns: int) -> None:
+        """Receive for all until `reply` is settled, `until_ns` has come, or the client closes."""
+        self._patience.begin(until_ns)
+        while not reply.done():
+            now_ns = time.monotonic_ns()
+            if now_ns >= until_ns:
+                break
+            self._transmit_due(now_ns)
+            if self._pump_once(self._poll, min(until_ns, self._due_ns) - now_ns):
+                os.eventfd_read(self._wake_fd)
+        self._patience.end()
+
+    def _pump_once(self, poll: select.poll, timeout_ns: int) -> bool:
+        """Receive what is there, else wait for it; say whether we were woken up."""
+        is_leader = poll is self._poll
+        with self._socket_lock:
+            arrived = self._receive()
+            self._pollers += not arrived
+        was_woken = False
+        if not arrived:
+            if is_leader:
+                ready = self._patience.await_input(poll, timeout_ns)
+            else:
+                ready = poll.poll(max(1, timeout_ns // _MS_NS))
+            was_woken = len(ready) > 1 or (len(ready) == 1 and ready[0][0] == self._wake_fd)
+            with self._socket_lock:
+                self._pollers -= 1
+                arrived = self._receive()
+        if arrived:
+            self._dispatch(arrived, is_leader=is_leader)
+        return was_woken
+
+    def _hand_over(self) -> None:
+        """End leading; every follower wakes, and one of them leads on."""
+        with self.state_lock:
+            self._has_leader = False
+            followers, self._followers = self._followers, []
+            for follower in followers:
+                if follower.wake is not None:
+                    follower.wake.set()
+
+    def _wait_for_oldest(self) -> None:
+        for reply in itertools.islice(list(self._flying.values()), 1):
+            self.pump_until(reply, None)
+
+    # -- the background thread -------------------------------------------------------------------
+
+    def _attend(self) -> None:
+        """See to it that a reply nobody waits for is received."""
+        with self.state_lock:
+            if self._background is None:
+                self._background = threading.Thread(
+                    target=self._run_background, name=f"hourbook-{self._actor}", daemon=True
+                )
+                self._background.start()
+            elif self._is_parked:
+                self._unattended.notify()
+
+    def _run_background(self) -> None:
+        """Receive while requests fly and no other thread does."""
+        stop, both = select.poll(), select.poll()
+        stop.register(self._stop_fd, select.POLLIN)
+        both.register(self._stop_fd, select.POLLIN)
+        both.register(self._socket.fileno(), select.POLLIN)
+        pumps_seen = -1
+        while True:
+            with self.state_lock:
+                while not (self._closed or self._flying):
+                    self._is_parked = True
+                    self._unattended.wait()
+                self._is_parked = False
+            if self._pumps != pumps_seen or self._has_leader:
+                pumps_seen = self._pumps
+                stop.poll(GRACE_MS)
+                if not self._closed:
+                    continue
+            if self._closed:
+                return
+            now_ns = time.monotonic_ns()
+            self._transmit_due(now_ns)
+            self._pump_once(both, self._due_ns - now_ns)
+
+    # -- socket ----------------------------------------------------------------------------------
+
+    def _receive(self) -> list[bytes]:
+        """Take every frame that has arrived. The caller holds the socket lock.
+
+        Asks for events instead of trying until ``zmq.Again``: to raise it costs more than to look.
+        """
+        frames: list[bytes] = []
+        socket = self._socket
+        while not self._closed and int(socket.get(zmq.EVENTS)) & _POLLIN:
+            frames.append(socket.recv(_DONTWAIT))
+        return frames
+
+    def _transmit(self, reply: Reply, now_ns: int) -> None:
+        """Send a new request, behind those that still wait for a connection; under the lock."""
+        if self._unsent or not self._try_send(reply, now_ns):
+            self._unsent.append(reply)
+            reply.resend_ns = now_ns + _UNSENT_RETRY_NS
+        self._due_ns = min(self._due_ns, reply.resend_ns)
+
+    def _try_send(self, reply: Reply, now_ns: int) -> bool:
+        """Hand a request to its connection; return whether there was one. Under the lock."""
+        try:
+            self._socket.send(reply.frame, _DONTWAIT)
+        except zmq.Again:
+            return False
+        reply.was_sent = True
+        reply.resend_ns = now_ns + _RESEND_NS
+        return True
+
+    def _flush_unsent(self, now_ns: int) -> None:
+        with self._socket_lock:
+            while self._unsent and not self._closed:
+                if not self._unsent[0].done() and not self._try_send(self._unsent[0], now_ns):
+                    return
+                self._unsent.popleft()
+
+    def _dispatch(self, frames: list[bytes], *, is_leader: bool = False) -> None:
+        for frame in frames:
+            envelope = wire.decode_envelope(frame)
+            reply = self._flying.pop(envelope.corr or 0, None)
+            if reply is not None:  # else: the answer to an earlier attempt came first
+                error = wire.error_of(envelope)
+                reply.settle(envelope if error is None else None, error)
+        if self._has_leader and not is_leader:
+            os.eventfd_write(self._wake_fd, 1)  # its reply may be among them
+
+    def _transmit_due(self, now_ns: int) -> None:
+        """Send again what had no answer for 250 ms, and give up what is past its time-out."""
+        if now_ns < self._due_ns:
+            return
+        self._flush_unsent(now_ns)
+        self._due_ns = now_ns + (_UNSENT_RETRY_NS if self._unsent else _RESEND_NS)
+        for reply in list(self._flying.values()):
+            if now_ns >= reply.deadline_ns:
+                self._expire(reply)
+            elif reply.was_sent:
+                if now_ns >= reply.resend_ns:
+                    self._send_again(reply, now_ns)
+                self._due_ns = min(self._due_ns, reply.resend_ns)
+
+    def _send_again(self, reply: Reply, now_ns: int) -> None:
+        reply.attempt += 1
+        reply.frame = wire.encode(msgspec.structs.replace(reply.request, attempt=reply.attempt))
+        reply.resend_ns = now_ns + _UNSENT_RETRY_NS
+        with self._socket_lock:
+            if not self._closed:
+                self._try_send(reply, now_ns)
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _expire(self, reply: Reply) -> None:
+        seconds = self._timeout_ns / _S_NS
+        self._give_up(reply, f"{self._actor} did not answer within {seconds:g} s")
+
+    def _give_up(self, reply: Reply, why: str) -> None:
+        if self._flying.pop(reply.request.id, None) is None:
+            return
+        path = self._home.mailbox(self._actor)
+        message = f"Expected an answer to {reply.request.kind}, got none: {why}, at {path}"
+        if reply.was_sent:
+            hint = "it may or may not have happened; see `supervisor status`"
+            reply.settle(None, errors.OutcomeUnknown(message, field=path, hint=hint))
+        else:
+            hint = "nothing was sent; run `supervisor status`, or `supervisor start`"
+            reply.settle(None, errors.ActorUnreachable(message, field=path, hint=hint))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.BookClosed("Expected an open connection, got a closed one")
