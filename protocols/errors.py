@@ -23,6 +23,7 @@ __all__ = [
     "BranchConflict",
     "CallerError",
     "ClockUnavailable",
+    "Compacted",
     "ConfigError",
     "DeadlineExceeded",
     "DiskFull",
@@ -33,7 +34,9 @@ __all__ = [
     "HourbookError",
     "InternalError",
     "LimitExceeded",
+    "LockTimeout",
     "MissingExtra",
+    "MixedDurability",
     "NameTaken",
     "NeedsWriter",
     "NonceExpired",
@@ -43,13 +46,16 @@ __all__ = [
     "QueryTimeout",
     "Redacted",
     "Restarting",
+    "SchemaViolation",
     "SourceUnreachable",
     "StartFailed",
     "SupervisorUnreachable",
+    "TokenStale",
     "UnknownKind",
     "UnknownName",
     "UnsupportedVersion",
     "UsedAfterFork",
+    "VersionConflict",
     "WaitTimeout",
     "WorldError",
     "from_code",
@@ -200,6 +206,42 @@ class Redacted(CallerError, LookupError):
     """The details of this entry were dropped for good; the message says why and by whom."""
 
     code = "redacted"
+
+
+class Compacted(CallerError, LookupError):
+    """What was asked for lies before what is still kept; `value` is the first seq that is."""
+
+    code = "compacted"
+
+
+class VersionConflict(CallerError, ValueError):
+    """The key has another version than the one that the write rests on; `value` is that one."""
+
+    code = "version_conflict"
+
+
+class TokenStale(CallerError, PermissionError):
+    """The write names no lock, or one that is no longer held; `value` is the token in force."""
+
+    code = "token_stale"
+
+
+class LockTimeout(CallerError, TimeoutError):
+    """Others held the lock for as long as the caller would wait; the message names them."""
+
+    code = "lock_timeout"
+
+
+class MixedDurability(CallerError, ValueError):
+    """Keys that outlive a reboot and keys that do not, in one step: they lie in two files."""
+
+    code = "mixed_durability"
+
+
+class SchemaViolation(CallerError, ValueError):
+    """The value does not fit the JSON Schema of its namespace; `field` is the path to the fault."""
+
+    code = "schema_violation"
 
 
 class BookClosed(CallerError, ValueError):

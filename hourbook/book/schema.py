@@ -161,6 +161,11 @@ def _add_pid_namespaces(connection: sqlite3.Connection) -> None:
     _run_script(connection, "schema_6.sql")
 
 
+def _add_store(connection: sqlite3.Connection) -> None:
+    """Version 7: keys and their past, schemas, leases."""
+    _run_script(connection, "schema_7.sql")
+
+
 def _run_script(connection: sqlite3.Connection, name: str) -> None:
     script = resources.files("hourbook.book").joinpath(name).read_text("utf-8")
     for statement in _statements(script):
@@ -174,6 +179,7 @@ MIGRATIONS: Final[Sequence[Migration]] = (
     _add_detached,
     _add_branches,
     _add_pid_namespaces,
+    _add_store,
 )
 """``MIGRATIONS[n]`` turns version n into n + 1."""
 SCHEMA_VERSION: Final = len(MIGRATIONS)

@@ -1,0 +1,236 @@
+"""What the store is told: every write is one ``kv.write``, every lock a lease with a token.
+
+Kinds: ``kv.write``, ``lock.acquire`` and ``lock.release`` are changes, and journaled where their
+keys are durable; ``lock.renew`` and ``lock.list`` are neither, and cost no fsync.
+
+Entries that they mean: ``kv.set``, ``kv.delete``, ``kv.expire``, ``lock.grant``, ``lock.release``,
+``lock.expire``, each with ``NAMESPACE/KEY`` as its entity.
+"""
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+
+from protocols.change import Change
+from protocols.instance_messages import Holder
+
+__all__ = [
+    "ABSENT",
+    "KEY_BYTES_MAX",
+    "OPS_MAX",
+    "VOLATILE",
+    "AcquireLock",
+    "Check",
+    "Delete",
+    "Increment",
+    "KvWrite",
+    "KvWritten",
+    "ListLocks",
+    "Lock",
+    "LockGranted",
+    "LockReleased",
+    "LockRenewed",
+    "Locks",
+    "Op",
+    "ReleaseLock",
+    "RenewLock",
+    "Set",
+    "ValueType",
+]
+
+KEY_BYTES_MAX: Final = 1024
+OPS_MAX: Final = 4096
+"""Steps of one write; as many as a batch of entries has."""
+ABSENT: Final = 0
+"""The version of a key that is not there."""
+_I64_MAX: Final = (1 << 63) - 1
+
+ValueType = Literal["", "persistent", "versioned", "shared", "locked", "transient", "cached"]
+"""What becomes of a value; "" is what the key has, and for a new key what its namespace has."""
+VOLATILE: Final = frozenset(("transient", "cached"))
+"""Types that do not outlive a reboot; they are not journaled."""
+
+_Version = Annotated[int, msgspec.Meta(ge=0, le=_I64_MAX)]
+_Duration = Annotated[int, msgspec.Meta(ge=1, le=_I64_MAX)]
+
+
+class _Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op"):
+    """What all steps have in common.
+
+    Attributes:
+        key: 1 B to 1 KiB.
+        if_version: the version that the key must have; ABSENT: it must not be there; None: any.
+        token: of the lock that protects the key, 0 for none; one that is given must be in force.
+    """
+
+    key: str
+    if_version: _Version | None = None
+    token: _Version = 0
+
+
+class Set(_Step, frozen=True, kw_only=True, omit_defaults=True, tag="set"):
+    """Give a key a value.
+
+    Attributes:
+        value: any MessagePack value.
+        type: of the value.
+        ttl_ns: how long it lives, by our clock; None: for ever, or as its namespace has it.
+        keep_ttl: what is there keeps the time that it has left (`ttl_ns` is None).
+        metadata: a map of the writer's own; None: none.
+    """
+
+    value: msgspec.Raw
+    type: ValueType = ""
+    ttl_ns: _Duration | None = None
+    keep_ttl: bool = False
+    metadata: msgspec.Raw | None = None
+
+
+class Delete(_Step, frozen=True, kw_only=True, omit_defaults=True, tag="delete"):
+    """Take a key away; one that is not there stays away."""
+
+
+class Increment(_Step, frozen=True, kw_only=True, omit_defaults=True, tag="increment"):
+    """Add to a number; a key that is not there counts as 0, and keeps the time that it has left.
+
+    Attributes:
+        by: what to add (64-bit integer, or finite float).
+        type: of a key that is not there.
+        ttl_ns: of a key that is not there.
+    """
+
+    by: int | float = 1
+    type: ValueType = ""
+    ttl_ns: _Duration | None = None
+
+
+class Check(_Step, frozen=True, kw_only=True, omit_defaults=True, tag="check"):
+    """Only require what `if_version` and `token` say."""
+
+
+Op: TypeAlias = Set | Delete | Increment | Check
+
+
+class KvWrite(Change, frozen=True, kw_only=True, omit_defaults=True):
+    """``kv.write``: steps that are done together or not at all, in their order.
+
+    Attributes:
+        ns: the namespace (``[a-z0-9._-]{1,64}``).
+        ops: 1..OPS_MAX; a later one sees what an earlier one did.
+        branch: number of a branch that is there; 0 is main.
+    """
+
+    ns: str
+    ops: list[Op]
+    branch: _Version = 0
+
+
+class KvWritten(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``kv.write``.
+
+    Attributes:
+        versions: of each step's key after it; of a key that was deleted, the version of its
+            deletion; ABSENT where it had not been there; of a check the version that was found.
+        numbers: of each increment, in their order, what the number is now.
+    """
+
+    versions: list[int]
+    numbers: list[int | float] = []
+
+
+class AcquireLock(Change, frozen=True, kw_only=True, omit_defaults=True):
+    """``lock.acquire``: hold a lock for a process; answered once it is held, or the wait is over.
+
+    The nonce is the call: a waiting call that is sent again keeps its place.
+
+    Attributes:
+        ns, key: what is locked; there need be no value.
+        holder: the process.
+        ttl_ns: how long the lease lives without a renewal, by the boot-time clock.
+        wait_ns: how long to wait for others (0: not at all).
+    """
+
+    ns: str
+    key: str
+    holder: Holder
+    ttl_ns: _Duration
+    wait_ns: Annotated[int, msgspec.Meta(ge=0, le=_I64_MAX)] = 0
+
+
+class LockGranted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``lock.acquire``: the fencing token (the seq of the grant)."""
+
+    token: int
+
+
+class ReleaseLock(Change, frozen=True, kw_only=True, omit_defaults=True):
+    """``lock.release``: let a lock go. One that is not held under this token stays as it is."""
+
+    ns: str
+    key: str
+    token: _Version
+
+
+class LockReleased(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``lock.release``.
+
+    Attributes:
+        seq: of the release; 0 where the token was no longer in force.
+    """
+
+    seq: int = 0
+
+
+class RenewLock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``lock.renew``: a lease lives for its whole time from now on."""
+
+    ns: str
+    key: str
+    token: _Version
+
+
+class LockRenewed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``lock.renew``; a token that is not in force is refused (TokenStale)."""
+
+    ttl_ns: int
+
+
+class ListLocks(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``lock.list``: who holds what, and who waits.
+
+    Attributes:
+        ns: of one namespace; "" for all.
+    """
+
+    ns: str = ""
+
+
+class Lock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One lock.
+
+    Attributes:
+        ns, key: what is locked.
+        token: the seq of its grant.
+        writer: the instance that asked.
+        holder: the process.
+        granted_ns: when (UTC).
+        ttl_ns: the whole lease.
+        left_ns: what is left of it.
+        waiting: the instances that wait, first in first out.
+    """
+
+    ns: str
+    key: str
+    token: int
+    writer: str
+    holder: Holder
+    granted_ns: int
+    ttl_ns: int
+    left_ns: int
+    waiting: list[str] = []
+
+
+class Locks(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``lock.list``, by namespace and key."""
+
+    locks: list[Lock] = []
