@@ -196,6 +196,12 @@ INSTANCES: Final = View(
             "is_held", "INTEGER", "1: registered and not released since; else 0", "x.seq IS NULL"
         ),
         Column("pid", "INTEGER", "of the process", f"json_extract({_details('r')}, '$.pid')"),
+        Column(
+            "pid_ns",
+            "INTEGER",
+            "the pid namespace that it counts in (as `lsns` lists it); NULL: unknown",
+            f"nullif(json_extract({_details('r')}, '$.pid_ns'), 0)",
+        ),
         Column("registered_seq", "INTEGER", "entry of its last registration", "n.registered_seq"),
         Column("registered_ns", "INTEGER", "when that was, nanoseconds since 1970", "r.time_ns"),
         Column("released_seq", "INTEGER", "entry of its release; NULL while held", "x.seq"),

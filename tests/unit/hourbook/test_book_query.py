@@ -134,25 +134,29 @@ def test_instances_are_the_last_registrations(home: Home) -> None:
     """Held and released names, as of now and as of the time when the second still was held."""
     writer = open_writer(home)
     holder = Holder(bytes(16), 4711, 1)
-    for counter, name in ((1, "one"), (2, "two")):
+    boxed = Holder(bytes(16), 4711, 1, 4026532221)
+    for counter, name, by in ((1, "one", boxed), (2, "two", holder)):
         nonce = entry.make_nonce(7, counter << 20)
-        writer.write([Register(writer=name, nonce=nonce, holder=holder)], STAMP)
+        writer.write([Register(writer=name, nonce=nonce, holder=by)], STAMP)
     held_seq = writer.head.seq
     nonce = entry.make_nonce(7, 5 << 20)
     writer.write([Release(writer="two", nonce=nonce, name="two", holder=holder)], STAMP)
     writer.close()
-    sql = "SELECT name, is_held, pid, registered_seq, released_seq, reason, seen_ns FROM instances"
+    sql = (
+        "SELECT name, is_held, pid, pid_ns, registered_seq, released_seq, reason, seen_ns"
+        " FROM instances"
+    )
 
     now = run_query(home, f"{sql} ORDER BY name")
     before = run_query(home, f"{sql} ORDER BY name", at_seq=held_seq)
 
     assert tuples(now) == [
-        ("one", 1, 4711, 1, None, None, STAMP.time_ns),
-        ("two", 0, 4711, 2, 3, "closed", now[1]["seen_ns"]),
+        ("one", 1, 4711, 4026532221, 1, None, None, STAMP.time_ns),
+        ("two", 0, 4711, None, 2, 3, "closed", now[1]["seen_ns"]),
     ]
     assert tuples(before) == [
-        ("one", 1, 4711, 1, None, None, None),
-        ("two", 1, 4711, 2, None, None, None),
+        ("one", 1, 4711, 4026532221, 1, None, None, None),
+        ("two", 1, 4711, None, 2, None, None, None),
     ]
 
 
