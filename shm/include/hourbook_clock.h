@@ -223,6 +223,11 @@ static inline void hourbook_line_interval(const uint64_t *page, int64_t raw_ns,
  * one that was put aside by the scheduler, or is dead, takes longer. */
 #define HOURBOOK_PATIENCE_NS 100000
 
+/* How often a reader whose patience is over tries the shadow and the page in turn. One of the two is
+ * complete at any time, and a dead writer leaves it so for good: the first turn does. A writer at
+ * full speed may slip away from each try; of so many one succeeds. */
+#define HOURBOOK_TURNS_MAX 1000
+
 typedef enum hourbook_page_kind {
     HOURBOOK_PAGE_NONE,  /* nothing was ever published, or the first publication was cut short */
     HOURBOOK_PAGE_LIVE,
@@ -286,9 +291,7 @@ hourbook_page_read_patiently(const uint64_t *page, uint64_t *words, int count, i
     } while (hourbook_raw_ns() < patience_end_ns);
     if ((seq & 1) != 0)
         *stuck_seq = seq;
-    /* Either the page or the shadow is complete; a writer that came back to life meanwhile may be
-     * changing over from one to the other, hence a few turns. */
-    for (int turn = 0; turn < 8; turn++) {
+    for (int turn = 0; turn < HOURBOOK_TURNS_MAX; turn++) {
         if (hourbook_page_try(shadow, words, count, raw_ns))
             return HOURBOOK_PAGE_STALE;
         if (hourbook_page_try(page, words, count, raw_ns))

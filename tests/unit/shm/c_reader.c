@@ -1,7 +1,7 @@
 /* A program of a user: it knows the clock by hourbook_clock.h alone. Also compiled as C++17.
  *
  *     c_reader PATH at RAW_NS...   one line for each instant: time earliest latest sigma status
- *     c_reader PATH race COUNT     reads that often, and until 1000 publications were seen; prints
+ *     c_reader PATH race COUNT     reads that often, and until 200 publications were seen; prints
  *                                  how many readings went back, lay outside their interval or had a
  *                                  wrong status, and how many publications there were
  *     c_reader PATH replaced       waits until another segment is read; prints its status
@@ -22,7 +22,7 @@ static int print_instants(hourbook_clock *clock, int count, char **raw_ns)
     return 0;
 }
 
-#define PAGES_MIN 1000 /* on a busy machine the writer may be put aside for most of the reads */
+#define PAGES_MIN 200 /* where both share one core, each costs the scheduler a change of process */
 
 static int race(hourbook_clock *clock, long count)
 {

@@ -19,13 +19,14 @@ from shm.writer import TimeWriter
 
 SOURCE = Path(__file__).with_name("c_reader.c")
 STRICT = ["-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
+HEADER = hourbook.clock_header()
 S = 1_000_000_000
 
 
-def built(directory: Path, *command: str) -> Path:
-    """Compile the program against the installed header and nothing else."""
+def built(directory: Path, *command: str, header: Path | None = None) -> Path:
+    """Compile the program against the installed header, or a copy, and nothing else."""
     program = directory / "c_reader"
-    include = f"-I{hourbook.clock_header().parent}"
+    include = f"-I{(header or HEADER).parent}"
     subprocess.run([*command, *STRICT, include, SOURCE, "-o", program], check=True, timeout=60)
     return program
 
@@ -43,10 +44,23 @@ def cpp_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(directory, os.environ.get("CXX", "c++"), "-std=c++17", "-x", "c++")
 
 
+@pytest.fixture(scope="module")
+def impatient_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the program that waits for no writer: what a reader does that was put aside."""
+    directory = tmp_path_factory.mktemp("impatient")
+    text, count = re.subn(
+        r"(?<=^#define HOURBOOK_PATIENCE_NS )\d+$", "0", HEADER.read_text(), flags=re.MULTILINE
+    )
+    assert count == 1
+    header = directory / HEADER.name
+    header.write_text(text)
+    return built(directory, os.environ.get("CC", "cc"), "-std=c11", header=header)
+
+
 def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
+    """Run the program to its end, however busy the machine is."""
     command = [str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize("program", ["c_reader", "cpp_reader"])
@@ -82,11 +96,15 @@ def test_c_and_python_agree(
     writer.close()
 
 
-def test_c_reader_keeps_up_with_a_writer_at_full_speed(c_reader: Path, home: Home) -> None:
-    """Never back in time, never outside its interval, while pages change under it."""
+@pytest.mark.parametrize("program", ["c_reader", "impatient_reader"])
+def test_c_reader_keeps_up_with_a_writer_at_full_speed(
+    program: str, home: Home, request: pytest.FixtureRequest
+) -> None:
+    """Never back in time, outside its interval or without a page, while pages change under it."""
+    reader = request.getfixturevalue(program)
     writer = TimeWriter(home.segment)
     writer.publish(page_now(), is_step=True)
-    fresh_ns = raw_ns() + 60 * S  # however long the machine takes for this
+    fresh_ns = raw_ns() + 600 * S  # however long the machine takes for this
     pages = [page_now(rate=rate << 30, published_raw_ns=fresh_ns).pack() for rate in (-1, 0, 1)]
     publish = writer._page.publish
     done = threading.Event()
@@ -98,13 +116,15 @@ def test_c_reader_keeps_up_with_a_writer_at_full_speed(c_reader: Path, home: Hom
 
     thread = threading.Thread(target=write)
     thread.start()
-    result = run(c_reader, home.segment, "race", 1_000_000)
-    done.set()
-    thread.join()
+    try:
+        result = run(reader, home.segment, "race", 1_000_000)
+    finally:
+        done.set()
+        thread.join()
 
     backward, outside, other, seen = map(int, result.stdout.split())
     assert (backward, outside, other) == (0, 0, 0)
-    assert seen >= 1000
+    assert seen >= 200
     writer.close()
 
 
@@ -153,7 +173,7 @@ def test_c_reader_follows_to_a_rebuilt_segment(c_reader: Path, home: Home) -> No
 
 def test_header_leaves_every_other_name_to_its_user() -> None:
     """All that it defines begins with its own name; _DEFAULT_SOURCE belongs to the C library."""
-    text = re.sub(r"/\*.*?\*/", "", hourbook.clock_header().read_text(), flags=re.DOTALL)
+    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
     macros = re.findall(r"^#define (\w+)", text, flags=re.MULTILINE)
     functions = re.findall(r"^static inline .*?(\w+)\(", text, re.MULTILINE)
     types = re.findall(r"(?:^typedef (?:enum|struct)|^\}|__int128) (\w+)", text, re.MULTILINE)
