@@ -36,6 +36,26 @@ DECISIONS: Final = ("decided", "decision")
 """Actions that are decisions; they have an index of their own (schema_2.sql)."""
 _NO_BOOKKEEPING: Final = "kind NOT IN ('instance.register', 'instance.release')"
 _MAIN: Final = "branch = 0"
+_OF_SESSION: Final = "session = ? AND session <> ''"
+"""Spelled as in the partial index, or every entry of the book would be read."""
+_SESSIONS: Final = """
+WITH RECURSIVE known(name) AS (
+    SELECT min(session) FROM entry INDEXED BY entry_session WHERE session <> ''
+    UNION ALL
+    SELECT (
+        SELECT min(session) FROM entry INDEXED BY entry_session
+        WHERE session > name AND session <> ''
+    ) FROM known WHERE name IS NOT NULL
+)
+SELECT
+    name,
+    (SELECT count(*) FROM entry INDEXED BY entry_session WHERE session = name AND session <> ''),
+    (SELECT min(seq) FROM entry INDEXED BY entry_session WHERE session = name AND session <> ''),
+    (SELECT max(seq) FROM entry INDEXED BY entry_session WHERE session = name AND session <> '')
+        AS last_seq
+FROM known WHERE name IS NOT NULL ORDER BY last_seq DESC
+"""
+"""From name to name in the index: a GROUP BY takes five times as long at 10^6 entries."""
 
 
 class DigestLimits(msgspec.Struct, frozen=True):
@@ -141,7 +161,7 @@ def read_digest(
     if session is None:
         since, where = max(0, head - limits.window), _NO_BOOKKEEPING
     else:
-        since, where = _since(connection, session.name, limits.window), "session = ?"
+        since, where = _since(connection, session.name, limits.window), _OF_SESSION
         values = (session.name,)
     bounds: tuple[Any, ...] = (since, *values)
     recent = _entries(
@@ -179,8 +199,8 @@ def find_session(connection: sqlite3.Connection, name: str) -> SessionState:
         UnknownName: nothing was ever written in it.
     """
     count, first_seq, last_seq = connection.execute(
-        "SELECT count(*), min(seq), max(seq) FROM entry INDEXED BY entry_session"
-        " WHERE session = ? AND session <> ''",
+        "SELECT count(*), min(seq), max(seq) FROM entry INDEXED BY entry_session"  # noqa: S608 - constants
+        f" WHERE {_OF_SESSION}",
         (name,),
     ).fetchone()
     if not count:
@@ -203,11 +223,7 @@ def last_session(connection: sqlite3.Connection, writer: str) -> str:
 
 def list_sessions(connection: sqlite3.Connection) -> list[SessionState]:
     """Return every session that entries were written in, the last written first."""
-    rows = connection.execute(
-        "SELECT session, count(*), min(seq), max(seq) FROM entry INDEXED BY entry_session"
-        " WHERE session <> '' GROUP BY session ORDER BY max(seq) DESC"
-    ).fetchall()
-    return [_session(connection, *row) for row in rows]
+    return [_session(connection, *row) for row in connection.execute(_SESSIONS).fetchall()]
 
 
 def _session(
@@ -222,7 +238,7 @@ def _session(
 def _since(connection: sqlite3.Connection, session: str, window: int) -> int:
     """Return the seq after which the last `window` entries of a session begin."""
     row = connection.execute(
-        "SELECT seq FROM entry INDEXED BY entry_session WHERE session = ? AND session <> ''"
+        f"SELECT seq FROM entry INDEXED BY entry_session WHERE {_OF_SESSION}"  # noqa: S608 - constants
         " ORDER BY seq DESC LIMIT 1 OFFSET ?",
         (session, window),
     ).fetchone()
@@ -251,7 +267,7 @@ def _decisions(
         return _entries(connection, f"{decided} AND {_MAIN} ORDER BY seq DESC LIMIT {limit}", ())
     return _entries(
         connection,
-        f"session = ? AND session <> '' AND {decided} AND {_MAIN} ORDER BY seq DESC LIMIT {limit}",
+        f"{_OF_SESSION} AND {decided} AND {_MAIN} ORDER BY seq DESC LIMIT {limit}",
         (session.name,),
     )
 

@@ -175,3 +175,30 @@ def test_refresh_is_quick_in_a_long_book(home: Home) -> None:
             took.append(time.perf_counter() - started)
 
     assert min(took) < 0.02
+
+
+def test_session_costs_nothing_for_the_entries_of_others(home: Home) -> None:
+    """However long the rest of the book is, its session and the list of all stay quick."""
+    write(home, [new("began", "x")], session="small")
+
+    def steps() -> list[int]:
+        """Count what SQLite does for the list, and for the digest of the small session."""
+        counts = []
+        with BookReader(home) as reader:
+            for read in (list_sessions, lambda opened: digest_of(opened, "small", LIMITS)):
+                taken: list[None] = []
+                count = lambda taken=taken: taken.append(None)  # noqa: E731 - a step
+                reader.query(lambda opened, c=count: opened.set_progress_handler(c, 1))  # type: ignore[misc]
+                reader.query(read)  # type: ignore[arg-type] # of two results
+                counts.append(len(taken))
+        return counts
+
+    before = steps()
+    writer = open_writer(home)
+    request = msgspec.structs.replace(append(100, 3000), session="large")
+    writer.commit([request], STAMP)
+    writer.close()
+    after = steps()
+
+    assert after[1] < before[1] + 100
+    assert after[0] < before[0] + 3000 * 5
