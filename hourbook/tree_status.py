@@ -8,7 +8,6 @@ import socket
 from typing import Final
 
 import msgspec
-import zmq
 
 from hourbook.home import Home
 from protocols import control, errors, wire
@@ -33,6 +32,8 @@ def fetch_status(
     Raises:
         SupervisorUnreachable: nothing listens, it belongs to another user, or it stays silent.
     """
+    import zmq  # noqa: PLC0415 - who only looks whether a tree runs needs no sockets
+
     check_running(home)
     path = home.mailbox(control.SUPERVISOR_NAME)
     body = msgspec.Raw(msgspec.msgpack.encode(control.Command()))

@@ -1,6 +1,5 @@
 """The command line's shape. Commands are named, and imported only when one of them runs."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from cyclopts import App
@@ -72,19 +71,22 @@ def make_app(*, describe: bool = False) -> App:
     """Build the application; nothing but cyclopts is imported.
 
     Args:
-        describe: import every command too, so that the list of commands says what each does.
+        describe: import every command too, so that the list of commands says what each does, and
+            learn to teach a shell all of it.
     """
     app = App(
         name="hourbook",
         help=HELP,
         version=installed_version,
+        version_format="plaintext",
         help_format="markdown",
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    app.register_install_completion_command(help="Install completion for this shell.")
+    if describe:
+        app.register_install_completion_command(help="Install completion for this shell.")
     groups = {"": app, **{name: App(name=name, help=text) for name, text in GROUPS.items()}}
     for name in GROUPS:
         app.command(groups[name])
@@ -98,6 +100,8 @@ def make_app(*, describe: bool = False) -> App:
 
 def installed_version() -> str:
     """Return the version of this program; a source tree that is not installed has none."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - asked for rarely
+
     try:
         return version("hourbook")
     except PackageNotFoundError:

@@ -19,5 +19,5 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     shell:
         Which shell.
     """
-    emit(make_app().generate_completion(shell=shell).rstrip("\n"))
+    emit(make_app(describe=True).generate_completion(shell=shell).rstrip("\n"))
     return OK

@@ -82,7 +82,7 @@ def _with_group_word(argv: list[str]) -> list[str]:
 def _asks_what_there_is(words: list[str]) -> bool:
     """Say whether a list of commands will be shown, and so must say what each does."""
     rest = words[1:] if words and words[0] in GROUPS else words
-    return not rest or rest[0] in {"--help", "-h"}
+    return not rest or rest[0] in {"--help", "-h", "--install-completion"}
 
 
 def _discard_stdout() -> None:
