@@ -176,7 +176,7 @@ class ClockModel(Actor[ClockModelConfig]):
     # -- samples ---------------------------------------------------------------------------------
 
     def _on_sample(self, request: Request[ClockSample]) -> None:
-        sample, before = request.body, self._state
+        sample = request.body
         if sample.raw_ns > self.timebase.raw_ns():
             self._rejected["from_the_future"] += 1
             return
@@ -289,8 +289,8 @@ class ClockModel(Actor[ClockModelConfig]):
         standings = source_reports.since(self._standings, after, raw_ns)
         for verdict in after.voted.verdicts:
             if standings[verdict.source] != self._standings.get(verdict.source):
-                words = f"{verdict.standing} {verdict.reason}".rstrip()
-                self.log.info("%s: %s", verdict.source, words)
+                words = (verdict.source, verdict.standing, verdict.reason)
+                self.log.info("%s", ": ".join(word for word in words if word))
         self._standings = standings
 
     def _on_withdrawn(self, request: Request[Withdrawn]) -> None:

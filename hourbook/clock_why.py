@@ -4,7 +4,7 @@ The time page explains itself: status, interval, ages, growth. Which source says
 rejected and why, only clock_model can tell; while it does not run, `model` is null.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from hourbook.clock.reasons import status_reason
 from hourbook.clock_json import half_width_ns, now_json
 from hourbook.rfc3339 import format_utc_ns
+from hourbook.source_json import troubles_json, why_no_server
 from protocols.why_messages import ForecasterWhy, SourceWhy, Why
 from shm._core import Snapshot
 from shm.layout import Flag, Status
@@ -26,7 +27,7 @@ def why_json(
     page: Snapshot,
     model: Why | None,
     problem: str = "",
-    troubles: Sequence[dict[str, str]] = (),
+    sources: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the whole explanation.
 
@@ -34,25 +35,31 @@ def why_json(
         page: what every reader knows.
         model: what clock_model answered, None where it did not.
         problem: why it did not.
-        troubles: what is to be said of sources, as ``source_json.troubles_json`` has it.
+        sources: the document of ``hourbook sources``, None where there is none.
     """
     return {
         **now_json(page),
-        "reason": _reason(page, model),
+        "reason": _reason(page, model, sources),
         "flags": [flag.name for flag in Flag if page.flags & flag],
         "interval": _interval_json(page),
         "leap": _leap_json(page),
         "model": None if model is None else _model_json(model),
-        "troubles": list(troubles),
+        "troubles": troubles_json(sources) if sources else [],
         "problem": problem,
     }
 
 
-def _reason(page: Snapshot, model: Why | None) -> str:
-    """Return the model's reason where readers see its status, else what readers see."""
-    if model is not None and page.status == page.published_status == model.status:
-        return model.reason
-    return status_reason(page)
+def _reason(page: Snapshot, model: Why | None, sources: Mapping[str, Any] | None) -> str:
+    """Return the model's reason where readers see its status, else what readers see.
+
+    Why no server was heard only the sampler knows; until one is, it is half of the answer.
+    """
+    if model is None or not page.status == page.published_status == model.status:
+        return status_reason(page)
+    words = [model.reason]
+    if sources and page.status is not Status.SYNCHRONIZED:
+        words += ["" if model.bounded else sources["own_clock"], why_no_server(sources)]
+    return "; ".join(word for word in words if word)
 
 
 def _interval_json(page: Snapshot) -> dict[str, Any] | None:

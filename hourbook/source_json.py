@@ -14,12 +14,20 @@ unresolved   has a name that leads nowhere
 waiting      was not heard yet
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
 from protocols.source_messages import Judged, Sampled, ServerReport, SourceReport
 
-__all__ = ["STATES", "reason_of", "sources_json", "state_of", "troubles_json"]
+__all__ = [
+    "STATES",
+    "reason_of",
+    "sources_json",
+    "state_of",
+    "troubles_json",
+    "why_no_server",
+]
 
 _EXACT_MAX: Final = 1 << 53
 _BY_STANDING: Final[Mapping[str, str]] = {
@@ -39,6 +47,13 @@ _BY_CONDITION: Final[Mapping[str, str]] = {
     "rejected": "rejected",
     "answering": "waiting",
 }
+_UNHEARD: Final[Mapping[str, tuple[str, str]]] = {
+    "unresolved": ("name does not resolve", "names do not resolve"),
+    "unreachable": ("does not answer", "do not answer"),
+    "rejected": ("gives no answer that counts", "give no answer that counts"),
+    "waiting": ("is still to be heard", "are still to be heard"),
+}
+"""What one server, or several, in a state without a vote do."""
 _LEAPS: Final = ("none", "insert", "delete", "unsynchronised")
 STATES: Final = tuple(dict.fromkeys((*_BY_STANDING.values(), *_BY_CONDITION.values())))
 """Every state, the best ones first."""
@@ -71,6 +86,28 @@ def troubles_json(document: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def why_no_server(document: Mapping[str, Any]) -> str:
+    """Return why no server vouches for the time, "" where one does or all may any moment.
+
+    A source of another run, or this machine's own clock, is no server.
+    """
+    servers = [row for row in document["sources"] if row["reach"] is not None]
+    if not servers:
+        return "no server is configured"
+    counts = Counter(row["state"] for row in servers)
+    if counts.keys() - _UNHEARD.keys():
+        return ""
+    if counts["waiting"] == len(servers):
+        wait_s = min(row["next_s"] for row in servers)
+        return f"servers are asked again in {wait_s:.0f} s" if wait_s >= 1 else ""
+    found = [
+        f"{count} {words[count > 1]}"
+        for state, words in _UNHEARD.items()
+        if (count := counts[state])
+    ]
+    return f"no server is heard: {', '.join(found)}"
+
+
 def state_of(server: ServerReport | None, report: SourceReport | None) -> str:
     """Return in one word where a source stands: by its vote, else by what its server answers."""
     if report is not None and report.standing in _BY_STANDING:
@@ -83,7 +120,7 @@ def reason_of(server: ServerReport | None, report: SourceReport | None) -> str:
     trouble = server.trouble if server else ""
     words = [trouble]
     if report is not None and report.standing == "silent":
-        words = [trouble or ("silent" if server else "no longer asked"), report.reason]
+        words = [trouble or ("" if server else "no longer asked"), report.reason]
     elif report is not None:
         words = [report.reason, f"last request: {trouble}" if trouble else ""]
     if report is not None and report.contradictions:

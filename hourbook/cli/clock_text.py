@@ -10,12 +10,16 @@ from hourbook.rfc3339 import format_utc_ns
 __all__ = ["STATUS_MEANING", "monitor_line", "now_lines", "snapshot_lines"]
 
 STATUS_MEANING: Final[Mapping[str, str]] = {
-    "UNKNOWN": "nothing can be promised; `hourbook clock why` says why",
+    "UNKNOWN": "never measured, too long ago, or contradicted; see `hourbook clock why`",
     "SYNCHRONIZED": "fresh, and checked against a majority of sources",
     "FREE_RUNNING": "honest, but nothing corrects it at present",
     "DISRUPTED": "the machine slept or its clock was moved; measuring anew",
 }
 """What each status means to somebody who reads it for the first time."""
+
+
+_FRESH_NS: Final = 1_000_000_000
+"""How old a page may be before a watch tells its age: it is published 100 times a second."""
 
 
 def now_lines(reading: SnapshotLike) -> list[str]:
@@ -35,7 +39,8 @@ def monitor_line(reading: SnapshotLike) -> str:
     """Return one line of a watch: time, half-width of the interval, status, source."""
     bound = bound_text(half_width_ns(reading))
     time = format_utc_ns(reading.time_ns, digits=6)
-    return f"{time}  {bound:<12}  {reading.status.name:<12}  {_source_text(reading)}"
+    source = _source_text(reading) if reading.age_ns > _FRESH_NS else reading.source or "none"
+    return f"{time}  {bound:<12}  {reading.status.name:<12}  {source}"
 
 
 def snapshot_lines(document: Mapping[str, Any]) -> list[str]:

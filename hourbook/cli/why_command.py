@@ -1,5 +1,7 @@
 """`hourbook clock why`: what every term of the interval is, and why the status is what it is."""
 
+import shutil
+
 from hourbook.cli.exit_codes import OK
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
@@ -8,7 +10,7 @@ from hourbook.clock_why import why_json
 from hourbook.faces.clock import Clock
 from hourbook.home import find_home
 from hourbook.link.actor_question import ask_actor
-from hourbook.source_json import sources_json, troubles_json
+from hourbook.source_json import sources_json
 from hourbook.source_status import fetch_sources
 from protocols import errors
 from protocols.why_messages import WHY_KIND, AskWhy, Why
@@ -23,16 +25,17 @@ def why(*, json: JsonOption = False, home: HomeOption = None) -> int:
     """
     found = find_home(home)
     page = Clock(found).snapshot()
-    model, problem, troubles = None, "", []
+    model, problem, sources = None, "", None
     try:
         model = ask_actor(found, "clock_model", WHY_KIND, AskWhy(), Why)
-        troubles = troubles_json(sources_json(*fetch_sources(found)))
+        sources = sources_json(*fetch_sources(found))
     except errors.HourbookError as error:  # no tree, or one of an older version
         problem = str(error)
-    document = why_json(page, model, problem, troubles)
+    document = why_json(page, model, problem, sources)
     if json:
         emit_json(document)
     else:
-        for line in why_lines(document):
+        # A pipe has no width: nothing is broken for it.
+        for line in why_lines(document, shutil.get_terminal_size((0, 0)).columns):
             emit(line)
     return OK

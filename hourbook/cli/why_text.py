@@ -1,22 +1,23 @@
 """The explanation of the clock as lines for people. Pure."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, Final
 
 from hourbook.cli.sources_text import MARKS
-from hourbook.cli.words import duration_text, visible
+from hourbook.cli.words import UNBOUNDED, counted, duration_text, visible
 
 __all__ = ["why_lines"]
 
 Document = Mapping[str, Any]
 _MARKS: Final = {"selected": "*", "falseticker": "x", "same_upstream": "+", "silent": "?"}
 _LABEL: Final = 10
-UNBOUNDED: Final = "unbounded: nothing can be promised"
+_WIDTH_MIN: Final = 40
 
 
-def why_lines(document: Document) -> list[str]:
-    """Return status, reason, and the interval term by term."""
+def why_lines(document: Document, width: int = 0) -> list[str]:
+    """Return status, reason, and the interval term by term, in `width` characters (0: any)."""
     model = document["model"]
     lines = [
         document["time"],
@@ -30,10 +31,19 @@ def why_lines(document: Document) -> list[str]:
         lines += _trouble_lines(document["troubles"], model)
         lines += [*_forecaster_lines(model), *_counter_lines(model)]
     lines += _leap_lines(document["leap"], model)
-    return [
-        *lines,
-        *_row("model", f"not asked: {visible(document['problem'])}" if not model else ""),
-    ]
+    lines += _row("model", f"not asked: {visible(document['problem'])}" if not model else "")
+    return lines if width < _WIDTH_MIN else list(_wrapped(lines, width))
+
+
+def _wrapped(lines: Sequence[str], width: int) -> Iterator[str]:
+    for line in lines:
+        yield from textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=" " * _LABEL,
+            break_on_hyphens=False,
+            break_long_words=False,  # a path that is cut in two leads nowhere
+        )
 
 
 def _row(label: str, text: str) -> Iterator[str]:
@@ -71,14 +81,17 @@ def _vote_lines(model: Document) -> Iterator[str]:
 
 
 def _source_lines(model: Document) -> Iterator[str]:
-    agree = f"{model['sources_selected']} of {model['sources_total']} votes agree"
-    yield from _row("sources", agree if model["sources"] else "none was heard")
+    agree = (
+        f"{model['sources_selected']} of {counted(model['sources_total'], 'vote', 'votes')} agree"
+    )
+    said = agree if model["sources_total"] else "nobody votes"
+    yield from _row("sources", said if model["sources"] else "none was heard")
     for source in model["sources"]:
         mark = _MARKS.get(source["standing"], "-")
-        words = f"{source['standing']} {source['reason']}".strip()
+        words = source["standing"].replace("_", " ")
+        words += f": {source['reason']}" if source["reason"] else ""
         yield f"  {mark} {visible(source['source'])}  {visible(words)}"
         if source["half_width_ns"] is None:
-            yield "      vouches for no interval"
             continue
         terms = [_term_text(name, size) for name, size in source["terms"].items() if size]
         yield f"      ±{duration_text(source['half_width_ns'])} = {' + '.join(terms) or 'untold'}"
@@ -90,10 +103,12 @@ def _source_lines(model: Document) -> Iterator[str]:
 def _trouble_lines(troubles: Sequence[Mapping[str, str]], model: Document) -> Iterator[str]:
     """Yield what is to be said of sources beyond the vote: who is not heard, and what is odd."""
     told = {(source["source"], source["reason"]) for source in model["sources"]}
+    alike: dict[tuple[str, str], list[str]] = {}
     for trouble in troubles:
         if (trouble["source"], trouble["reason"]) not in told:
-            words = f"{trouble['state']}: {trouble['reason']}"
-            yield f"  {MARKS[trouble['state']]} {visible(trouble['source'])}  {visible(words)}"
+            alike.setdefault((trouble["state"], trouble["reason"]), []).append(trouble["source"])
+    for (state, reason), names in alike.items():
+        yield f"  {MARKS[state]} {visible(', '.join(names))}  {visible(f'{state}: {reason}')}"
 
 
 def _forecaster_lines(model: Document) -> Iterator[str]:

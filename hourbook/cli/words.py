@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 __all__ = [
+    "UNBOUNDED",
     "age_text",
     "bound_text",
     "counted",
@@ -14,6 +15,7 @@ __all__ = [
     "visible",
 ]
 
+UNBOUNDED: Final = "unbounded: nothing can be promised"
 _UNITS: Final = (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1))
 _SIZES: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
 _DAY_S: Final = 86_400
@@ -69,7 +71,7 @@ def bound_text(bound_ns: int | None) -> str:
 def interval_text(time_ns: int, earliest_ns: int | None, latest_ns: int | None) -> str:
     """Return the interval about the estimate: ``-1.2 ms .. +1.3 ms``."""
     if earliest_ns is None or latest_ns is None:
-        return "unbounded: nothing can be promised"
+        return UNBOUNDED
     before, after = duration_text(time_ns - earliest_ns), duration_text(latest_ns - time_ns)
     return f"-{before} .. +{after}"
 

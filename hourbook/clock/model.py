@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hourbook.clock import centre, rate, register, status, voting
-from hourbook.clock.awaited import NOBODY, Awaited
+from hourbook.clock.awaited import Awaited
 from hourbook.clock.bias import bias_ns
 from hourbook.clock.bounds import overlaps
 from hourbook.clock.centre import Centre
@@ -184,9 +184,8 @@ def _take_over(state: State, sample: ClockSample) -> State:
 
 
 def _voted(state: State, raw_ns: int) -> State:
-    """Let the sources vote; only of NTP servers is there an answer to wait for."""
-    awaited = state.awaited if state.origin == "ntp" else NOBODY
-    return replace(state, voted=voting.vote(state.sources, raw_ns, state.drift, awaited))
+    voted = voting.vote(state.sources, raw_ns, state.drift, state.votes_awaited)
+    return replace(state, voted=voted)
 
 
 def _decided(state: State, sample: ClockSample, raw_ns: int, *, is_new: bool = True) -> State:

@@ -62,7 +62,9 @@ def _look_up(name: str) -> list[Address] | str:
     host, port = split_name(name)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError, OverflowError) as error:
+    except OSError as error:
+        return f"does not resolve: {error.strerror}"
+    except (UnicodeError, OverflowError) as error:
         return f"does not resolve: {error}"
     hosts = dict.fromkeys(str(entry[4][0]) for entry in found)
     return [Address(h, port, ipaddress.ip_address(h.split("%")[0]).is_loopback) for h in hosts]

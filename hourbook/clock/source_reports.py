@@ -39,7 +39,7 @@ def since(before: Mapping[str, Since], state: State, raw_ns: int) -> dict[str, S
 
 def judge(state: State, raw_ns: int, known: Mapping[str, Since]) -> Judged:
     """Return every source that was heard, as it stands at `raw_ns`."""
-    voted = voting.vote(state.sources, raw_ns, state.drift, state.awaited)
+    voted = voting.vote(state.sources, raw_ns, state.drift, state.votes_awaited)
     estimate = model.estimate(state, raw_ns)
     return Judged(
         sources=tuple(

@@ -122,6 +122,11 @@ class State:
     counters: Counters = NOTHING_YET
     rejected: Rejected = ""
 
+    @property
+    def votes_awaited(self) -> Awaited:
+        """Whose votes may still change the result: nobody's while it is the machine's own clock."""
+        return NOBODY if self.origin in ("kernel", "asserted") else self.awaited
+
 
 def initial(
     limits: Limits,

@@ -71,7 +71,7 @@ def vote(
         interval = register.interval_at(source, raw_ns, drift)
         age_ns = raw_ns - source.newest.raw_ns
         if age_ns > SILENT_POLLS * source.newest.poll_s * _S_NS:
-            verdicts[name] = Verdict(name, "silent", f"for {age_ns // _S_NS} s")
+            verdicts[name] = Verdict(name, "silent", f"no sample for {age_ns // _S_NS} s")
         elif interval is None:
             verdicts[name] = Verdict(name, "unbounded", "vouches for no interval")
         else:

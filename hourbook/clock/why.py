@@ -114,6 +114,8 @@ def _reason(state: State, now: ClockEstimate) -> str:
     agree = f"{now.sources_selected} of {now.sources_total} sources agree"
     doubts = [v.reason for v in state.voted.verdicts if v.standing == "no_majority"]
     waiting = _waiting(state, now.as_of_raw_ns) if status is not Status.SYNCHRONIZED else ""
+    is_stale = age_ns > STALE_POLLS * state.poll_s * _S_NS
+    is_own_clock = state.origin in ("kernel", "asserted")
     reasons = (
         (bool(waiting), waiting),
         (
@@ -125,14 +127,18 @@ def _reason(state: State, now: ClockEstimate) -> str:
             status is Status.UNKNOWN and bool(doubts),
             f"the sources contradict each other: {''.join(doubts[:1])}",
         ),
+        (
+            status is Status.UNKNOWN and is_own_clock and not is_stale,
+            f"this machine's own clock vouches for no interval ({state.origin})",
+        ),
         (status is Status.UNKNOWN, f"no source vouches for an interval; {silence}"),
         (
             status is Status.SYNCHRONIZED,
             f"{agree}, the last was heard {age_ns / _S_NS:.1f} s ago",
         ),
-        (age_ns > STALE_POLLS * state.poll_s * _S_NS, f"{silence}, more than {polls}"),
+        (is_stale, f"{silence}, more than {polls}"),
         (
-            state.origin != "ntp",
+            is_own_clock,
             f"only this machine's own clock vouches for the interval ({state.origin})",
         ),
     )
@@ -142,8 +148,9 @@ def _reason(state: State, now: ClockEstimate) -> str:
 
 def _waiting(state: State, raw_ns: int) -> str:
     """Return whose votes are out, "" where none is."""
-    if raw_ns < state.awaited.until_raw_ns and not state.awaited.is_told:
+    awaited = state.votes_awaited
+    if raw_ns < awaited.until_raw_ns and not awaited.is_told:
         return "waiting to hear which sources are asked"
-    voted = voting.vote(state.sources, raw_ns, state.drift, state.awaited)
+    voted = voting.vote(state.sources, raw_ns, state.drift, awaited)
     all_votes = voted.voters + voted.out
     return f"waiting for {voted.out} of {all_votes} sources" if voted.out else ""

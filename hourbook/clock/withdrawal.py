@@ -19,5 +19,5 @@ def withdraw(state: State, names: Collection[str], raw_ns: int) -> State:
     kept = {name: source for name, source in state.sources.items() if name not in names}
     if len(kept) == len(state.sources):
         return state
-    voted = voting.vote(kept, raw_ns, state.drift, state.awaited)
+    voted = voting.vote(kept, raw_ns, state.drift, state.votes_awaited)
     return replace(state, sources=MappingProxyType(kept), voted=voted)

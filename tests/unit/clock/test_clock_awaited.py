@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from fakes.clock_samples import S_NS, sample, truth_ns
 
-from hourbook.clock import hull, model, polling, why
+from hourbook.clock import hull, model, polling, source_reports, why
 from hourbook.clock.awaited import NOBODY, Awaited, anybody
 from hourbook.clock.bounds import Interval
 from hourbook.clock.polling import Address, Pace
@@ -85,6 +85,19 @@ def test_end_of_waiting_narrows_and_counts_no_sample_twice() -> None:
     assert waiting.held.interval.half_width_ns == 12_500_000
     assert decided.held.interval.half_width_ns == 7_500_000
     assert decided.counters.samples == waiting.counters.samples == 1
+
+
+@pytest.mark.parametrize("half_width_ms", [10.0, None])
+def test_own_clock_waits_for_nobody(half_width_ms: float | None) -> None:
+    """Servers that may answer any moment do not change what is said of it in the meantime."""
+    kernel = sample("kernel", at_s=1, origin="kernel", half_width_ms=half_width_ms)
+    state = model.absorb(begun("a", "b"), kernel)
+
+    said = source_reports.judge(state, 2 * S_NS, {})
+
+    assert why.explain(state, 2 * S_NS).reason.endswith("(kernel)")
+    assert said.awaited == ()
+    assert said.sources[0].standing == ("unbounded" if half_width_ms is None else "selected")
 
 
 def test_what_is_in_force_stays_while_votes_are_out() -> None:

@@ -134,7 +134,7 @@ def test_silent_source_loses_its_vote() -> None:
     voted = vote_of(sample("a", at_s=100), sample("b", at_s=0, poll_s=10))
 
     assert standings(voted) == {"a": "selected", "b": "silent"}
-    assert voted.verdicts[1].reason == "for 100 s"
+    assert voted.verdicts[1].reason == "no sample for 100 s"
 
 
 def test_source_without_a_bound_does_not_vote() -> None:

@@ -97,7 +97,13 @@ def test_falseticker_has_its_reason() -> None:
             [sample("kernel", at_s=100, origin="kernel", half_width_ms=None)],
             101,
             0,
-            "no source vouches for an interval",
+            "this machine's own clock vouches for no interval (kernel)",
+        ),
+        (
+            [sample("kernel", at_s=100, origin="kernel", half_width_ms=None)],
+            200,
+            0,
+            "no source vouches for an interval; no accepted sample for 100.0 s",
         ),
     ],
 )

@@ -128,12 +128,23 @@ def test_lines_have_every_term() -> None:
     assert "±1.4 ms = delay 400 us + root dispersion 1 ms" in text
     assert "and 100 us for its age of 2 s: -2 ms .. +1 ms about the estimate" in text
     assert "rate is 12 ppm ± 50 ppm (measured)" in text
-    assert "falseticker ends early" in text
+    assert "falseticker: ends early" in text
     assert "rejected out_of_order 4" in text
     assert "suspend 2" in text
     assert "from 2027-07-01" in text
     assert "/table until 2027-06-28" in text
     assert "\x1b" not in text
+
+
+def test_lines_are_broken_for_a_narrow_terminal() -> None:
+    """Not one word is lost, and what goes on is indented."""
+    document = why_json(looked(), MODEL)
+
+    lines = why_lines(document, 60)
+
+    assert max(map(len, lines)) <= 60
+    assert " ".join(lines).split() == " ".join(why_lines(document)).split()
+    assert any(line.startswith(" " * 10) for line in lines)
 
 
 def test_without_a_model_the_page_explains_itself() -> None:

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from fakes.time_pages import page_now, reader_of, segment_bytes
+from fakes.time_pages import page_now, reader_of, segment_bytes, state
 
 from hourbook.cli.why_text import why_lines
 from hourbook.clock_why import why_json
-from hourbook.source_json import STATES, sources_json, troubles_json
+from hourbook.source_json import STATES, sources_json, troubles_json, why_no_server
 from protocols.source_messages import (
     Condition,
     Judged,
@@ -99,7 +99,7 @@ def test_rows_follow_the_configuration_and_then_what_was_heard() -> None:
             "last request: no reply within 2 s",
         ),
         (row(server(), report("falseticker", reason="begins late")), "begins late"),
-        (row(server("silent"), report("silent", reason="for 900 s")), "silent; for 900 s"),
+        (row(server("silent"), report("silent", reason="quiet for 9 s")), "quiet for 9 s"),
         (row(None, report("silent", reason="for 900 s")), "no longer asked; for 900 s"),
         (
             row(server(rejected={"origin": 3, "short": 1, "timeout": 9}), report()),
@@ -159,16 +159,67 @@ def test_troubles_are_what_is_to_be_said_of_anybody() -> None:
 def test_why_tells_of_sources_that_were_never_heard() -> None:
     """A line for each beneath the vote; what the vote said already is not said twice."""
     heard = SourceWhy(source="a", origin="ntp", standing="falseticker", reason="ends early")
+    silent = [ServerReport(source=n, condition="silent", trouble="no reply") for n in "bc"]
     document = why_json(
         reader_of(segment_bytes(page_now())).snapshot(),
         Why(raw_ns=1, status=0, reason="none", sources=(heard,)),
-        troubles=[
-            {"source": "a", "state": "falseticker", "reason": "ends early"},
-            {"source": "b", "state": "unreachable", "reason": "no reply"},
-        ],
+        sources=sources_json(
+            Sampled(servers=(server(), *silent)),
+            Judged(sources=(report("falseticker", reason="ends early"),)),
+        ),
     )
 
     lines = why_lines(document)
 
-    assert [line for line in lines if "early" in line] == ["  x a  falseticker ends early"]
-    assert "  ? b  unreachable: no reply" in lines
+    assert [line for line in lines if "early" in line] == ["  x a  falseticker: ends early"]
+    assert "  ? b, c  unreachable: no reply" in lines
+
+
+def unheard(*conditions: Condition, own_clock: str = "", next_ms: int = 0) -> dict[str, Any]:
+    """Return the document of servers of which none has a vote."""
+    return sources_json(
+        Sampled(
+            servers=tuple(
+                ServerReport(source=f"{number}", condition=condition, next_ms=next_ms)
+                for number, condition in enumerate(conditions)
+            ),
+            own_clock=own_clock,
+        ),
+        Judged(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (unheard(), "no server is configured"),
+        (unheard("unresolved"), "no server is heard: 1 name does not resolve"),
+        (
+            unheard("unresolved", "unresolved", "silent", "new"),
+            "no server is heard: 2 names do not resolve, 1 does not answer, 1 is still to be heard",
+        ),
+        (unheard("refused", "held"), "no server is heard: 2 give no answer that counts"),
+        (unheard("new", "new", next_ms=400), ""),
+        (unheard("answering", "answering", next_ms=12_300), "servers are asked again in 12 s"),
+        (sources_json(Sampled(servers=(server(),)), Judged(sources=(report(),))), ""),
+    ],
+)
+def test_why_no_server_vouches_is_told_in_one_line(document: dict[str, Any], words: str) -> None:
+    """Counted by what they do; nothing where one has a vote, or all may have one any moment."""
+    assert why_no_server(document) == words
+
+
+def test_why_names_the_resolver_while_the_own_clock_stands_in() -> None:
+    """What the time rests on meanwhile, what that is worth, and why no server is heard."""
+    page = reader_of(segment_bytes(page_now(state=state(0)))).snapshot()
+    own = Why(
+        raw_ns=1, status=0, reason="this machine's own clock vouches for no interval (kernel)"
+    )
+    sources = unheard("unresolved", "unresolved", own_clock="the kernel calls it unsynchronised")
+
+    document = why_json(page, own, sources=sources)
+
+    assert document["reason"] == (
+        "this machine's own clock vouches for no interval (kernel); the kernel calls it"
+        " unsynchronised; no server is heard: 2 names do not resolve"
+    )
