@@ -8,15 +8,13 @@ request costs one fsync, a burst shares it.
 
 What goes wrong: no room refuses the group and later ones work; a book that does not verify, or that
 SQLite finds malformed, is left alone and every append refused (readers, and the clock, go on); any
-other failure of the disk ends the process at once, without closing the database, since closing
-would ask the disk again.
+other failure of the disk ends the process at once (``actors.held_book``).
 """
 
-import logging
-import os
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import msgspec
 
@@ -24,10 +22,11 @@ from actors import guard
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.config import JournalWriterConfig
 from actors.feed_publisher import FeedPublisher
+from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
-from hourbook.book import distrust, schema
+from hourbook.book import schema
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.journal import Row
@@ -45,10 +44,7 @@ FRAME_BYTES_MAX: Final = entry.ENTRY_BYTES_MAX + (64 << 10)
 """The largest entry, and room for its other fields."""
 GROUP_BYTES_MAX: Final = 1 << 20
 REFUSALS_REMEMBERED_MAX: Final = 10_000
-RETRY_S: Final = 5.0
 TIDY_PERIOD_S: Final = 1.0
-EXIT_DISK_FAILED: Final = 74
-"""EX_IOERR of sysexits.h."""
 
 
 class JournalWriter(Actor[JournalWriterConfig]):
@@ -58,9 +54,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
     frame_bytes_max = FRAME_BYTES_MAX
     drain_messages_max = entry.BATCH_ENTRIES_MAX
     drain_bytes_max = GROUP_BYTES_MAX
-
-    _book: BookWriter | None = None
-    _refusal: errors.HourbookError | None = None
 
     def init(self) -> Outcome:
         """Open the book and announce its head to the followers."""
@@ -74,9 +67,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
         self._stamps = StampSource(self.home, self.timebase)
         self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
+        self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin)
         self.reactor.every(TIDY_PERIOD_S, self._tidy)
-        self._open_book()
-        return Ready() if self._refusal is None else Degraded(str(self._refusal))
+        self._held.open()
+        return Ready() if self._held.refusal is None else Degraded(str(self._held.refusal))
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return what this mailbox serves."""
@@ -113,19 +107,19 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def snapshot(self) -> Snapshot:
         """Return what was done since the start, and how large the log is."""
         figures = self._figures.snapshot()
-        figures["book_writable"] = float(self._book is not None and self._refusal is None)
-        if self._book is not None:
-            figures["book_head_seq"] = float(self._book.head.seq)
-            figures["book_wal_bytes"] = float(self._book.wal_bytes())
+        figures["book_writable"] = float(self._held.is_writable)
+        if (book := self._held.book) is not None:
+            figures["book_head_seq"] = float(book.head.seq)
+            figures["book_wal_bytes"] = float(book.wal_bytes())
         return figures
 
     def stop(self) -> None:
         """Close the book, leaving its log for readers."""
-        if self._book is not None:
-            if self._desk.watch.sightings and self._refusal is None:
-                self._store_sightings(self._book)
-            self._upkeep.tidy(self._book)
-            self._book.close()
+        if (book := self._held.book) is not None:
+            if self._desk.watch.sightings and self._held.is_writable:
+                self._store_sightings(book)
+            self._upkeep.tidy(book)
+            book.close()
         self._desk.close()
 
     # -- messages --------------------------------------------------------------------------------
@@ -133,7 +127,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _append(self, request: Request[Append]) -> Appended | None:
         """Queue a request for the next commit, or answer it from the book when it was seen."""
         body = request.body
-        book = self._require_writable()
+        book = self._held.require_writable()
         check_append(body)
         if body.branch:
             book.require_branch(body.branch)
@@ -143,20 +137,15 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _change(self, request: Request[Change]) -> None:
         """Queue a change for the next commit, or have it answered as it was before."""
         change = request.body
-        self._require_writable()
+        self._held.require_writable()
         KINDS[type(change)].check(change)
         if isinstance(change, Register):
             self._desk.prepare(change)
         self._admit(request)
 
-    def _require_writable(self) -> BookWriter:
-        if self._book is None or self._refusal is not None:
-            raise self._refusal or errors.InternalError("Expected an open book")
-        return self._book
-
     def _admit(self, request: Request[Append] | Request[Change]) -> None:
         """Queue what is new for the next commit, and what was seen for an answer after it."""
-        body, book = request.body, self._require_writable()
+        body, book = request.body, self._held.require_writable()
         now_ns = self._stamps.time_ns()
         if body.hlc > book.head.hlc:  # ours may be far ahead, where our clock once was
             hlc.merge(0, body.hlc, now_ns)
@@ -165,7 +154,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         try:
             is_new = book.is_new(body, self._pending(), now_ns)
         except sqlite3.Error as error:
-            raise self._distrust_or_die(error) from None
+            raise self._held.distrust_or_die(error) from None
         if is_new:
             self._waiting.append(request)
             self._waiting_entries += _entry_count(body)
@@ -179,34 +168,26 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _maintain(self, request: Request[Maintain]) -> Maintained:
         body = request.body
         if body.op == "distrust":
-            found = distrust.Distrust(body.first_bad_seq, body.problem)
-            self._refuse_from_now_on(found.as_error(self.home.book_db))
+            self._held.take_for_bad(body.first_bad_seq, body.problem)
             return Maintained()
         if body.op == "trust":
-            self._trust_again()
+            self._held.trust_again()
             return Maintained()
-        if self._book is None:
-            raise self._refusal or errors.InternalError("Expected an open book")
+        book = self._held.require_open()
         try:
-            return self._upkeep.maintain(self._book, body)
+            return self._upkeep.maintain(book, body)
         except sqlite3.Error as error:
-            self._die(error)
+            self._held.die(error)
 
     # -- groups ----------------------------------------------------------------------------------
 
     def _commit(self, group: list[Request[Append] | Request[Change]]) -> None:
         """Write one group and answer it."""
-        if self._book is None or self._refusal is not None:
-            self._refuse(group, self._refusal or errors.InternalError("Expected an open book"))
-            return
         try:
-            written = self._write(self._book, [request.body for request in group])
-        except errors.DiskFull as error:
-            self._figures.disk_full += 1
+            book = self._held.require_writable()
+            written = self._write(book, [request.body for request in group])
+        except errors.HourbookError as error:
             self._refuse(group, error)
-            return
-        except sqlite3.Error as error:
-            self._refuse(group, self._distrust_or_die(error))
             return
         position, outcomes = 0, iter(written.outcomes)
         for request in group:
@@ -226,12 +207,18 @@ class JournalWriter(Actor[JournalWriterConfig]):
         """Commit and publish a group, with what the beats have said where that is due.
 
         Raises:
-            DiskFull, sqlite3.Error: as ``BookWriter.write``.
+            DiskFull, BookCorrupt: nothing of it was written.
         """
         started_ns = self.timebase.mono_ns()
         is_due = self._sightings_due and bool(self._desk.watch.sightings)
         beside = self._desk.watch.store if is_due else None
-        written = book.write(group, self._stamps.read(), beside)
+        try:
+            written = book.write(group, self._stamps.read(), beside)
+        except errors.DiskFull:
+            self._figures.disk_full += 1
+            raise
+        except sqlite3.Error as error:
+            raise self._held.distrust_or_die(error) from None
         committed_ns = self.timebase.mono_ns()
         if is_due:
             self._desk.watch.stored()
@@ -248,15 +235,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def _write_own(self, changes: list[Change]) -> None:
         """Do what nobody has asked for; where there is no room now, `_tidy` asks again."""
-        if self._book is None or self._refusal is not None:
-            return
         try:
-            written = self._write(self._book, changes)
-        except errors.DiskFull:
-            self._figures.disk_full += 1
-            return
-        except sqlite3.Error as error:
-            self._distrust_or_die(error)
+            written = self._write(self._held.require_writable(), changes)
+        except errors.HourbookError:
             return
         for change, outcome in zip(changes, written.outcomes, strict=True):
             self._desk.note(change, outcome)
@@ -264,12 +245,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _store_sightings(self, book: BookWriter) -> None:
         """Keep how far the instances have read; nothing else may be waiting to be written."""
         self._sightings_due = True
-        try:
+        with contextlib.suppress(errors.HourbookError):
             self._write(book, ())
-        except errors.DiskFull:
-            self._figures.disk_full += 1
-        except sqlite3.Error as error:
-            self._distrust_or_die(error)
 
     def _refuse(
         self, group: list[Request[Append] | Request[Change]], error: errors.HourbookError
@@ -292,7 +269,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             try:
                 answer = self._known_answer(body)
             except sqlite3.Error as error:
-                answer = self._distrust_or_die(error)
+                answer = self._held.distrust_or_die(error)
             except errors.HourbookError as error:
                 answer = error
             if answer is not None:
@@ -301,87 +278,46 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _known_answer(self, body: Append | Change) -> object | None:
         """Return what a request was answered before, or a HourbookError; None for neither."""
         refusal = self._refused.get((body.writer, body.nonce))
-        if self._book is None:
+        book = self._held.book
+        if book is None:
             return refusal
         if isinstance(body, Append):
-            rows = self._book.recall(body)
+            rows = book.recall(body)
             return _acks(rows) if rows else refusal
-        outcome = self._book.recall_change(body)
+        outcome = book.recall_change(body)
         return refusal if outcome is None else _answer(outcome)
 
     # -- the book --------------------------------------------------------------------------------
 
-    def _open_book(self) -> None:
-        try:
-            self._book = BookWriter.open(
-                self.home.book_db,
-                self.home.keys_dir,
-                size_max_bytes=self.config.size_max_mib << 20,
-                attempt=guard.containing(
-                    self.context.name, self.home, self.timebase.wall_ns, schema.has_failed
-                ),
-            )
-        except errors.HourbookError as error:
-            self._refusal = error
-            self.reactor.degrade(str(error))
-            self.reactor.after(RETRY_S, self._open_book)
-            return
-        self._refusal = None
-        self._book.sweep_archive(force=True)
-        self._feed.rewind(self._book.head.seq)
-        if (standing := distrust.load(self.home)) is not None:
-            self._refuse_from_now_on(standing.as_error(self.home.book_db))
-        else:
-            self.reactor.recover()
-        self._desk.open(self._book)
+    def _open_book(self) -> BookWriter:
+        return BookWriter.open(
+            self.home.book_db,
+            self.home.keys_dir,
+            size_max_bytes=self.config.size_max_mib << 20,
+            attempt=guard.containing(
+                self.context.name, self.home, self.timebase.wall_ns, schema.has_failed
+            ),
+        )
 
-    def _distrust_or_die(self, error: sqlite3.Error) -> errors.BookCorrupt:
-        """Leave a malformed book alone from now on; return what every append is refused with."""
-        if schema.error_code(error) & 0xFF != sqlite3.SQLITE_CORRUPT or self._book is None:
-            self._die(error)
-        found = distrust.Distrust(self._book.head.seq + 1, f"unreadable: {error}")
-        try:
-            distrust.store(self.home, found)
-        except OSError:
-            self._die(error)
-        refusal = found.as_error(self.home.book_db)
-        self._refuse_from_now_on(refusal)
-        return refusal
-
-    def _refuse_from_now_on(self, error: errors.HourbookError) -> None:
-        self._refusal = error
-        self.reactor.degrade(str(error))
-
-    def _trust_again(self) -> None:
-        """Open a distrusted book as it is now: what was repaired may be another than we knew."""
-        if self._book is None or self._refusal is None:
-            return
-        try:
-            self._book.close()
-        except sqlite3.Error as error:
-            self._die(error)
-        self._book = None
-        self._open_book()
+    def _begin(self, book: BookWriter) -> None:
+        """Go on where an opened book ends, with those who hold a name in it."""
+        self._feed.rewind(book.head.seq)
+        self._desk.open(book)
 
     def _tidy(self) -> None:
         """Move the log into the database when a second went by without a commit."""
-        if self._book is None:
+        book = self._held.book
+        if book is None:
             return
-        self._feed.renew(self._book.head.seq)
+        self._feed.renew(book.head.seq)
         self._desk.release_dead()
         self._sightings_due = True
-        if self._desk.watch.has_moved and self._refusal is None:
-            self._store_sightings(self._book)
+        if self._desk.watch.has_moved and self._held.is_writable:
+            self._store_sightings(book)
         try:
-            self._upkeep.tidy(self._book)
+            self._upkeep.tidy(book)
         except sqlite3.Error as error:
-            self._die(error)
-
-    def _die(self, error: sqlite3.Error) -> NoReturn:
-        """End at once: what is on the disk is unknown, and must be read again from there."""
-        self.log.critical("the disk failed: %s, at %s", error, self.home.book_db)
-        logging.shutdown()
-        os._exit(EXIT_DISK_FAILED)
+            self._held.die(error)
 
 
 def _entry_count(body: Append | Change) -> int:

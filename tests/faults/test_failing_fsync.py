@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from book_actors import running_writer
 
-from actors.journal_writer import EXIT_DISK_FAILED
+from actors.held_book import EXIT_DISK_FAILED
 from hourbook.faces.book import connect
 from hourbook.home import Home
 
