@@ -41,7 +41,7 @@ class CreateBranch(Change, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     name: str
-    parent: Annotated[int, msgspec.Meta(ge=0)] = 0
+    parent: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
     base_seq: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 

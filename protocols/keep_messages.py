@@ -30,6 +30,7 @@ BOOK_RETAIN: Final = "book.retain"
 SEALED_AGE_NS: Final = 24 * 3600 * 1_000_000_000
 """The resend window: details younger than this are neither archived nor dropped by a rule, since a
 resend of their entry is told from a reused nonce by them."""
+_Seq = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
 class Redact(Change, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,7 +41,7 @@ class Redact(Change, frozen=True, kw_only=True, omit_defaults=True):
         why: 1 B to 1 KiB; it stays in the book for ever.
     """
 
-    seq: Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+    seq: _Seq
     why: str
 
 
@@ -87,7 +88,7 @@ class Retain(Change, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     rule: str
-    ranges: list[tuple[int, int]]
+    ranges: list[tuple[_Seq, _Seq]]
 
 
 class Retained(msgspec.Struct, frozen=True):

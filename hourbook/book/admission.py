@@ -50,7 +50,7 @@ class Admission:
         last = last_nonce(request)
         highest = self._highest_nonce.get(request.writer)
         if highest is None:
-            highest = self._load_highest(request.writer)
+            highest = self._load_highest(request.writer, pending)
         if request.nonce > highest:
             self._highest_nonce[request.writer] = last
             return True
@@ -107,7 +107,8 @@ class Admission:
             (request.writer, request.nonce, last_nonce(request)),
         ).fetchall()
 
-    def _load_highest(self, writer: str) -> bytes:
+    def _load_highest(self, writer: str, pending: Iterable[Append | Change]) -> bytes:
+        """Return the highest nonce that `writer` has used, what is not yet in the book included."""
         if len(self._highest_nonce) >= WRITERS_REMEMBERED_MAX:
             self._highest_nonce.clear()
         rows = self._connection.execute(
@@ -115,7 +116,9 @@ class Admission:
             " UNION ALL SELECT max(nonce) FROM outcome WHERE writer = ?",
             (writer, writer),
         ).fetchall()
-        highest = self._highest_nonce[writer] = max(row[0] or b"" for row in rows)
+        known = [row[0] or b"" for row in rows]
+        known += [last_nonce(other) for other in pending if other.writer == writer]
+        highest = self._highest_nonce[writer] = max(known)
         return highest
 
     def _require_young(self, request: Append | Change, now_ns: int) -> None:

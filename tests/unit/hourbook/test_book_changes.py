@@ -1,12 +1,13 @@
 """Changes in the writer: applied in order, answered once, refused without harm to their group."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 import pytest
 from books import STAMP, append, new, open_writer, raw_connection
+from msgspec import inspect
 
 from hourbook.book import schema
 from hourbook.book.changes import outcomes
@@ -266,3 +267,38 @@ def test_book_of_version_1_is_migrated_with_its_entries(
     assert (home.path / "book.db.v1").exists()
     with BookReader(home) as book:
         assert book.verify(all_signatures=True).entries == 2
+
+
+def test_request_of_a_forgotten_writer_is_not_taken_twice(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for its commit is remembered, however many other writers came since."""
+    monkeypatch.setattr("hourbook.book.admission.WRITERS_REMEMBERED_MAX", 1)
+    writer = open_marking(home)
+    waiting, other = mark(1), Mark(writer="other", nonce=entry.make_nonce(7, 1), name="y")
+    assert writer.is_new(waiting, (), NOW_NS)
+    assert writer.is_new(other, [waiting], NOW_NS)
+
+    assert not writer.is_new(waiting, [waiting, other], NOW_NS)
+    writer.close()
+
+
+@pytest.mark.parametrize("request_type", [Append, *KINDS], ids=lambda type_: type_.__name__)
+def test_every_integer_of_a_request_fits_a_column(request_type: type[msgspec.Struct]) -> None:
+    """A larger one is refused by its type: the database never gets to see it."""
+    assert list(unbounded(inspect.type_info(request_type), request_type.__name__)) == []
+
+
+def unbounded(type_: inspect.Type, path: str) -> Iterator[str]:
+    """Return where in a type an integer may be larger than 63 bits."""
+    match type_:
+        case inspect.IntType(le=most) if most is None or most >= 1 << 63:
+            yield path
+        case inspect.StructType(fields=fields):
+            for field in fields:
+                yield from unbounded(field.type, f"{path}.{field.name}")
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            yield from unbounded(item, f"{path}[]")
+        case inspect.TupleType(item_types=types) | inspect.UnionType(types=types):
+            for item in types:
+                yield from unbounded(item, path)
