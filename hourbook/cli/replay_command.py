@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, TextIO
 
@@ -76,13 +77,15 @@ def replay(
         picture = Picture(plot)
         sinks.append(picture.add)
     with ExitStack() as open_files:
-        lines = _lines(recording, open_files)
+        rows = read_rows(_lines(recording, open_files), "stdin" if recording == "-" else recording)
+        # What is no recording must not cost the file of an earlier run.
+        rows = chain((next(rows),), rows)
         if out is not None:
             sinks.append(_rows_into(_created(out, recording, open_files)))
         elif not is_table:
             sinks.append(_rows_into(sys.stdout))
         replayed = replay_rows(
-            read_rows(lines, "stdin" if recording == "-" else recording),
+            rows,
             horizon_ns=round(horizon * _S_NS),
             assume_delay_ns=None if assume_delay_ms is None else round(assume_delay_ms * _MS_NS),
             advise=_adviser(forecaster, forecaster_options, open_files),

@@ -54,7 +54,7 @@ class Replayed(NamedTuple):
     """A row, and what was said of it.
 
     Attributes:
-        row: the measurement.
+        row: the measurement, with the delay that was assumed where none was recorded.
         forecast: from what was known `horizon` before, or just before it.
         known: how many rows that rests on.
         state: the model that said it.
@@ -93,26 +93,27 @@ def replay(
             now = state.initial(limits or Limits(), _RAW_BASE_NS, UTC_BASE_NS)
             delay_ns = _UNKNOWN_DELAY_NS
             before_ns = row.t_ns - _S_NS
+        if row.delay_ns is None:
+            row = row._replace(delay_ns=assume_delay_ns)  # noqa: PLW2901 - as if it were recorded
         raw_ns = row.t_ns + origin_ns
         while waiting and waiting[0].raw_ns <= raw_ns - horizon_ns:
             now = model.absorb(now, waiting.popleft())
             now = advise(now) if advise else now
             known += 1
         yield Replayed(row, _forecast(now, raw_ns, is_first=not known), known, now)
-        measured_ns = row.delay_ns if row.delay_ns is not None else assume_delay_ns
-        delay_ns = delay_ns if measured_ns is None else measured_ns
+        delay_ns = delay_ns if row.delay_ns is None else row.delay_ns
         poll_s = min(max((row.t_ns - before_ns) // _S_NS, 1), _POLL_S_MAX)
         before_ns = row.t_ns
-        waiting.append(_sample(row, raw_ns, delay_ns, poll_s, is_bounded=measured_ns is not None))
+        waiting.append(_sample(row, raw_ns, delay_ns, poll_s))
 
 
-def _sample(row: Row, raw_ns: int, delay_ns: int, poll_s: int, *, is_bounded: bool) -> ClockSample:
-    """Return a row as the sampler would have sent it."""
+def _sample(row: Row, raw_ns: int, delay_ns: int, poll_s: int) -> ClockSample:
+    """Return a row as the sampler would have sent it; one without a delay has no bound."""
     return ClockSample(
         source="replay",
         raw_ns=raw_ns,
         utc_ns=UTC_BASE_NS + (raw_ns - _RAW_BASE_NS) + row.offset_ns,
-        half_width_ns=(delay_ns + 1) // 2 + _STAMPS_NS if is_bounded else UNBOUNDED_NS,
+        half_width_ns=UNBOUNDED_NS if row.delay_ns is None else (delay_ns + 1) // 2 + _STAMPS_NS,
         origin="ntp",
         poll_s=poll_s,
         realtime_offset_ns=row.offset_ns,

@@ -1,12 +1,14 @@
 """Recorded measurements: the rows of a CSV file, checked one by one. Pure: lines in, rows out.
 
-The file has a header and at least the columns ``t_s`` and ``offset_ms``; ``delay_ms`` may be
-missing or empty, other columns are ignored. Times increase from row to row. A row that breaks a
-rule is an error that names its line: a replay that skipped it would prove nothing about the rest.
+The file (RFC 4180) has a header and at least the columns ``t_s`` and ``offset_ms``; ``delay_ms``
+may be missing or empty, other columns are ignored. Times increase from row to row. A row that
+breaks a rule is an error that names its line: a replay that skipped it would prove nothing about
+the rest.
 """
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -23,6 +25,9 @@ DELAY_MS_MAX: Final = 1e6
 LINE_BYTES_MAX: Final = 65_536
 _TIME_S_MAX: Final = 1e11
 _REQUIRED: Final = ("t_s", "offset_ms")
+_DELAY: Final = "delay_ms"
+_DECIMAL: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""As other programs write a number; ``1_000`` and the digits of other scripts are none."""
 _MILLION: Final = 1_000_000
 _BILLION: Final = 1_000_000_000
 
@@ -52,7 +57,7 @@ def read_rows(lines: Iterable[str], name: str) -> Iterator[Row]:
         BadRequest: no header or no row, a column missing, a value that is no number or out of its
             range, a time that does not increase.
     """
-    reader = csv.reader(_limited(lines, name))
+    reader = csv.reader(_limited(lines, name), strict=True)
     try:
         header = next(reader, None)
         if header is None:
@@ -74,7 +79,8 @@ def read_rows(lines: Iterable[str], name: str) -> Iterator[Row]:
             before_ns = row.t_ns
             yield row
     except csv.Error as error:
-        raise _bad("a CSV file", str(error), f"{name}, line {reader.line_num}") from None
+        words = str(error).partition(" - ")[0]  # what follows is advice to a programmer
+        raise _bad("a CSV file", words, f"{name}, line {reader.line_num}") from None
     if first_ns is None:
         raise _bad("at least one row", "a header alone", name)
 
@@ -96,7 +102,9 @@ def _columns(header: list[str], name: str) -> tuple[int, int, int | None]:
     if missing:
         got = ", ".join(names) or "an empty line"
         raise _bad(f"the columns {' and '.join(_REQUIRED)}", got[:200], f"{name}, line 1")
-    delay = names.index("delay_ms") if "delay_ms" in names else None
+    if twice := [column for column in (*_REQUIRED, _DELAY) if names.count(column) > 1]:
+        raise _bad(f"the column {twice[0]} once", str(names.count(twice[0])), f"{name}, line 1")
+    delay = names.index(_DELAY) if _DELAY in names else None
     return names.index("t_s"), names.index("offset_ms"), delay
 
 
@@ -106,11 +114,11 @@ def _row(cells: list[str], columns: tuple[int, int, int | None], where: str) -> 
         raise _bad(f"at least {max(t, offset) + 1} values", str(len(cells)), where)
     delay_text = cells[delay].strip() if delay is not None and delay < len(cells) else ""
     return Row(
-        t_ns=_number(cells[t], _BILLION, (-_TIME_S_MAX, _TIME_S_MAX), "t_s", where),
+        t_ns=_number(cells[t].strip(), _BILLION, (-_TIME_S_MAX, _TIME_S_MAX), "t_s", where),
         offset_ns=_number(
-            cells[offset], _MILLION, (-OFFSET_MS_MAX, OFFSET_MS_MAX), "offset_ms", where
+            cells[offset].strip(), _MILLION, (-OFFSET_MS_MAX, OFFSET_MS_MAX), "offset_ms", where
         ),
-        delay_ns=_number(delay_text, _MILLION, (0.0, DELAY_MS_MAX), "delay_ms", where)
+        delay_ns=_number(delay_text, _MILLION, (0.0, DELAY_MS_MAX), _DELAY, where)
         if delay_text
         else None,
     )
@@ -118,16 +126,12 @@ def _row(cells: list[str], columns: tuple[int, int, int | None], where: str) -> 
 
 def _number(text: str, unit_ns: int, bounds: tuple[float, float], column: str, where: str) -> int:
     """Return a value in nanoseconds, exactly as far as they go."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if _DECIMAL.fullmatch(text) else math.nan
     if not math.isfinite(value):
-        raise _bad(f"a number in `{column}`", repr(text.strip()[:40]), where)
+        raise _bad(f"a number in `{column}`", repr(text[:40]), where)
     if not bounds[0] <= value <= bounds[1]:
-        asked = f"`{column}` in {bounds[0]:g}..{bounds[1]:g}"
-        raise _bad(asked, text.strip()[:40], where)
-    return round(Decimal(text.strip()) * unit_ns)
+        raise _bad(f"`{column}` in {bounds[0]:g}..{bounds[1]:g}", text[:40], where)
+    return round(Decimal(text) * unit_ns)
 
 
 def _bad(expected: str, got: str, where: str) -> errors.BadRequest:

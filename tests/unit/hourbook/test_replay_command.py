@@ -104,15 +104,33 @@ def test_assumed_delay_gives_an_interval(
     assert "" not in assumed[3].split(",")
 
 
-def replayed_by_another(recording: str | Path, content: bytes = b"") -> CompletedProcess[bytes]:
+def test_assumed_delay_counts_where_an_interval_is_contradicted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row may lie outside of what was predicted as far as its own assumed delay reaches."""
+    path = tmp_path / "x.csv"
+    rows = [f"{64 * n},{11 if n == 24 else 0}" for n in range(30)]
+    path.write_text("\n".join(["t_s,offset_ms", *rows, ""]))
+
+    found = []
+    for delay_ms in (20, 2):
+        replay(path, "--json", "--assume-delay-ms", str(delay_ms))
+        found.append(json.loads(printed(capsys))["interval"]["contradicted"])
+
+    assert found[0] == 0 < found[1]
+
+
+def replayed_by_another(
+    recording: str | Path, *words: str, content: bytes = b""
+) -> CompletedProcess[bytes]:
     """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "hourbook.command", "clock", "replay", str(recording)]
+    command = [sys.executable, "-m", "hourbook.command", "clock", "replay", str(recording), *words]
     return subprocess.run(command, input=content, capture_output=True, check=False)
 
 
 def test_stdin_and_byte_order_mark_are_read() -> None:
     """What another program writes is read as it comes."""
-    done = replayed_by_another("-", b"\xef\xbb\xbft_s,offset_ms\r\n0,1\r\n64,2\r\n")
+    done = replayed_by_another("-", content=b"\xef\xbb\xbft_s,offset_ms\r\n0,1\r\n64,2\r\n")
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"\n") == 3
@@ -155,6 +173,53 @@ def test_bad_recordings_are_one_line_and_a_code(
     complaint = capsys.readouterr().err
     assert complaint.startswith(f"hourbook: {message.format(path=path)}")
     assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["", "t_s,offset_ms\n", "t_s\n1\n", "t_s,offset_ms\n0,x\n"])
+def test_what_is_no_recording_costs_no_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """Not a header on stdout, and not the file of an earlier run."""
+    recording, kept = tmp_path / "bad.csv", tmp_path / "kept.csv"
+    recording.write_text(content)
+    kept.write_text("kept")
+
+    codes = (replay(recording), replay(recording, "--out", kept))
+
+    assert (codes, capsys.readouterr().out) == ((2, 2), "")
+    assert kept.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("out", "complaint"),
+    [
+        ("none/o.csv", "No such file or directory, at {path}"),
+        (".", "Is a directory, at {path}"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, out: str, complaint: str
+) -> None:
+    """In the words of the operating system, with its own exit code."""
+    path = tmp_path / out
+
+    done = replayed_by_another(RECORDING, "--out", str(path))
+
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr.decode() == f"hourbook: {complaint.format(path=path)}\n"
+
+
+def test_horizon_beyond_the_recording_leaves_nothing_to_judge(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every row is predicted from nothing; the figures are null, and the table says why."""
+    assert replay(RECORDING, "--json", "--horizon", "1e6") == 0
+    document = json.loads(printed(capsys))
+    assert replay(RECORDING, "--horizon", "1e6", "--out", "/dev/null") == 0
+
+    assert (document["judged"], document["hourbook"]["raw"]["mae_ms"]) == (0, None)
+    assert printed(capsys) == "335 rows: too few to judge (more than 20)\n"
 
 
 def test_recording_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
