@@ -6,8 +6,8 @@ and a time the last commit that is not later. Time does not always rise with seq
 set back: the book keeps where (table `clock_step`), and between two such places bisection finds a
 time in 20 look-ups of a million entries.
 
-A hash has no order and no index: to look for one that is no commit's takes one pass over the
-entries, which several threads share.
+A hash has no order and no index: to look for one takes a pass over entries and commits, which
+several threads share.
 """
 
 import os
@@ -35,6 +35,14 @@ _TIME_NS_MAX: Final = (1 << 63) - 1
 _COMMIT_HOLDING: Final = (
     f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE last_seq >= ? ORDER BY last_seq LIMIT 1"  # noqa: S608 - constants
 )
+_LAST_COMMIT: Final = f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
+_NAMED: Final = """
+SELECT seq FROM entry WHERE seq > :after AND seq <= :last AND hash BETWEEN :low AND :high
+UNION ALL
+SELECT first_seq - 1 FROM signed_commit WHERE last_seq > :after AND last_seq <= :last
+AND prev_commit BETWEEN :low AND :high AND first_seq > 1
+LIMIT :count
+"""
 
 
 def find_commit_at(
@@ -132,9 +140,10 @@ def _find_hash(home: Home, connection: sqlite3.Connection, moment: Moment, digit
     """Return the seq of the entry, or of the last one of the commit, that a hash names."""
     low = bytes.fromhex(digits.ljust(_HASH_DIGITS, "0"))
     high = bytes.fromhex(digits.ljust(_HASH_DIGITS, "f"))
-    found = _commits_named(connection, low, high)
-    if not found or len(digits) < _HASH_DIGITS:
-        found |= _entries_named(home, low, high)
+    found = _seqs_named(home, low, high)
+    last = commit_from_row(connection.execute(_LAST_COMMIT).fetchone())
+    if low <= commit_id(commit_header(last), last.signature) <= high:
+        found.add(last.last_seq)  # the one id that stands nowhere yet
     if not found:
         raise _absent(f"Expected a hash of this book, got {moment.text}", moment)
     if len(found) > 1:
@@ -149,22 +158,20 @@ def _find_hash(home: Home, connection: sqlite3.Connection, moment: Moment, digit
     return found.pop()
 
 
-def _entries_named(home: Home, low: bytes, high: bytes) -> set[int]:
-    """Return the seqs of entries whose hash lies in a range; each thread reads a part of them."""
+def _seqs_named(home: Home, low: bytes, high: bytes) -> set[int]:
+    """Return the seqs of entries, and the ends of commits, whose hash or id lies in a range.
+
+    The id of a commit stands in the one that follows it. Each thread reads a part of the book.
+    """
     with BookReader(home) as reader:
         head = reader.head_seq()
     threads = min(1 + head // _SCAN_ENTRIES_MIN, _THREADS_MAX, os.cpu_count() or 1)
     bounds = [head * part // threads for part in range(threads + 1)]
 
     def scan(part: tuple[int, int]) -> list[tuple[int]]:
+        values = {"after": part[0], "last": part[1], "low": low, "high": high, "count": _FOUND_MAX}
         with BookReader(home) as own:
-            return own.query(
-                lambda connection: connection.execute(
-                    "SELECT seq FROM entry WHERE seq > ? AND seq <= ? AND hash BETWEEN ? AND ?"
-                    " LIMIT ?",
-                    (*part, low, high, _FOUND_MAX),
-                ).fetchall()
-            )
+            return own.query(lambda connection: connection.execute(_NAMED, values).fetchall())
 
     if threads == 1:
         return {seq for (seq,) in scan((0, head))}
@@ -172,29 +179,6 @@ def _entries_named(home: Home, low: bytes, high: bytes) -> set[int]:
 
     with ThreadPoolExecutor(threads) as pool:
         return {seq for rows in pool.map(scan, pairwise(bounds)) for (seq,) in rows}
-
-
-def _commits_named(connection: sqlite3.Connection, low: bytes, high: bytes) -> set[int]:
-    """Return where the commits end whose id, or head, lies in a range of hashes.
-
-    The id of a commit stands in the one that follows it; only the last one's must be computed.
-    """
-    rows = connection.execute(
-        "SELECT iif(head_hash BETWEEN :low AND :high, last_seq, first_seq - 1) FROM signed_commit"
-        " WHERE head_hash BETWEEN :low AND :high"
-        " OR (prev_commit BETWEEN :low AND :high AND first_seq > 1) LIMIT :count",
-        {"low": low, "high": high, "count": _FOUND_MAX},
-    ).fetchall()
-    found = {seq for (seq,) in rows}
-    last = connection.execute(
-        f"SELECT {COMMIT_COLUMNS} FROM signed_commit ORDER BY last_seq DESC LIMIT 1"  # noqa: S608 - constants
-    ).fetchone()
-    if last is None:
-        return found
-    head = commit_from_row(last)
-    if low <= commit_id(commit_header(head), head.signature) <= high:
-        found.add(head.last_seq)
-    return found
 
 
 def _time_of(connection: sqlite3.Connection, seq: int) -> int:
