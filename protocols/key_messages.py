@@ -6,11 +6,18 @@ import msgspec
 
 from protocols.change import Change
 
-__all__ = ["KEY_ROTATE", "KeyRotated", "RotateKey"]
+__all__ = ["KEY_ROTATE", "KeyRotated", "RotateKey", "key_statement"]
 
 KEY_ROTATE: Final = "key.rotate"
 """Kind of the entry that names the next key: 64 hex digits, its entity. The commit that holds it is
 signed by the old key, the next one by the new."""
+
+_DOMAIN: Final = b"hourbook/key/1"
+
+
+def key_statement(prev_commit: bytes, previous: bytes) -> bytes:
+    """Return what the new key signs: the commit before the one that names it, and the old key."""
+    return _DOMAIN + prev_commit + previous
 
 
 class RotateKey(Change, frozen=True, kw_only=True, omit_defaults=True):

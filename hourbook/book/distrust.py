@@ -7,12 +7,12 @@ start, and it is cleared when a later verification is clean: after a restore, fo
 A verdict that cannot be read counts as none: the compactor, which finds the file, verifies at once.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from hourbook.book.durable import write_private
 from hourbook.home import Home
 from protocols import errors
 
@@ -64,21 +64,7 @@ def store(home: Home, verdict: Distrust) -> None:
     Raises:
         OSError: it could not be written; the one before stands, if any.
     """
-    path = path_of(home)
-    temporary = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(verdict) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    directory = os.open(home.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_private(path_of(home), msgspec.json.encode(verdict) + b"\n")
 
 
 def clear(home: Home) -> bool:

@@ -6,7 +6,6 @@ Nothing here overwrites a file unless it is told to, and what it writes only its
 import contextlib
 import errno
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +30,10 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
-        try:
-            os.write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -48,14 +46,12 @@ def place(temporary: Path, target: Path, *, replace: bool) -> None:
     Args:
         temporary: on the same file system; synced already.
         target: what it shall be called.
-        replace: take the place of what has that name; else such a thing is left alone.
+        replace: take the place of a file of that name; else it is left alone.
 
     Raises:
         FileExistsError: there is one of that name, and it was not to be replaced.
     """
     if temporary.is_dir():
-        if replace and target.exists():
-            shutil.rmtree(target)
         temporary.rename(target)  # fails where the target is there, and holds anything
     elif replace:
         temporary.replace(target)

@@ -11,17 +11,16 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
-
-import msgspec
 
 from hourbook.book import schema
 from hourbook.book.archive.detached import attach
 from hourbook.book.archive.frame_cache import Archive
 from hourbook.book.branches import MAIN, find_branch, tail_of
 from hourbook.book.proof.keys import read_public
-from hourbook.book.proof.verify import Progress, Verdict, verify_book
+from hourbook.book.proof.verify import StageProgress, Verdict, verify_book
 from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
 from hourbook.home import Home
 from protocols import errors
@@ -150,12 +149,13 @@ class BookReader:
         from_commit: int = 1,
         all_signatures: bool = False,
         witnesses: Sequence["Witness"] = (),
-        progress: Progress | None = None,
+        progress: StageProgress | None = None,
     ) -> Verdict:
         """Verify the book (see ``hourbook.book.proof.verify``), against this site's public key.
 
-        Takes about 4 us an entry, on a connection of its own: other threads read on meanwhile. A
-        book that holds together is then compared with `witnesses` (``book.proof.witness``).
+        Takes about 4 us an entry, on a connection of its own: other threads read on meanwhile. Of a
+        whole book that holds together the archive is checked next (``book.archive.check``), and at
+        last `witnesses` are compared (``book.proof.witness``).
         """
         with BookReader(self._home) as own:
             verdict = verify_book(
@@ -163,7 +163,7 @@ class BookReader:
                 from_commit=from_commit,
                 all_signatures=all_signatures,
                 trusted_key=read_public(self._home.keys_dir),
-                progress=progress,
+                progress=None if progress is None else partial(progress, "verifying"),
             )
             if verdict.ok and from_commit == 1:
                 verdict = own._verify_archive(verdict, progress)
@@ -206,17 +206,13 @@ class BookReader:
 
     # -- opening ---------------------------------------------------------------------------------
 
-    def _verify_archive(self, verdict: Verdict, progress: Progress | None) -> Verdict:
+    def _verify_archive(self, verdict: Verdict, progress: StageProgress | None) -> Verdict:
         """Check the details that left the database, of a book whose chain verifies."""
-        from hourbook.book.archive.check import check_archive  # noqa: PLC0415 - the last step
+        from hourbook.book.archive.check import judge  # noqa: PLC0415 - last step
 
-        problems = self.query(
-            lambda connection: check_archive(connection, self._home.archive_dir, progress)
-        )
-        if not problems:
-            return verdict
-        return msgspec.structs.replace(
-            verdict, ok=False, problem="; ".join(problems), finding="archive"
+        tell = None if progress is None else partial(progress, "archive")
+        return self.query(
+            lambda connection: judge(verdict, connection, self._home.archive_dir, tell)
         )
 
     def _open(self) -> sqlite3.Connection:

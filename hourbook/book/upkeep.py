@@ -6,7 +6,6 @@ Each function does one job from start to end and returns what a person wants to 
 calls decides on which thread, and what to do about a bad result.
 """
 
-import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,7 @@ from typing import Final
 import msgspec
 
 from hourbook.book import distrust
-from hourbook.book.copies.backup import back_up, backup_files
+from hourbook.book.copies.backup import back_up, clear_remains, remove_backup
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns
@@ -79,6 +78,8 @@ def verify_book_now(home: Home) -> JobResult:
 def backup_book(home: Home, backups_kept: int) -> JobResult:
     """Copy the book to ``<home>/backup/book-<UTC>.db`` and keep the newest `backups_kept` copies.
 
+    Where archive files are damaged the old copies are all kept: they may hold the whole ones.
+
     Raises:
         DiskFull, HomeUnusable: there is no new copy; the old ones are kept.
     """
@@ -87,19 +88,22 @@ def backup_book(home: Home, backups_kept: int) -> JobResult:
     target = home.backup_dir / f"book-{name}.db"
     try:
         home.backup_dir.mkdir(mode=0o700, exist_ok=True)
-        back_up(home, target, replace=True)
-        _drop_old(home.backup_dir, backups_kept)
+        clear_remains(home.backup_dir, BACKUP_GLOB)
+        report = back_up(home, target, replace=True)
+        if not report.archive_problems:
+            _drop_old(home.backup_dir, backups_kept)
     except PermissionError as error:
         raise errors.HomeUnusable(
             f"Expected to write a backup, got: {error.strerror}, at {home.backup_dir}"
         ) from None
     seconds = (time.monotonic_ns() - started_ns) * _NS
-    summary = f"copied {target.stat().st_size} bytes to {target} in {seconds:.1f} s"
-    return JobResult("backup", ok=True, summary=summary, seconds=seconds)
+    summary = f"copied {report.size_bytes} bytes to {target} in {seconds:.1f} s"
+    if report.archive_problems:
+        summary += f"; no old copy was dropped: {'; '.join(report.archive_problems)}"
+    return JobResult("backup", ok=not report.archive_problems, summary=summary, seconds=seconds)
 
 
 def _drop_old(backup_dir: Path, kept: int) -> None:
     # The name is the time, so the order of names is the order of copies.
     for path in sorted(backup_dir.glob(BACKUP_GLOB))[:-kept]:
-        for part in reversed(backup_files(path)):
-            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        remove_backup(path)

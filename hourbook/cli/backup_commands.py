@@ -38,7 +38,8 @@ def backup(
 ) -> int:
     """Copy the book as it is now to FILE, while it is being written, and verify the copy.
 
-    `FILE.pub` beside it holds the public key; keep one of those where nobody can change it.
+    `FILE.pub` beside it holds the public key; keep one of those where nobody can change it. Exits 1
+    when the copy is made, and archive files in it are damaged.
     Example: `hourbook backup /mnt/disk/book-$(date +%F).db`
 
     Parameters
@@ -71,7 +72,7 @@ def backup(
     else:
         for text in _backup_lines(report):
             emit(text)
-    return exit_codes.OK
+    return exit_codes.FOUND_WRONG if report.archive_problems else exit_codes.OK
 
 
 def restore(
@@ -80,12 +81,13 @@ def restore(
     *,
     to: str | None = None,
     key: Path | None = None,
+    accept_damage: Annotated[bool, Switch] = False,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
     """Make a home from the backup FILE. Only a new or empty one: nothing is ever overwritten.
 
-    The book is verified first, against `FILE.pub` where it is there.
+    The book is verified first, against `FILE.pub` where it is there, and so is its archive.
     Example: `hourbook restore book.db --to 2026-11-21T01:35:00Z --home ~/earlier`
 
     Parameters
@@ -96,6 +98,8 @@ def restore(
         A seq or a time: restore up to the last commit that is not after it.
     key:
         The signing key (the `keys/site.key` of the old home); else FILE.key, where it is there.
+    accept_damage:
+        Restore although archive files are missing or damaged: the details in them are lost.
     """
     from hourbook.book.copies.restore import restore_book  # noqa: PLC0415 - as above
     from hourbook.book.moment import parse_moment  # noqa: PLC0415 - as above
@@ -107,6 +111,7 @@ def restore(
             find_home(home),
             to=None if to is None else parse_moment(to, "to"),
             key_file=key,
+            accept_damage=accept_damage,
             progress=line.show,
         )
     finally:
@@ -131,6 +136,7 @@ def _backup_lines(report: "BackupReport") -> list[str]:
         rows.append(("archive", counted(report.archive_files, "file", "files")))
     if report.has_key:
         rows.append(("secret", f"the signing key is in {visible(report.path)}.key"))
+    rows += [("WRONG", visible(problem)) for problem in report.archive_problems]
     return [f"{name:<8} {text}" for name, text in rows if text]
 
 
@@ -141,6 +147,9 @@ def _restore_lines(report: "RestoreReport") -> list[str]:
         ("hash", report.hash or ""),
         ("key", report.key or ""),
     ]
+    if report.archive_files:
+        rows.append(("archive", counted(report.archive_files, "file", "files")))
+    rows += [("LOST", visible(problem)) for problem in report.archive_problems]
     if report.dropped:
         rows.append(("left out", f"{counted(report.dropped, 'entry', 'entries')} after that"))
     if report.trusted == "itself":

@@ -73,7 +73,7 @@ def verify(
                 from_commit=from_commit,
                 all_signatures=all_signatures,
                 witnesses=witnesses,
-                progress=lambda done, total: line.show("verifying", done, total),
+                progress=line.show,
             )
         finally:
             line.clear()

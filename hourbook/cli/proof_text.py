@@ -26,7 +26,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     if verdict.witnesses:
         checked += f", compared with {counted(verdict.witnesses, 'witness', 'witnesses')}"
     if verdict.ok:
-        return [f"ok       {checked}"]
+        return [f"ok       {checked}", *_notes(verdict)]
     seq = verdict.first_bad_seq
     where = "" if seq is None else f"entry {seq}: "
     return [
@@ -34,6 +34,14 @@ def verdict_lines(verdict: Verdict) -> list[str]:
         f"checked  {checked}",
         _ADVICE[verdict.finding],
     ]
+
+
+def _notes(verdict: Verdict) -> list[str]:
+    """Return what is no fault, and still worth knowing."""
+    if not verdict.unexplained:
+        return []
+    lost = counted(verdict.unexplained, "entry was", "entries were")
+    return [f"note     the details of {lost} dropped for a reason that a restore cut off"]
 
 
 def head_lines(document: Mapping[str, Any]) -> list[str]:

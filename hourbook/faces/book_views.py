@@ -21,7 +21,7 @@ from hourbook.book.digest import (
 )
 from hourbook.book.entry_filter import EntryFilter, Wanted, make_filter
 from hourbook.book.moment import MomentLike, parse_moment
-from hourbook.book.proof.verify import Progress, Verdict
+from hourbook.book.proof.verify import StageProgress, Verdict
 from hourbook.book.reader import BookReader
 from hourbook.faces.feed import Follower
 from hourbook.faces.membership import Membership
@@ -258,7 +258,7 @@ class BookViews:
         from_commit: int = 1,
         all_signatures: bool = False,
         against: str | os.PathLike[str] | None = None,
-        progress: Progress | None = None,
+        progress: StageProgress | None = None,
     ) -> Verdict:
         """Check every hash, link and range, and the signatures (``hourbook.book.proof.verify``).
 
@@ -266,7 +266,8 @@ class BookViews:
             from_commit: the first commit to check; what is before it is taken as given.
             all_signatures: each one, not only of every 1000th commit and of the head.
             against: a file of heads that were kept elsewhere, which the book must hold.
-            progress: called now and then with (entries checked, entries to check).
+            progress: called now and then with ("verifying", entries checked, entries to check),
+                then with ("archive", files checked, files).
 
         Raises:
             BadRequest, LimitExceeded: `against` is no file of heads.

@@ -5,6 +5,7 @@ damaged file can be read as far as it is whole, and a wrong one shows.
 """
 
 import os
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from hourbook.book.archive.frames import FrameSpan, read_frame, read_index
 from protocols import errors
 from protocols.entry import details_digest
 
-__all__ = ["Archive", "file_name", "open_archived"]
+__all__ = ["Archive", "file_name", "is_file_name", "open_archived"]
 
 CACHE_BYTES: Final = 8 << 20
 """Of decompressed frames, beside the one that was read last."""
@@ -21,6 +22,7 @@ INDEXES_MAX: Final = 64
 _INDEX_READ: Final = 64 << 10
 """Holds the index of any file that we write; of a larger one the whole file is read."""
 _RANGE_LENGTH: Final = 25
+_FILE_NAME: Final = re.compile(r"[0-9]{12,19}-[0-9]{12,19}-[0-9a-f]{16}\.zst", re.ASCII)
 
 _Frame = tuple[int, dict[int, tuple[bytes, bytes]]]
 """Its size before compression (bytes); salt and details by seq."""
@@ -32,6 +34,11 @@ def file_name(first_seq: int, last_seq: int, sha256: bytes) -> str:
     A file that is rewritten keeps the range and gets another hash, so no name is used twice.
     """
     return f"{first_seq:012d}-{last_seq:012d}-{sha256.hex()[:16]}.zst"
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a file is called as one of the archive."""
+    return _FILE_NAME.fullmatch(name) is not None
 
 
 def open_archived(path: Path) -> bytes:

@@ -5,7 +5,8 @@ it; a file that the commit no longer names goes after that. So whatever the book
 a crash at any point leaves at most a file that nothing names: harmless, and removed at the next
 start, or sweep.
 
-Whoever copies the archive holds ``.lock`` in it, shared: nothing is removed meanwhile.
+Whoever copies the archive, or has made a file that no commit names yet, holds ``.lock`` in it,
+shared: nothing is removed meanwhile. Files with names of another kind are not ours, and stay.
 """
 
 import contextlib
@@ -17,14 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from hourbook.book.archive.frame_cache import file_name
+from hourbook.book.archive.frame_cache import file_name, is_file_name
 from hourbook.book.durable import disk_full_as_error, sync_directory
 from protocols import errors
 
 __all__ = ["ArchiveShelf", "put_file", "sparing"]
 
 _LOCK: Final = ".lock"
-_TEMPORARY: Final = ".new"
+_TEMPORARY: Final = ".new-"
 
 
 class ArchiveShelf:
@@ -78,7 +79,7 @@ class ArchiveShelf:
             if not is_locked:
                 return False
             for path in self.directory.iterdir():
-                if path.name not in named and path.name != _LOCK and path.is_file():
+                if path.name not in named and is_file_name(path.name.removeprefix(_TEMPORARY)):
                     path.unlink(missing_ok=True)
             sync_directory(self.directory)
         return True
@@ -93,7 +94,7 @@ def put_file(directory: Path, content: bytes, first_seq: int, last_seq: int) -> 
     """
     sha256 = hashlib.sha256(content).digest()
     name = file_name(first_seq, last_seq, sha256)
-    temporary = directory / f"{_TEMPORARY}-{name}"
+    temporary = directory / f"{_TEMPORARY}{name}"
     try:
         with disk_full_as_error("an archive file", directory):
             if not directory.is_dir():

@@ -7,7 +7,7 @@ read back and compared with the entries, byte by byte, before they are cleared.
 import hashlib
 from typing import Any, Final
 
-from hourbook.book.archive.frame_cache import file_name, open_archived
+from hourbook.book.archive.frame_cache import file_name, is_file_name, open_archived
 from hourbook.book.archive.frames import Detail, read_frame, read_index
 from hourbook.book.archive.retention import spans, unfold
 from hourbook.book.changes.erasing import detach, erase
@@ -36,7 +36,7 @@ _FIND_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa:
 
 def _check_seal(change: SealArchive) -> None:
     check_change(change)
-    if "/" in change.file or not change.file.endswith(".zst"):
+    if not is_file_name(change.file):
         raise errors.BadRequest(
             f"Expected the name of an archive file, got {change.file!r}", field="file"
         )

@@ -4,10 +4,13 @@ A backup named FILE is the database, and beside it ``FILE.pub``, the public key 
 be signed with. The signing key goes into ``FILE.key`` only where it was asked for: who holds it can
 rewrite the history, so it belongs where fewer people come than to backups. ``FILE.archive`` holds
 the files of the archive, where the book has any. FILE itself gets its name last: where it is, the
-rest is.
+rest is. An earlier backup that is replaced keeps its archive files until then.
 
 Nothing is ever overwritten unless asked, no half backup ever has the name of a whole one, and what
-a killed run left behind is cleared by the next one to the same FILE.
+a killed run left behind is cleared by the next one to the same FILE, or by ``clear_remains``.
+
+A damaged archive file does not stop a backup: its other details, and all entries, are worth having.
+It is reported.
 """
 
 import contextlib
@@ -15,13 +18,14 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from hourbook.book.archive.attachments import copy_archive
+from hourbook.book.archive.attachments import copy_archive, named_files
 from hourbook.book.archive.shelf import sparing
 from hourbook.book.copies.book_file import (
     KEY_SUFFIX,
@@ -30,21 +34,27 @@ from hourbook.book.copies.book_file import (
     open_book,
     verify_file,
 )
-from hourbook.book.durable import disk_full_as_error, place, write_private
+from hourbook.book.durable import disk_full_as_error, place, sync_directory, write_private
 from hourbook.book.proof.key_chain import next_key
 from hourbook.book.proof.keys import KEY_FILE_NAME, SiteKey, read_public
+from hourbook.book.proof.verify import StageProgress
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Commit
 
-__all__ = ["ARCHIVE_SUFFIX", "BackupReport", "StageProgress", "back_up", "backup_files"]
+__all__ = [
+    "ARCHIVE_SUFFIX",
+    "BackupReport",
+    "back_up",
+    "backup_files",
+    "clear_remains",
+    "remove_backup",
+]
 
 ARCHIVE_SUFFIX: Final = ".archive"
+_PARTIAL_SUFFIX: Final = ".partial"
 _NS: Final = 1e-9
-
-StageProgress = Callable[[str, int, int], None]
-"""Called now and then with (what is being done, how much of it is done, how much there is)."""
 
 
 class BackupReport(msgspec.Struct, frozen=True):
@@ -60,6 +70,7 @@ class BackupReport(msgspec.Struct, frozen=True):
         has_key: the signing key is in it.
         archive_files: how many were copied with it.
         verified: it was verified where it lies.
+        archive_problems: what is wrong with details in archive files, one line each.
         seconds: how long it took.
     """
 
@@ -72,6 +83,7 @@ class BackupReport(msgspec.Struct, frozen=True):
     has_key: bool
     archive_files: int
     verified: bool
+    archive_problems: list[str]
     seconds: float
 
 
@@ -92,7 +104,7 @@ def back_up(
         replace: take the place of an earlier backup of this name.
         with_key: put the signing key beside it.
         verify: verify the copy before it gets its name (3 us an entry).
-        progress: told of "copying" (pages) and "verifying" (entries).
+        progress: told of "copying" (pages), "verifying" (entries) and "archive" (files).
 
     Raises:
         BookMissing, NeedsWriter, BookCorrupt: the book cannot be read, or its copy not verified.
@@ -105,23 +117,28 @@ def back_up(
     target = target.absolute()
     if not replace:
         _refuse_taken(target)
-    elif target.exists() and not target.is_file():
-        raise errors.BadRequest(f"Expected a file to replace, got another thing, at {target}")
-    stage = progress or (lambda *_: None)
+    else:
+        _refuse_others(target)
+    problems: list[str] = []
     with (
         BookReader(home) as reader,
         disk_full_as_error("a backup", target),
         _temporary(target) as temporary,
         sparing(home.archive_dir),  # what the copy names must still be there to be copied
     ):
-        reader.copy_to(temporary, progress=lambda done, total: stage("copying", done, total))
-        archive_files = copy_archive(home.archive_dir, _beside(temporary, ARCHIVE_SUFFIX))
-        head, demanded = _end_of(temporary)
+        reader.copy_to(
+            temporary, progress=None if progress is None else partial(progress, "copying")
+        )
+        head, demanded, names = _contents_of(temporary)
+        archive = _beside(temporary, ARCHIVE_SUFFIX)
+        archive_files = copy_archive(home.archive_dir, archive, names)
         public = read_public(home.keys_dir) or demanded
         if verify:
-            verify_file(temporary, public, lambda done, total: stage("verifying", done, total))
+            problems = verify_file(temporary, public, progress, archive)
         seed = _signing_key(home, demanded) if with_key else None
         _place_all(temporary, target, public, seed, replace=replace)
+        if replace:
+            _drop_others(_beside(target, ARCHIVE_SUFFIX), names)
     return BackupReport(
         path=str(target),
         size_bytes=target.stat().st_size,
@@ -132,6 +149,7 @@ def back_up(
         has_key=seed is not None,
         archive_files=archive_files,
         verified=verify,
+        archive_problems=problems,
         seconds=round((time.monotonic_ns() - started_ns) * _NS, 3),
     )
 
@@ -152,10 +170,49 @@ def _refuse_taken(target: Path) -> None:
         )
 
 
+def clear_remains(directory: Path, name_glob: str) -> None:
+    """Remove what killed runs left in a directory of backups: half copies, and parts without one.
+
+    Args:
+        directory: of backups.
+        name_glob: fits the names of the backups that are ours to clear.
+    """
+    for path in directory.glob(f".{name_glob}{_PARTIAL_SUFFIX}"):
+        target = path.with_name(path.name[1 : -len(_PARTIAL_SUFFIX)])
+        with contextlib.suppress(errors.AlreadyRunning), _temporary(target):
+            pass
+    for suffix in (PUBLIC_SUFFIX, KEY_SUFFIX, ARCHIVE_SUFFIX):
+        for path in directory.glob(f"{name_glob}{suffix}"):
+            if not path.with_name(path.name.removesuffix(suffix)).exists():
+                _remove(path)
+
+
+def remove_backup(target: Path) -> None:
+    """Remove a backup, with everything beside it; FILE itself first."""
+    for path in reversed(backup_files(target)):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _refuse_others(target: Path) -> None:
+    """Refuse to replace what is no backup."""
+    archive = _beside(target, ARCHIVE_SUFFIX)
+    if target.exists() and not target.is_file():
+        raise errors.BadRequest(f"Expected a file to replace, got another thing, at {target}")
+    if archive.exists() and not archive.is_dir():
+        raise errors.BadRequest(f"Expected a directory to replace, got a file, at {archive}")
+
+
 @contextlib.contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
     """Yield an empty file beside `target` that is ours alone; whatever is left of it goes."""
-    path = target.with_name(f".{target.name}.partial")
+    path = target.with_name(f".{target.name}{_PARTIAL_SUFFIX}")
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     try:
@@ -190,9 +247,13 @@ def _place_all(
     temporary: Path, target: Path, public: bytes | None, seed: bytes | None, *, replace: bool
 ) -> None:
     """Sync everything and give it its names, the database last."""
-    archive = _beside(temporary, ARCHIVE_SUFFIX)
-    if archive.is_dir():
-        place(archive, _beside(target, ARCHIVE_SUFFIX), replace=replace)
+    staged, archive = (_beside(path, ARCHIVE_SUFFIX) for path in (temporary, target))
+    if staged.is_dir() and replace and archive.is_dir():
+        for path in staged.iterdir():
+            path.replace(archive / path.name)
+        sync_directory(archive)
+    elif staged.is_dir():
+        place(staged, archive, replace=False)
     if public is not None:
         write_private(_beside(target, PUBLIC_SUFFIX), public.hex().encode() + b"\n")
     if seed is None:  # an earlier backup of this name may have had one
@@ -207,13 +268,19 @@ def _place_all(
     place(temporary, target, replace=replace)
 
 
-def _end_of(path: Path) -> tuple[Commit | None, bytes | None]:
-    """Return the head of a copy, and the public key that must sign what follows it."""
-    connection = open_book(path)
-    try:
-        return head_of(connection), next_key(connection)
-    finally:
-        connection.close()
+def _drop_others(archive: Path, names: Collection[str]) -> None:
+    """Remove archive files that only the backup before has named."""
+    for path in archive.iterdir() if archive.is_dir() else ():
+        if path.name not in names:
+            path.unlink()
+    if not names and archive.is_dir():
+        archive.rmdir()
+
+
+def _contents_of(path: Path) -> tuple[Commit | None, bytes | None, list[str]]:
+    """Return the head of a copy, the public key that must sign next, and its archive files."""
+    with contextlib.closing(open_book(path)) as connection:
+        return head_of(connection), next_key(connection), named_files(connection)
 
 
 def _signing_key(home: Home, demanded: bytes | None) -> bytes | None:

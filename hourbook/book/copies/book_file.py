@@ -7,11 +7,13 @@ together with it.
 
 import sqlite3
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from hourbook.book import schema
-from hourbook.book.proof.verify import Progress, Verdict, verify_book
+from hourbook.book.archive.check import check_archive
+from hourbook.book.proof.verify import StageProgress, verify_book
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
 from protocols import errors
 from protocols.entry import Commit
@@ -86,20 +88,32 @@ def head_of(connection: sqlite3.Connection) -> Commit | None:
     return None if row is None else commit_from_row(row)
 
 
-def verify_file(path: Path, trusted_key: bytes | None, progress: Progress | None) -> Verdict:
+def verify_file(
+    path: Path,
+    trusted_key: bytes | None,
+    progress: StageProgress | None = None,
+    archive: Path | None = None,
+) -> list[str]:
     """Verify the book in a file, and that SQLite finds its pages in order.
 
     Args:
         path: of the database.
         trusted_key: what its head must be signed with; None: any key.
-        progress: told after each page.
+        progress: told of "verifying" (entries), and "archive" (files).
+        archive: the directory of its archive files; None: they are not looked at.
+
+    Returns:
+        What is wrong with details in archive files, one line each.
 
     Raises:
         BookCorrupt: it does not verify.
     """
+    tell = progress or (lambda *_: None)
     connection = open_book(path)
     try:
-        verdict = verify_book(connection, trusted_key=trusted_key, progress=progress)
+        verdict = verify_book(
+            connection, trusted_key=trusted_key, progress=partial(tell, "verifying")
+        )
         if not verdict.ok:
             raise errors.BookCorrupt(
                 f"Expected a book that verifies, got a bad seq {verdict.first_bad_seq}:"
@@ -110,11 +124,14 @@ def verify_file(path: Path, trusted_key: bytes | None, progress: Progress | None
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise errors.BookCorrupt(f"Expected pages in order, got: {found}, at {path}")
+        if archive is None:
+            return []
+        seen = verdict.entries, verdict.detached
+        return check_archive(connection, archive, *seen, partial(tell, "archive")).problems
     except sqlite3.DatabaseError as error:
         raise unreadable(path, error) from None
     finally:
         connection.close()
-    return verdict
 
 
 def unreadable(path: Path, error: sqlite3.DatabaseError) -> errors.HourbookError:

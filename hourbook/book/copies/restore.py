@@ -13,7 +13,6 @@ import fcntl
 import os
 import shutil
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,22 +20,15 @@ from typing import Final
 
 import msgspec
 
-from hourbook.book.archive.attachments import copy_archive
-from hourbook.book.copies.backup import ARCHIVE_SUFFIX, StageProgress
-from hourbook.book.copies.book_file import (
-    KEY_SUFFIX,
-    PUBLIC_SUFFIX,
-    check_file,
-    head_of,
-    open_book,
-    unreadable,
-    verify_file,
-)
+from hourbook.book.archive.attachments import copy_archive, named_files, trim_archive
+from hourbook.book.copies.backup import ARCHIVE_SUFFIX
+from hourbook.book.copies.book_file import head_of, open_book, unreadable, verify_file
+from hourbook.book.copies.restored_keys import stage_keys, trusted_key
 from hourbook.book.copies.rewind import find_cut, rewind
-from hourbook.book.durable import disk_full_as_error, sync_directory, write_private
+from hourbook.book.durable import disk_full_as_error, sync_directory
 from hourbook.book.moment import Moment
 from hourbook.book.proof.key_chain import next_key
-from hourbook.book.proof.keys import KEY_FILE_NAME, PUBLIC_FILE_NAME, PUBLIC_KEY_SIZE, SiteKey
+from hourbook.book.proof.verify import StageProgress
 from hourbook.home import Home, prepare_home
 from protocols import errors
 from protocols.entry import Commit
@@ -48,6 +40,8 @@ _LOCK: Final = "lock"
 _BOOK: Final = "book.db"
 _KEYS: Final = "keys"
 _ARCHIVE: Final = "archive"
+_READY: Final = "ready"
+"""Stands in the staging directory once everything is prepared: what is missing there was moved."""
 _OURS: Final = frozenset((_LOCK, STAGING, "hourbook.toml"))
 """What an empty home may hold: the lock, what a killed restore left, a configuration."""
 _COPY_PAGES: Final = 256
@@ -68,6 +62,7 @@ class RestoreReport(msgspec.Struct, frozen=True):
             none, and the book was only compared with the key that it names.
         can_write: the signing key is there, so that appending goes on.
         archive_files: restored with it.
+        archive_problems: what is wrong with details in them, one line each.
         seconds: how long it took.
     """
 
@@ -80,6 +75,7 @@ class RestoreReport(msgspec.Struct, frozen=True):
     trusted: str
     can_write: bool
     archive_files: int
+    archive_problems: list[str]
     seconds: float
 
 
@@ -89,6 +85,7 @@ def restore_book(
     *,
     to: Moment | None = None,
     key_file: Path | None = None,
+    accept_damage: bool = False,
     progress: StageProgress | None = None,
 ) -> RestoreReport:
     """Make `home` from the backup `source`.
@@ -98,35 +95,42 @@ def restore_book(
         home: new, or empty.
         to: restore no later commit than this.
         key_file: the signing key; else the one beside the backup, if there is one.
-        progress: told of "copying" (pages) and "verifying" (entries).
+        accept_damage: restore although details in archive files are missing or damaged.
+        progress: told of "copying" (pages), "verifying" (entries) and "archive" (files).
 
     Raises:
         BadRequest: no such backup, or none of its commits is before `to`.
         AlreadyPresent: the home holds something.
         AlreadyRunning: a tree runs on it, or another restore.
         BookCorrupt, UnsupportedVersion: the backup does not verify, or is none.
+        ArchiveDamaged: an archive file of it is missing or damaged; the message names the first.
         HomeUnusable: the home cannot be written, or the key is not that of the book.
         DiskFull: no room; nothing was restored.
     """
     started_ns = time.monotonic_ns()
     source = source.absolute()
-    stage = progress or (lambda *_: None)
+    tell: StageProgress = progress or (lambda *_: None)
     with contextlib.closing(open_book(source)):
-        trusted_key = _trusted_key(source)
+        trusted = trusted_key(source)
     prepare_home(home)
     with (
         _sole_use(home),
         disk_full_as_error("the restored book", home.path),
         _staging(home) as staging,
     ):
-        book = staging / _BOOK
-        _copy(source, book, stage)
-        verify_file(book, trusted_key, lambda done, total: stage("verifying", done, total))
-        dropped = 0 if to is None else _cut(book, to, stage)
+        book, archive = staging / _BOOK, staging / _ARCHIVE
+        _copy(source, book, tell)
+        verify_file(book, trusted, tell)
+        dropped, vouching = 0, trusted
+        if to is not None:
+            dropped, vouching = _cut(book, to)
+        archive_files = _copy_archive(source, book, archive)
+        problems = verify_file(book, vouching, tell, archive) if to or archive_files else []
+        if problems and not accept_damage:
+            raise _damaged(problems, source)
         head, demanded = _settle(book)
-        public = demanded or trusted_key
-        can_write = _stage_keys(source, staging / _KEYS, public, key_file)
-        archive_files = copy_archive(_beside(source, ARCHIVE_SUFFIX), staging / _ARCHIVE)
+        public = demanded or trusted
+        can_write = stage_keys(source, staging / _KEYS, public, key_file)
         _put_in_place(staging, home)
     return RestoreReport(
         home=str(home.path),
@@ -135,9 +139,10 @@ def restore_book(
         hash=None if head is None else head.head_hash.hex(),
         key=None if public is None else public.hex(),
         dropped=dropped,
-        trusted="itself" if trusted_key is None else "backup",
+        trusted="itself" if trusted is None else "backup",
         can_write=can_write,
         archive_files=archive_files,
+        archive_problems=problems,
         seconds=round((time.monotonic_ns() - started_ns) * _NS, 3),
     )
 
@@ -170,10 +175,11 @@ def _sole_use(home: Home) -> Iterator[None]:
 def _staging(home: Home) -> Iterator[Path]:
     """Check that a home is empty, and yield a new directory in it; whatever is left of it goes."""
     staging = home.path / STAGING
-    if (staging / _BOOK).exists() and not home.book_db.exists():
-        # Killed while it was putting things in place: what is there came from it.
-        for path in (home.keys_dir, home.archive_dir):
-            shutil.rmtree(path, ignore_errors=True)
+    if (staging / _READY).exists() and not home.book_db.exists():
+        # Killed while it was putting things in place: what is not here any more is there.
+        for name in (_KEYS, _ARCHIVE):
+            if not (staging / name).exists():
+                shutil.rmtree(home.path / name, ignore_errors=True)
     found = sorted({path.name for path in home.path.iterdir()} - _OURS)
     if found:
         what = "a book" if _BOOK in found else found[0]
@@ -191,6 +197,8 @@ def _staging(home: Home) -> Iterator[Path]:
 
 
 def _put_in_place(staging: Path, home: Home) -> None:
+    (staging / _READY).touch()
+    sync_directory(staging)
     for name in (_KEYS, _ARCHIVE):
         if (staging / name).is_dir():
             (staging / name).rename(home.path / name)
@@ -202,14 +210,14 @@ def _put_in_place(staging: Path, home: Home) -> None:
 # -- the book -------------------------------------------------------------------------------------
 
 
-def _copy(source: Path, book: Path, stage: StageProgress) -> None:
+def _copy(source: Path, book: Path, tell: StageProgress) -> None:
     connection = open_book(source)
     copy = _open_copy(book)
     try:
         connection.backup(
             copy,
             pages=_COPY_PAGES,
-            progress=lambda _, remaining, total: stage("copying", total - remaining, total),
+            progress=lambda _, remaining, total: tell("copying", total - remaining, total),
         )
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
@@ -221,16 +229,30 @@ def _copy(source: Path, book: Path, stage: StageProgress) -> None:
     book.chmod(0o600)
 
 
-def _cut(book: Path, to: Moment, stage: StageProgress) -> int:
-    """Cut a copy that was verified; return how many entries went."""
-    connection = _open_copy(book)
-    try:
+def _cut(book: Path, to: Moment) -> tuple[int, bytes]:
+    """Cut a copy that was verified; return how many entries went, and the key of its new head."""
+    with contextlib.closing(_open_copy(book)) as connection:
         commit = find_cut(connection, to)
-        dropped = rewind(connection, commit)
-    finally:
-        connection.close()
-    verify_file(book, commit.key, lambda done, total: stage("verifying", done, total))
-    return dropped
+        return rewind(connection, commit), commit.key
+
+
+def _copy_archive(source: Path, book: Path, archive: Path) -> int:
+    """Copy the archive files that a copy names, without what was cut off; return how many."""
+    with contextlib.closing(_open_copy(book)) as connection:
+        names = named_files(connection)
+        copy_archive(source.with_name(source.name + ARCHIVE_SUFFIX), archive, names)
+        head = head_of(connection)
+        trim_archive(connection, archive, 0 if head is None else head.last_seq)
+    return len(names)
+
+
+def _damaged(problems: list[str], source: Path) -> errors.ArchiveDamaged:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return errors.ArchiveDamaged(
+        f"Expected a whole archive, got: {problems[0]}{more}, at {source}{ARCHIVE_SUFFIX}",
+        field=str(source),
+        hint="restore another backup, or this one without those details: --accept-damage",
+    )
 
 
 def _settle(book: Path) -> tuple[Commit | None, bytes | None]:
@@ -256,76 +278,3 @@ def _open_copy(book: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA secure_delete=ON")
     return connection
-
-
-# -- keys -----------------------------------------------------------------------------------------
-
-
-def _trusted_key(source: Path) -> bytes | None:
-    """Return the public key beside a backup; None where there is none.
-
-    Raises:
-        BookCorrupt: it is no key.
-    """
-    path = _beside(source, PUBLIC_SUFFIX)
-    try:
-        text = path.read_bytes()[: 4 * PUBLIC_KEY_SIZE]
-    except FileNotFoundError:
-        return None
-    try:
-        key = bytes.fromhex(text.decode("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != PUBLIC_KEY_SIZE:
-        raise errors.BookCorrupt(
-            f"Expected {2 * PUBLIC_KEY_SIZE} hex digits, got something else, at {path}",
-            field=str(path),
-            hint="mend it, or move it away to trust the key that the book names itself",
-        )
-    return key
-
-
-def _stage_keys(source: Path, keys: Path, public: bytes | None, key_file: Path | None) -> bool:
-    """Prepare the directory of keys; return whether the book can be written with it."""
-    if public is None:
-        return False
-    keys.mkdir(mode=0o700)
-    write_private(keys / PUBLIC_FILE_NAME, public.hex().encode() + b"\n", 0o644)
-    path = key_file or _beside(source, KEY_SUFFIX)
-    if key_file is None and not path.exists():
-        return False
-    seed = _read_seed(path)
-    if SiteKey(seed).public == public:
-        write_private(keys / KEY_FILE_NAME, seed.hex().encode() + b"\n")
-        return True
-    if key_file is None:
-        return False  # cut back to before a change of keys: the one beside the backup is newer
-    raise errors.HomeUnusable(
-        f"Expected the key that signs the book ({public.hex()[:16]}...), got another,"
-        f" at {key_file}",
-        field=str(key_file),
-    )
-
-
-def _read_seed(path: Path) -> bytes:
-    check_file(path, "a signing key")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise errors.HomeUnusable(
-            f"Expected a signing key of mode 0600, got {mode:04o}, at {path}",
-            field=str(path),
-            hint=f"chmod 600 {path}",
-        )
-    try:
-        seed = bytes.fromhex(path.read_bytes()[:256].decode("ascii").strip())
-    except ValueError:
-        seed = b""
-    if len(seed) != PUBLIC_KEY_SIZE:
-        raise errors.HomeUnusable(
-            f"Expected 64 hex digits, got something else, at {path}", field=str(path)
-        )
-    return seed
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

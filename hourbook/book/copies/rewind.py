@@ -131,12 +131,22 @@ def _cut_detached(connection: sqlite3.Connection, seq: int) -> None:
     connection.execute("UPDATE detached SET by_seq = 0 WHERE by_seq > ?", (seq,))
 
 
-def _cut_archives(connection: sqlite3.Connection, _: int) -> None:
-    """Forget files that hold nothing of what stays."""
+def _cut_archives(connection: sqlite3.Connection, seq: int) -> None:
+    """Forget files that hold nothing of what stays, and free the numbers of those made later.
+
+    A file's number is the seq of its record, and will be that of another entry now. The first seq
+    that it ever held is no record's, and no other file's.
+    """
     connection.execute(
         "DELETE FROM archive WHERE NOT EXISTS (SELECT 1 FROM detached"
         " WHERE detached.seq BETWEEN first_seq AND last_seq AND detached.archive = number)"
     )
+    connection.execute(
+        "UPDATE detached SET archive = (SELECT first_seq FROM archive WHERE number = archive)"
+        " WHERE archive > ?",
+        (seq,),
+    )
+    connection.execute("UPDATE archive SET number = first_seq WHERE number > ?", (seq,))
 
 
 def _cut_branches(connection: sqlite3.Connection, seq: int) -> None:
@@ -157,6 +167,19 @@ def _cut_branches(connection: sqlite3.Connection, seq: int) -> None:
         )
 
 
+def _rule_of_unserved(table: str) -> Rule:
+    """Return the rule for a table that nothing writes yet: refuse to cut where something is in it.
+
+    Whoever writes into it writes the rule that undoes it, in the place of this one.
+    """
+
+    def refuse_rows(connection: sqlite3.Connection, _: int) -> None:
+        if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:  # noqa: S608 - constants
+            raise errors.InternalError(f"Expected nothing in {table}, got rows, to cut it back")
+
+    return refuse_rows
+
+
 RULES: Final[Mapping[str, Rule]] = {
     "entry": _cut_entries,
     "signed_commit": _cut_commits,
@@ -168,6 +191,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "detached": _cut_detached,
     "archive": _cut_archives,
     "branch": _cut_branches,
+    **{
+        name: _rule_of_unserved(name) for name in ("kv", "kv_log", "kv_floor", "kv_schema", "lease")
+    },
 }
 """What becomes of each table, in this order: later ones read the earlier."""
 

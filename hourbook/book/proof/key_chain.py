@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.book.proof.keys import SIGNATURE_SIZE, is_signed_by
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
-from protocols.entry import Commit
-from protocols.key_messages import KEY_ROTATE
+from protocols import errors
+from protocols.entry import GENESIS_HASH, Commit, commit_header, commit_id, decode_value
+from protocols.key_messages import KEY_ROTATE, key_statement
 
-__all__ = ["KeyPeriod", "key_periods", "named_key", "next_key"]
+__all__ = ["KeyPeriod", "head_id", "is_vouched_for", "key_periods", "named_key", "next_key"]
 
 _AT_OR_AFTER: Final = (
     f"SELECT {COMMIT_COLUMNS} FROM signed_commit WHERE last_seq >= ? ORDER BY last_seq LIMIT 1"  # noqa: S608 - constants
@@ -48,6 +50,12 @@ def named_key(connection: sqlite3.Connection, commit: Commit) -> str | None:
     return None if row is None else row[0]
 
 
+def head_id(connection: sqlite3.Connection) -> bytes:
+    """Return the id of the last commit, which the next one must name."""
+    head = _commit(connection.execute(_LAST).fetchone())
+    return GENESIS_HASH if head is None else commit_id(commit_header(head), head.signature)
+
+
 def next_key(connection: sqlite3.Connection) -> bytes | None:
     """Return the public key that must sign the next commit; None while the book is empty."""
     head = _commit(connection.execute(_LAST).fetchone())
@@ -55,6 +63,26 @@ def next_key(connection: sqlite3.Connection) -> bytes | None:
         return None
     named = named_key(connection, head)
     return head.key if named is None else bytes.fromhex(named)
+
+
+def is_vouched_for(connection: sqlite3.Connection, commit: Commit, key: bytes) -> bool:
+    """Return whether the key that a commit names has itself signed for what is before the commit.
+
+    Somebody who has rewritten a book under a key of his own can name the site's; this he cannot.
+    """
+    row = connection.execute(
+        "SELECT details FROM entry WHERE seq BETWEEN ? AND ? AND kind = ? AND entity = ?"
+        " ORDER BY seq DESC LIMIT 1",
+        (commit.first_seq, commit.last_seq, KEY_ROTATE, key.hex()),
+    ).fetchone()
+    try:
+        said = None if row is None or row[0] is None else decode_value(row[0], "details")
+    except errors.BadRequest:
+        return False
+    proof = said.get("proof") if isinstance(said, dict) else None
+    if not isinstance(proof, bytes) or len(proof) != SIGNATURE_SIZE:
+        return False
+    return is_signed_by(key, key_statement(commit.prev_commit, commit.key), proof)
 
 
 def key_periods(connection: sqlite3.Connection) -> list[KeyPeriod]:

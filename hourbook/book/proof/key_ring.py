@@ -60,8 +60,8 @@ class KeyRing:
         ring._tidy()
         return ring
 
-    def stage(self) -> bytes:
-        """Make the next key, durable but not in use; return its public half.
+    def stage(self) -> SiteKey:
+        """Make the next key, durable but not in use yet; return it.
 
         Asked again before :meth:`settle`, it is the same one.
 
@@ -70,7 +70,7 @@ class KeyRing:
         """
         if self._staged is None:
             self._staged = SiteKey.create_next(self._keys_dir)
-        return self._staged.public
+        return self._staged
 
     def settle(self, named: str | None) -> None:
         """Go on after a group: under the staged key where the committed group named it.

@@ -7,7 +7,8 @@ on either side of a change of key (each one with `all_signatures`). The head's s
 everything before it, so the rest are there to find *where* a rewritten history begins.
 
 A key may only be followed by the one that an entry of kind ``key.rotate`` names, and from the next
-commit on: so the old key signs for the new one.
+commit on: so the old key signs for the new one. The new one signs for what it follows too, in that
+entry: else whoever rewrites a book under a key of his own could end it with the name of the site's.
 
 The first wrong thing is reported and ends the run: what follows it proves nothing.
 """
@@ -21,21 +22,25 @@ from typing import Any, Final
 
 import msgspec
 
-from hourbook.book.proof.key_chain import named_key
+from hourbook.book.proof.key_chain import is_vouched_for, named_key
 from hourbook.book.proof.keys import is_signed_by
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row, find_commit
 from protocols import entry
 from protocols.key_messages import KEY_ROTATE
 
-__all__ = ["SIGNATURE_STRIDE", "Progress", "Verdict", "verify_book"]
+__all__ = ["SIGNATURE_STRIDE", "Progress", "StageProgress", "Verdict", "verify_book"]
 
 SIGNATURE_STRIDE: Final = 1000
 PAGE_ENTRIES: Final = 10_000
 """Rows of one read transaction: 30 ms, so that it never holds a checkpoint up."""
+PAGE_NS: Final = 1_000_000_000
+"""Where entries are large a page ends after so long, with the commit under way."""
 PAGE_COMMITS: Final = 1000
 
 Progress = Callable[[int, int], None]
 """Called now and then with (entries checked, entries to check)."""
+StageProgress = Callable[[str, int, int], None]
+"""Called now and then with (what is being done, how much of it is done, how much there is)."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _sha256 = hashlib.sha256
@@ -76,6 +81,9 @@ class Verdict(msgspec.Struct, frozen=True):
             (``hourbook.book.archive.check``), or what a witness showed
             (``hourbook.book.proof.witness.Mismatch``); "" when ok.
         witnesses: heads kept elsewhere that the book was compared with.
+        detached: entries among them whose details are no longer in the database.
+        unexplained: of those, how many were dropped in the name of an entry that a restore to an
+            earlier state has cut off: that they were is not signed any more.
     """
 
     ok: bool
@@ -86,6 +94,8 @@ class Verdict(msgspec.Struct, frozen=True):
     seconds: float
     finding: str = ""
     witnesses: int = 0
+    detached: int = 0
+    unexplained: int = 0
 
 
 class _Bad(Exception):  # noqa: N818 - a finding, not an error of the program
@@ -111,7 +121,8 @@ def verify_book(
         from_commit: the first commit to check (>= 1); what is before it is taken as given.
         all_signatures: check the signature of every commit (about 50 us each).
         trusted_key: the site's public key, from outside the database. It must have signed the
-            head, or an earlier commit of this run: then every later key was named by it.
+            head, or an earlier commit of this run: then every later key was named by it. Or it is
+            named by the head, and vouches for it.
         progress: told after each page.
     """
     started_ns = time.monotonic_ns()
@@ -126,7 +137,14 @@ def verify_book(
     seconds = (time.monotonic_ns() - started_ns) / 1e9
     entries = run.seq - run.seq_before
     return Verdict(
-        bad_seq is None, entries, run.commits, bad_seq, problem, round(seconds, 6), finding
+        ok=bad_seq is None,
+        entries=entries,
+        commits=run.commits,
+        first_bad_seq=bad_seq,
+        problem=problem,
+        seconds=round(seconds, 6),
+        finding=finding,
+        detached=run.detached,
     )
 
 
@@ -145,7 +163,7 @@ class _Run:
         self._from_commit = from_commit
         self._all_signatures = all_signatures
         self._trusted_key = trusted_key
-        self.commits = 0
+        self.commits = self.detached = 0
         self.seq = self.seq_before = 0
         self._hash = entry.GENESIS_HASH
         self._commit: entry.Commit | None = None
@@ -154,6 +172,8 @@ class _Run:
         self._named_key = ""
         self._highest: dict[str, bytes] = {}
         self._rows: Iterator[tuple[Any, ...]] = iter(())
+        self._page = connection.cursor()
+        self._page_began_ns = 0
 
     def check(self, progress: Progress | None) -> None:
         """Walk from the first commit to the one that is last now; raise _Bad at the first fault."""
@@ -171,6 +191,9 @@ class _Run:
             self._check_commit(commit, is_head=commit.commit_no == head.commit_no)
             self._check_entries(commit)
             self.commits += 1
+            if time.monotonic_ns() - self._page_began_ns > PAGE_NS:
+                self._page.close()
+                self._rows = chain.from_iterable(self._entry_pages(head.last_seq, progress))
         self._check_trusted(head)
         if self._commit is None or self._commit.commit_no != head.commit_no:
             raise _Bad(self.seq + 1, f"commits are missing before commit {head.commit_no}")
@@ -208,12 +231,16 @@ class _Run:
         Rows are not gathered first: where SQLite cannot read one, those before it still count.
         """
         while (position := self.seq) < last_seq:
+            if progress is not None:
+                progress(position - self.seq_before, last_seq - self.seq_before)
+            self._page_began_ns = time.monotonic_ns()
             count = min(PAGE_ENTRIES, last_seq - position)
-            yield self._connection.execute(_SELECT_ENTRIES, (position, count))
+            self._page = self._connection.execute(_SELECT_ENTRIES, (position, count))
+            yield self._page
             if self.seq == position:
                 return
-            if progress is not None:
-                progress(self.seq - self.seq_before, last_seq - self.seq_before)
+        if progress is not None:
+            progress(last_seq - self.seq_before, last_seq - self.seq_before)
 
     def _check_commit(self, commit: entry.Commit, *, is_head: bool) -> None:
         before, first_seq = self._commit, self.seq + 1
@@ -254,16 +281,23 @@ class _Run:
 
     def _check_trusted(self, head: entry.Commit) -> None:
         trusted = self._trusted_key
-        if trusted is None or trusted in self._keys_seen or trusted.hex() == self._named_key:
+        if trusted is None or trusted in self._keys_seen:
             return
-        problem = f"commit {head.commit_no} is not signed by this site's key, nor one before it"
-        raise _Bad(head.first_seq, problem)
+        if trusted.hex() != self._named_key:
+            problem = f"nothing up to commit {head.commit_no} is signed by this site's key"
+            raise _Bad(self.seq_before + 1, problem)
+        if not is_vouched_for(self._connection, head, trusted):
+            problem = (
+                f"commit {head.commit_no} names this site's key for the next one,"
+                " and that key does not vouch for what is before it"
+            )
+            raise _Bad(self.seq_before + 1, problem)
 
     def _check_entries(self, commit: entry.Commit) -> None:
         """Check the entries of one commit: 3 us each, so without a call or an attribute for one."""
         expected, parent, last_seq, highest = self.seq, self._hash, commit.last_seq, self._highest
         encode, sha256, begun, version = _encode, _sha256, _ENTRY_HASH.copy, entry.ENTRY_FORMAT
-        self._named_key, key_rotate = "", KEY_ROTATE
+        self._named_key, key_rotate, detached = "", KEY_ROTATE, self.detached
         for (
             seq, time_ns, bound_ns, hlc, branch, writer, session, nonce, kind, action, entity,
             tags, salted, digest, stated_parent, stated_hash,
@@ -273,6 +307,7 @@ class _Run:
                 raise _Bad(expected, f"it is missing: seq {seq} follows {expected - 1}")
             if (salted is None) is (digest is None):
                 raise _Bad(seq, "it has neither details with salt, nor their hash instead")
+            detached += salted is None
             canonical = encode(
                 (
                     version, seq, time_ns, bound_ns, hlc, branch, writer, session, nonce, kind,
@@ -297,7 +332,7 @@ class _Run:
                 break
         else:
             raise _Bad(expected + 1, f"it is missing: commit {commit.commit_no} ends at {last_seq}")
-        self._hash = parent
+        self._hash, self.detached = parent, detached
         if parent != commit.head_hash:
             raise _Bad(commit.first_seq, f"commit {commit.commit_no} signed another history")
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from books import STAMP, append, open_writer, raw_connection
 
+from hourbook.book.archive.frame_cache import open_archived
 from hourbook.book.archive.frames import build, read_frame, read_index, without
 from hourbook.book.archive.retention import Rule, spans, unfold
 from hourbook.book.archive.shelf import put_file, sparing
@@ -187,6 +188,84 @@ def test_flipped_bit_spoils_one_frame_at_most(home: Home, rng: random.Random) ->
                 except errors.ArchiveDamaged:
                     assert one.seq < 16
             assert not reader.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("vandalism", "problem"),
+    [
+        ("DELETE FROM archive", "seq 3 has its details in an archive file that the book does not"),
+        ("UPDATE archive SET last_seq = 5", "seq 6 has its details in an archive file that the bo"),
+        ("UPDATE detached SET archive = NULL", "seq 3 has no details, and seq 21 does not say why"),
+        ("UPDATE detached SET by_seq = 4", "seq 3 has no details, and seq 4 does not say why"),
+        ("UPDATE detached SET by_seq = 99", "seq 3 has no details, and seq 99 does not say why"),
+        ("DELETE FROM detached WHERE seq = 7", "seq 7 has no details, and no entry says why"),
+        ("UPDATE detached SET seq = 2 WHERE seq = 3", "seq 3 has no details, and no entry says wh"),
+        ("UPDATE archive SET sha256 = x'00'", "another SHA-256 than the book names"),
+    ],
+)
+def test_details_that_were_made_away_with_are_missed(
+    home: Home, vandalism: str, problem: str
+) -> None:
+    """Whatever is changed in the tables that say where details are, verification names it."""
+    writer = make_book(home)
+    archive(writer, home, list(range(3, 10)))
+    writer.close()
+    vandal = raw_connection(home.book_db)
+    vandal.execute(vandalism)
+    vandal.close()
+
+    with BookReader(home) as reader:
+        verdict = reader.verify()
+
+    assert (verdict.ok, verdict.first_bad_seq, verdict.finding) == (False, None, "archive")
+    assert problem in verdict.problem
+
+
+def test_file_that_is_made_anew_during_verification_is_no_damage(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redaction may come between two pages; what it does is right."""
+    writer = make_book(home)
+    archive(writer, home, [1, 2, 3])
+    archive(writer, home, [4], counter=2)
+    first, second = files(home)
+    redactions = iter([redact(2), redact(4, counter=901)])
+
+    def open_late(path: Path) -> bytes:
+        if path in (first, second):
+            writer.write([next(redactions)], LATER)
+            writer.sweep_archive()
+        return path.read_bytes() if path.exists() else open_archived(path)
+
+    monkeypatch.setattr("hourbook.book.archive.check.open_archived", open_late)
+    with BookReader(home) as reader:
+        verdict = reader.verify()
+
+    assert (verdict.ok, verdict.problem, verdict.detached) == (True, "", 4)
+    assert next(redactions, None) is None
+
+
+def test_log_is_checkpointed_while_an_archive_is_verified(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verification holds no read transaction over files, nor one page over the next."""
+    monkeypatch.setattr("hourbook.book.archive.check.PAGE_ENTRIES", 4)
+    monkeypatch.setattr("hourbook.book.proof.verify.PAGE_NS", 0)
+    writer = make_book(home)
+    archive(writer, home, list(range(1, 8)))
+    archive(writer, home, list(range(8, 15)), counter=2)
+    log_bytes: list[int] = []
+
+    def note(*_: object) -> None:
+        writer.commit([append(1000 + len(log_bytes))], LATER)
+        log_bytes.append(writer.checkpoint(truncate=True))
+
+    with BookReader(home) as reader:
+        verdict = reader.verify(progress=note)
+
+    assert verdict.ok, verdict.problem
+    assert len(log_bytes) > COUNT
+    assert set(log_bytes) == {0}
 
 
 def test_details_dropped_without_a_record_are_found(home: Home) -> None:

@@ -10,6 +10,7 @@ from books import STAMP, append, open_writer, raw_connection, write_book
 from dying_rotation import CHANGE, STEPS, rotate_and_die
 
 from hourbook.book import journal
+from hourbook.book.changes import signing
 from hourbook.book.proof.key_chain import KeyPeriod, key_periods, next_key
 from hourbook.book.proof.keys import SiteKey, read_public
 from hourbook.book.proof.verify import Verdict
@@ -229,5 +230,45 @@ def test_public_key_of_another_book_is_found(home: Home, tmp_path: Path) -> None
 
     verdict = verify(home)
 
-    assert verdict.first_bad_seq == 2
-    assert "not signed by this site's key" in verdict.problem
+    assert verdict.first_bad_seq == 1
+    assert verdict.problem == "nothing up to commit 2 is signed by this site's key"
+
+
+class NamedKey:
+    """A key whose public half somebody knows, who signs with another."""
+
+    def __init__(self, public: bytes, own: SiteKey) -> None:
+        self.public, self.sign = public, own.sign
+
+
+@pytest.mark.parametrize("proof", ["of another key", "of another history", "none"])
+def test_site_key_that_only_a_forger_names_is_found(
+    proof: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A book rewritten under another key is not the site's for ending with the name of its key."""
+    write_book(home, [1])
+    site = SiteKey.load(home.keys_dir)
+    assert site is not None
+    forged = Home(tmp_path / "forged", tmp_path / "forged")
+    forged.path.mkdir()
+    writer = open_writer(forged)
+    writer.commit([append(1), append(2)], STAMP)
+    named = site if proof == "of another history" else NamedKey(site.public, writer._keys.current)
+    monkeypatch.setattr(writer._keys, "stage", lambda: named)
+    monkeypatch.setattr(writer._keys, "settle", lambda _: None)
+    if proof == "of another history":
+        monkeypatch.setattr(signing, "head_id", lambda _: bytes(32))
+    elif proof == "none":
+        monkeypatch.setattr(named, "sign", lambda _: b"")
+    rotate(writer)
+    writer.close()
+    for path in home.path.glob("book.db*"):
+        path.unlink()
+    shutil.copy(forged.book_db, home.book_db)
+
+    verdict = verify(home)
+
+    assert verdict.first_bad_seq == 1
+    assert "that key does not vouch for what is before it" in verdict.problem
+    with pytest.raises(errors.BookCorrupt, match="does not vouch"):
+        open_writer(home)
