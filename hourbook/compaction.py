@@ -23,7 +23,7 @@ import msgspec
 from hourbook.book.archive.frames import Detail, build
 from hourbook.book.archive.plan import Batch, plan
 from hourbook.book.archive.retention import Decider, Rule, spans
-from hourbook.book.archive.shelf import put_file
+from hourbook.book.archive.shelf import put_file, sparing
 from hourbook.book.durable import sync_directory
 from hourbook.book.reader import BookReader
 from hourbook.book.stamps import StampSource
@@ -127,6 +127,7 @@ def compact(
                     entries, size = _do(home, reader, writer, batch)
                     _count(report, batch, entries, size)
                     counts[batch.rule.text] += entries
+                    writer.rest()
                 writer.maintain(Maintain("sweep"))
                 _vacuum(writer, report, tell)
     report.rules = dict(counts)
@@ -135,9 +136,15 @@ def compact(
 
 
 def compact_book(home: Home, rules: Sequence[Rule]) -> JobResult:
-    """Carry out the rules as a job of the calendar; raises what :func:`compact` does."""
+    """Carry out the rules as a job of the calendar; raises what :func:`compact` does.
+
+    Where somebody compacts by hand at that moment there is nothing left to do.
+    """
     now_ns = StampSource(home, SystemTimebase()).time_ns()
-    report = compact(home, rules, now_ns)
+    try:
+        report = compact(home, rules, now_ns)
+    except errors.AlreadyRunning as error:
+        return JobResult("compact", ok=True, summary=f"left to another: {error}", seconds=0.0)
     summary = (
         f"archived {report.archived} details in {report.files} files, dropped {report.dropped},"
         f" gave {report.freed_pages} pages back, in {report.slices} slices of at most"
@@ -152,7 +159,7 @@ class _Writer:
     def __init__(self, home: Home, report: CompactReport) -> None:
         self._client = MailboxClient(home, "journal_writer", WRITER_NAME, timeout_s=TIMEOUT_S)
         self._nonces = NonceSource()
-        self._rest = threading.Event()
+        self._rested, self._tired_s = threading.Event(), 0.0
         self._report = report
 
     def change(self, change: type[Change], kind: str, answer: type[_T], **fields: Any) -> _T:  # noqa: ANN401 - of the change
@@ -161,6 +168,11 @@ class _Writer:
 
     def maintain(self, command: Maintain) -> Maintained:
         return self._ask("book.maintain", command, Maintained)
+
+    def rest(self) -> None:
+        """Leave it to others for as long as it was busy with us."""
+        self._rested.wait(self._tired_s)
+        self._tired_s = 0.0
 
     def close(self) -> None:
         self._client.close()
@@ -171,7 +183,7 @@ class _Writer:
         took_s = (time.monotonic_ns() - begun_ns) / 1e9
         self._report.slices += 1
         self._report.longest_ms = max(self._report.longest_ms, round(took_s * 1e3, 1))
-        self._rest.wait(took_s)
+        self._tired_s += took_s
         return msgspec.msgpack.decode(envelope.body, type=answer)
 
 
@@ -183,12 +195,19 @@ def _do(home: Home, reader: BookReader, writer: _Writer, batch: Batch) -> tuple[
         )
         return dropped.entries, dropped.size_bytes
     details = _read_details(reader, batch)
-    if not details:
-        return 0, 0
-    content = build(details)
-    name, sha256 = put_file(home.archive_dir, content, details[0][0], details[-1][0])
-    archived = writer.change(SealArchive, BOOK_ARCHIVE, Archived, file=name, sha256=sha256)
-    return archived.entries, archived.size_bytes
+    while details:
+        content = build(details)
+        with sparing(home.archive_dir):  # a redaction of another's has the writer sweep
+            name, sha256 = put_file(home.archive_dir, content, details[0][0], details[-1][0])
+            try:
+                done = writer.change(SealArchive, BOOK_ARCHIVE, Archived, file=name, sha256=sha256)
+            except errors.BadRequest:
+                before, details = details, _read_details(reader, batch)
+                if details == before:
+                    raise
+                continue  # something in it was redacted meanwhile
+        return done.entries, done.size_bytes
+    return 0, 0
 
 
 def _read_details(reader: BookReader, batch: Batch) -> list[Detail]:
@@ -216,6 +235,7 @@ def _vacuum(writer: _Writer, report: CompactReport, tell: Progress) -> None:
     while left > 1:
         before = left
         left = writer.maintain(Maintain("vacuum", pages=VACUUM_PAGES)).free_pages + 1
+        writer.rest()
         tell("giving space back", total - left, total)
         if left >= before:
             break
