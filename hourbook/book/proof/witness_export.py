@@ -4,6 +4,7 @@ A file is replaced only while the book still holds what the file says: a witness
 book was cut off must not be overwritten by the very job that keeps witnesses.
 """
 
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,7 +14,12 @@ from typing import Final
 import msgspec
 
 from hourbook.book.durable import write_private
-from hourbook.book.proof.witness import first_mismatch, load_witnesses, witness_json
+from hourbook.book.proof.witness import (
+    first_mismatch,
+    load_witnesses,
+    parse_witness,
+    witness_json,
+)
 from hourbook.book.reader import BookReader
 from hourbook.book.upkeep import JobResult
 from hourbook.home import Home
@@ -57,15 +63,18 @@ def export_witness(home: Home, file: str, command: Sequence[str]) -> JobResult:
 def _write(reader: BookReader, path: Path, line: bytes) -> str:
     """Replace the file where that is right; return what is wrong otherwise."""
     try:
+        path = Path(os.path.realpath(path))  # a link leads there, and is not replaced itself
         if path.exists():
-            if path.read_bytes() == line:
-                return ""
+            if not path.is_file():
+                return f"{path} was left as it is: it is no regular file"
             earlier = load_witnesses(path)
+            if [one.commit for one in earlier] == [parse_witness(line, "the head").commit]:
+                return ""
             mismatch = reader.query(lambda connection: first_mismatch(connection, earlier))
             if mismatch is not None:
                 return f"{path} contradicts the book, and was left as it is: {mismatch.problem}"
         write_private(path, line, _READABLE)
-    except errors.BadRequest as error:
+    except errors.CallerError as error:
         return f"{path} was left as it is: {error}"
     except OSError as error:
         return f"cannot write {path}: {error.strerror}"
