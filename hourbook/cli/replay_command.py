@@ -17,7 +17,7 @@ from cyclopts.validators import Number
 from hourbook.cli.exit_codes import OK
 from hourbook.cli.options import JsonOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.cli.replay_text import COLUMNS, replay_cells, score_lines
+from hourbook.cli.replay_text import COLUMNS, figures_line, replay_cells, score_lines
 from hourbook.clock.replay import Replayed
 from hourbook.clock.replay import replay as replay_rows
 from hourbook.clock.scores import Scores
@@ -94,7 +94,7 @@ def replay(
             for sink in sinks:
                 sink(one)
     if plot is not None:
-        picture.save()
+        picture.save(Path(recording).name, figures_line(scores.document()))
     if json:
         emit_json({"horizon_s": horizon, **scores.document()})
     elif is_table:

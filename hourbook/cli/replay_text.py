@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from hourbook.cli.words import counted
 from hourbook.clock.replay import Replayed
 
-__all__ = ["COLUMNS", "replay_cells", "score_lines"]
+__all__ = ["COLUMNS", "figures_line", "replay_cells", "score_lines"]
 
 COLUMNS: Final = (
     "t_s",
@@ -40,7 +41,8 @@ def replay_cells(one: Replayed) -> Sequence[str]:
 def score_lines(document: Mapping[str, Any]) -> list[str]:
     """Return the figures of a replay as a table."""
     if not document["judged"]:
-        return [f"{document['rows']} rows: too few to judge (more than {document['history']})"]
+        rows = counted(document["rows"], "row", "rows")
+        return [f"{rows}: too few to judge (more than {document['history']})"]
     lines = [
         f"{document['rows']} rows, {document['judged']} judged; errors in ms",
         f"{'':10} {'next measurement':^35} {'smoothed truth':^35}",
@@ -60,7 +62,27 @@ def score_lines(document: Mapping[str, Any]) -> list[str]:
             f"{name} held {found['share']:.1%}, mean half-width {found['mean_width_ms']:.3f} ms"
             f" (the best constant: {found['best_constant_ms']:.3f})"
         )
+    interval = document["interval"]
+    if interval["rows"]:
+        lines.append(
+            f"hard interval of {counted(interval['rows'], 'row', 'rows')}:"
+            f" {interval['contradicted']} contradicted by the row itself"
+        )
     return lines
+
+
+def figures_line(document: Mapping[str, Any]) -> str:
+    """Return the figures that matter most, in one line."""
+    words = [counted(document["rows"], "row", "rows")]
+    if document["judged"]:
+        words.append(f"mean error {document['hourbook']['raw']['mae_ms']:.3g} ms")
+        ratio = document["ratio"]["raw"]
+        if ratio["to_best"] is not None:
+            words[-1] += f", {ratio['to_best']:.3f} of the best baseline ({ratio['best']})"
+        words += [
+            f"{name} held {found['share']:.1%}" for name, found in document["coverage"].items()
+        ]
+    return "; ".join(words)
 
 
 def _seconds(t_ns: int) -> str:

@@ -72,6 +72,7 @@ def test_out_takes_the_rows_and_people_get_a_table(
         "hourbook", "hold", "line-20", "median-10", "zero"
     ]  # fmt: skip
     assert "of the best baseline, median-10" in table
+    assert "hard interval of 315 rows: 0 contradicted by the row itself" in table
 
 
 def test_json_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,6 +252,25 @@ def test_plot_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert "Expected --plot to end in .png, .svg, .pdf" in capsys.readouterr().err
+
+
+def test_plot_of_anything_has_room_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Offsets of a second and ten of a century, and a single row; a spike may leave the picture."""
+    pytest.importorskip("matplotlib")
+    from hourbook.cli.replay_plot import limits_of  # noqa: PLC0415 - needs an extra
+
+    one = tmp_path / "one.csv"
+    one.write_text("t_s,offset_ms\n0,1\n")
+
+    assert replay(one, "--plot", tmp_path / "one.svg") == 0
+    assert printed(capsys) == "1 row: too few to judge (more than 20)\n"
+    assert limits_of([]) == (-1.0, 1.0)
+    assert limits_of([7.0, 7.0]) == (6.0, 8.0)
+    for level in (1000.0, -3e11):
+        low, high = limits_of([level + n / 100 for n in range(1000)] + [level + 500])
+        assert level - 3 < low < level < level + 9.9 < high < level + 13
 
 
 def test_plot_without_matplotlib_names_the_extra(
