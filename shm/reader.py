@@ -34,8 +34,10 @@ class RingReader:
     Attributes:
         head: ``head() -> (position, seq)``, where the next record will go, and the last one's seq.
         tail: ``tail() -> position`` of the oldest record that is still whole.
-        read: ``read(position, limit) -> ([(seq, payload)], next_position)``; payload None means
-            "read the database". Raises Lapped where the position was overwritten.
+        read: ``read(position, limit, needles=()) -> ([(seq, payload)], next_position, last_seq)``,
+            from at most `limit` records (>= 1): those whose payload holds one of each tuple of
+            `needles`, and the seq of the last that was looked at. Payload None means "read the
+            database", and is never left out. Raises Lapped where the position was overwritten.
         wait: ``wait(seen_seq, timeout_s) -> bool``, asleep until the head's seq is another.
     """
 

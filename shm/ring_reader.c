@@ -64,9 +64,48 @@ static PyObject *raise_lapped(RingReader *self, uint64_t position)
     return NULL;
 }
 
-/* The record at *position as (seq, payload), and *position moved past it. What is loaded is trusted
- * only after ring_is_intact: until then a length may be anything. */
-static PyObject *load_record(RingReader *self, uint64_t *position, uint64_t head_position)
+/* What a follower looks for: a tuple of tuples of bytes. Most records of a busy feed are not for
+ * most of its followers, and to find that out here costs a third of making an object to look at. */
+static int check_needles(PyObject *needles)
+{
+    int is_fit = PyTuple_Check(needles);
+    for (Py_ssize_t i = 0; is_fit && i < PyTuple_GET_SIZE(needles); i++) {
+        PyObject *any_of = PyTuple_GET_ITEM(needles, i);
+        is_fit = PyTuple_Check(any_of);
+        for (Py_ssize_t j = 0; is_fit && j < PyTuple_GET_SIZE(any_of); j++)
+            is_fit = PyBytes_Check(PyTuple_GET_ITEM(any_of, j));
+    }
+    if (!is_fit)
+        PyErr_SetString(PyExc_TypeError, "Expected needles as a tuple of tuples of bytes");
+    return is_fit ? 0 : -1;
+}
+
+static bool has_any(PyObject *payload, PyObject *any_of)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(any_of); i++) {
+        PyObject *needle = PyTuple_GET_ITEM(any_of, i);
+        if (memmem(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload),
+                   PyBytes_AS_STRING(needle), PyBytes_GET_SIZE(needle)) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* A stub is for everybody: only the database knows what it stands for. */
+static bool is_wanted(PyObject *payload, PyObject *needles)
+{
+    if (payload == Py_None)
+        return true;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(needles); i++)
+        if (!has_any(payload, PyTuple_GET_ITEM(needles, i)))
+            return false;
+    return true;
+}
+
+/* The payload of the record at *position, its seq, and *position moved past it. What is loaded is
+ * trusted only after ring_is_intact: until then a length may be anything. */
+static PyObject *load_record(RingReader *self, uint64_t *position, uint64_t head_position,
+                             uint64_t *seq)
 {
     const ring_t *ring = &self->ring;
     ring_record_t record = ring_load_header(ring, *position);
@@ -88,15 +127,31 @@ static PyObject *load_record(RingReader *self, uint64_t *position, uint64_t head
         }
     }
     *position += size;
-    return Py_BuildValue("KN", (unsigned long long)record.seq, payload);
+    *seq = record.seq;
+    return payload;
+}
+
+static int append_record(PyObject *records, uint64_t seq, PyObject *payload)
+{
+    PyObject *record = Py_BuildValue("KO", (unsigned long long)seq, payload);
+    int result = record == NULL ? -1 : PyList_Append(records, record);
+    Py_XDECREF(record);
+    return result;
 }
 
 static PyObject *reader_read(RingReader *self, PyObject *args)
 {
     unsigned long long asked;
     Py_ssize_t limit;
+    PyObject *needles = NULL;
     ring_head_t head;
-    if (!PyArg_ParseTuple(args, "Kn:read", &asked, &limit))
+    if (!PyArg_ParseTuple(args, "Kn|O:read", &asked, &limit, &needles))
+        return NULL;
+    if (limit < 1) {
+        PyErr_SetString(PyExc_ValueError, "limit must be >= 1");
+        return NULL;
+    }
+    if (needles != NULL && check_needles(needles) < 0)
         return NULL;
     uint64_t position = asked;
     ring_load_head(&self->ring, &head);
@@ -105,16 +160,23 @@ static PyObject *reader_read(RingReader *self, PyObject *args)
     PyObject *records = PyList_New(0);
     if (records == NULL)
         return NULL;
-    while (position < head.position && PyList_GET_SIZE(records) < limit) {
-        PyObject *record = load_record(self, &position, head.position);
-        if (record == NULL || PyList_Append(records, record) < 0) {
-            Py_XDECREF(record);
+    uint64_t seq = head.seq; /* where there is nothing to look at */
+    for (; position < head.position && limit > 0; limit--) {
+        PyObject *payload = load_record(self, &position, head.position, &seq);
+        if (payload == NULL) {
             Py_DECREF(records);
             return NULL;
         }
-        Py_DECREF(record);
+        int result = 0;
+        if (needles == NULL || is_wanted(payload, needles))
+            result = append_record(records, seq, payload);
+        Py_DECREF(payload);
+        if (result < 0) {
+            Py_DECREF(records);
+            return NULL;
+        }
     }
-    return Py_BuildValue("NK", records, (unsigned long long)position);
+    return Py_BuildValue("NKK", records, (unsigned long long)position, (unsigned long long)seq);
 }
 
 /* -- waiting ----------------------------------------------------------------------------------- */
@@ -176,7 +238,9 @@ static PyMethodDef reader_methods[] = {
     {"tail", (PyCFunction)reader_tail, METH_NOARGS,
      "tail() -> position: of the oldest record that is still whole."},
     {"read", (PyCFunction)reader_read, METH_VARARGS,
-     "read(position, limit, /) -> ([(seq, payload)], next_position); raises Lapped."},
+     "read(position, limit, needles=(), /) -> ([(seq, payload)], next_position, last_seq): up to\n"
+     "limit records from position on, those left out where their payload lacks any of one of the\n"
+     "needles, and the seq of the last one looked at; raises Lapped."},
     {"wait", (PyCFunction)reader_wait, METH_VARARGS,
      "wait(seen_seq, timeout_s, /) -> bool: sleep until the head's seq is another."},
     {NULL, NULL, 0, NULL}};

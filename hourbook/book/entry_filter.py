@@ -64,9 +64,13 @@ class RawFilter:
     A text that an entry has stands in its encoding, length and all; where none of a field's values
     does, the entry cannot pass. Where one does it may stand there as something else: then the
     decoded entry decides. To look costs a tenth of decoding.
+
+    Attributes:
+        needles: an entry that passes holds, encoded, at least one of each tuple.
+        passes: whether a decoded entry is wanted.
     """
 
-    __slots__ = ("_needles", "passes")
+    __slots__ = ("needles", "passes")
 
     def __init__(self, wanted: EntryFilter) -> None:
         self.passes = wanted.passes
@@ -78,21 +82,11 @@ class RawFilter:
             wanted.tag,
             wanted.session,
         )
-        self._needles = [
-            [msgspec.msgpack.encode(value) for value in values]
+        self.needles = tuple(
+            tuple(msgspec.msgpack.encode(value) for value in values)
             for values in asking
             if 0 < len(values) <= NEEDLES_MAX
-        ]
-
-    def may_pass(self, payload: bytes) -> bool:
-        """Return False where the entry that `payload` encodes surely does not pass."""
-        for needles in self._needles:
-            for needle in needles:
-                if needle in payload:
-                    break
-            else:
-                return False
-        return True
+        )
 
 
 def make_filter(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERYTHING", "Follower"]
 
-READ_RECORDS_MAX: Final = 256
+LOOK_MAX: Final = 256
+"""Records that are looked at together."""
 WAIT_S: Final = 1.0
 """Longest sleep; only a closed follower looks around then."""
 
@@ -64,7 +65,9 @@ class Follower(Iterator[Entry]):
                 hint="run `supervisor start`",
             ) from error
         self._reader = BookReader(home)
-        self._wanted = None if wanted == EVERYTHING else RawFilter(wanted)
+        raw = RawFilter(wanted)
+        self._needles = raw.needles
+        self._passes = None if wanted == EVERYTHING else raw.passes
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq if since is None else since
         self._ready: deque[Entry] = deque()
@@ -134,37 +137,31 @@ class Follower(Iterator[Entry]):
             self._read_database()
             return True
         try:
-            records, position = self._ring.read(self._position, READ_RECORDS_MAX)
+            records, position, seq = self._ring.read(self._position, LOOK_MAX, self._needles)
         except Lapped:
             self._position, self._position_seq = self._ring.head()
             return True
-        if not records:
+        if position == self._position:
             if wait_s > 0 and not self._ring.wait(self._position_seq, wait_s):
                 self._look_for_successor()
             return False
-        self._take(records)
-        self._position, self._position_seq = position, records[-1][0]
+        self._take(records, seq)
+        self._position, self._position_seq = position, seq
         return True
 
-    def _take(self, records: list[tuple[int, bytes | None]]) -> None:
-        """Take records of the ring, up to the first that only the database has whole."""
-        if records[0][0] <= self._last:
-            records = [record for record in records if record[0] > self._last]
-        if not records or records[0][0] != self._last + 1:
-            return
+    def _take(self, records: list[tuple[int, bytes | None]], end_seq: int) -> None:
+        """Take what was looked at up to `end_seq`, or to the first that only the database has."""
+        begin_seq = self._last
         payloads: list[bytes] = []
-        for _, payload in records:
+        for seq, payload in records:
             if payload is None:  # too large for the ring
+                end_seq = seq - 1
                 break
-            payloads.append(payload)
-        self._last += len(payloads)
-        if self._wanted is None:
-            self._ready.extend(map(_decode, payloads))
-            return
-        may_pass = self._wanted.may_pass
-        for payload in payloads:
-            if may_pass(payload):
-                self._offer(_decode(payload))
+            if seq > begin_seq:
+                payloads.append(payload)
+        self._last = max(begin_seq, end_seq)
+        entries = map(_decode, payloads)
+        self._ready.extend(entries if self._passes is None else filter(self._passes, entries))
 
     def _look_for_successor(self) -> None:
         """Move to a new segment, where an upgraded tree has replaced ours; else go on waiting."""
@@ -194,5 +191,5 @@ class Follower(Iterator[Entry]):
         self._last = page[-1].seq
 
     def _offer(self, entry: Entry) -> None:
-        if self._wanted is None or self._wanted.passes(entry):
+        if self._passes is None or self._passes(entry):
             self._ready.append(entry)

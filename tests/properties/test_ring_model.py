@@ -47,7 +47,7 @@ def test_ring_is_the_end_of_the_model(
             for i, p in enumerate(payloads, 1)
         ]
 
-    records, end = reader.read(reader.tail(), 1 << 30)
+    records, end, _ = reader.read(reader.tail(), 1 << 30)
 
     assert records == model[len(model) - len(records) :]
     assert reader.head() == (end, len(model))
@@ -71,7 +71,7 @@ def test_follower_sees_each_record_once_or_is_lapped(
         published += len(batch)
         if data.draw(st.booleans()):
             try:
-                records, position = reader.read(position, data.draw(st.integers(1, 20)))
+                records, position, _ = reader.read(position, data.draw(st.integers(1, 20)))
             except _core.Lapped:
                 position, seen = reader.head()
                 continue

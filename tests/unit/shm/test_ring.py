@@ -30,12 +30,37 @@ def test_records_are_read_in_order(feed: RingWriter) -> None:
     feed.publish(1, payloads)
     reader = reader_of(feed)
 
-    first, position = reader.read(0, 3)
-    rest, end = reader.read(position, 100)
+    first, position, seq = reader.read(0, 3)
+    rest, end, last_seq = reader.read(position, 100)
 
     assert first + rest == list(enumerate(payloads, 1))
-    assert (end, 4) == reader.head()
-    assert reader.read(end, 10) == ([], end)
+    assert (seq, last_seq) == (3, 4)
+    assert (end, last_seq) == reader.head()
+    assert reader.read(end, 10) == ([], end, last_seq)
+
+
+def test_read_leaves_out_what_lacks_a_needle(feed: RingWriter) -> None:
+    """One of each tuple must be there; stubs are for everybody; what was looked at is told."""
+    feed.publish(1, [b"red fox", b"red hen", b"blue fox", None, b"grey fox", b""])
+    reader = reader_of(feed)
+    needles = ((b"red", b"blue"), (b"fox",))
+
+    records, position, seq = reader.read(0, 5, needles)
+
+    assert records == [(1, b"red fox"), (3, b"blue fox"), (4, None)]
+    assert seq == 5
+    assert reader.read(position, 5, needles) == ([], reader.head()[0], 6)
+    assert reader.read(position, 5, ((),))[0] == []
+    assert reader.read(position, 5, ())[0] == [(6, b"")]
+
+
+@pytest.mark.parametrize("needles", [b"fox", (b"fox",), (("fox",),), [(b"fox",)]])
+def test_needles_are_tuples_of_tuples_of_bytes(feed: RingWriter, needles: object) -> None:
+    """Anything else is the caller's mistake, said at once; so is a limit that reads nothing."""
+    with pytest.raises(TypeError, match="tuple of tuples of bytes"):
+        reader_of(feed).read(0, 1, needles)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="limit must be >= 1"):
+        reader_of(feed).read(0, 0)
 
 
 def test_large_payload_and_none_become_stubs(feed: RingWriter) -> None:
@@ -43,7 +68,7 @@ def test_large_payload_and_none_become_stubs(feed: RingWriter) -> None:
     largest = b"x" * layout.RING_PAYLOAD_BYTES_MAX
     feed.publish(1, [largest + b"y", None, largest])
 
-    records, _ = reader_of(feed).read(0, 10)
+    records, *_ = reader_of(feed).read(0, 10)
 
     assert records == [(1, None), (2, None), (3, largest)]
 
@@ -56,7 +81,7 @@ def test_lapped_follower_is_told(feed: RingWriter) -> None:
 
     with pytest.raises(Lapped, match="Expected a position at or after"):
         reader.read(0, 1)
-    records, _ = reader.read(reader.tail(), 100)
+    records, *_ = reader.read(reader.tail(), 100)
 
     assert [seq for seq, _ in records] == [6, 7, 8, 9]
     assert all(payload == bytes([seq]) * 1_000_000 for seq, payload in records)
@@ -67,7 +92,7 @@ def test_batch_larger_than_the_ring_keeps_its_end(feed: RingWriter) -> None:
     feed.publish(1, [bytes([seq]) * 999_999 for seq in range(1, 21)])
     reader = reader_of(feed)
 
-    records, end = reader.read(reader.tail(), 100)
+    records, end, _ = reader.read(reader.tail(), 100)
 
     assert [seq for seq, _ in records] == [17, 18, 19, 20]
     assert (end, 20) == reader.head()
@@ -147,7 +172,7 @@ def test_no_wake_up_is_lost(feed: RingWriter) -> None:
         position, seq = 0, 0
         while seq < rounds:
             assert reader.wait(seq, 30), f"a wake-up was lost after {seq}"
-            records, position = reader.read(position, 1000)
+            records, position, _ = reader.read(position, 1000)
             seen.extend(number for number, _ in records)
             seq = seen[-1]
             progressed.release()
