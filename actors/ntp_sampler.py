@@ -185,6 +185,8 @@ class NtpSampler(Actor[NtpSamplerConfig]):
 
     def _on_resample(self, request: Request[Resample]) -> None:
         self.log.info("asking again: %s", request.body.cause)
+        for name in list(self._open):
+            self._close(name)  # an answer about the time before; who gave it has yet to vote
         hurried = self._hurry(self._servers.values())
         self._wait_for(NOBODY_CALLED.call(hurried, self.timebase.mono_ns()))
         self._turn()

@@ -90,7 +90,8 @@ class Sampler:
         return gone
 
     def hurry(self, true_ns: int) -> None:
-        """Ask everybody again, as soon as they may be asked."""
+        """Ask everybody again, as soon as they may be asked; what is under way comes too late."""
+        self._awaited.clear()
         self._roll = NOBODY_CALLED
         self._call(self._hurry(self._polls.values(), true_ns), true_ns)
 

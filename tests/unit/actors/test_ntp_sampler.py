@@ -20,6 +20,7 @@ from protocols.clock_messages import (
     FLAG_KERNEL_UNPROVEN,
     UNBOUNDED_NS,
     ClockSample,
+    Resample,
 )
 from protocols.source_messages import AskSources, AwaitedSources, Sampled, ServerReport, Withdrawn
 
@@ -61,6 +62,12 @@ class Bench:
     def reports(self) -> dict[str, ServerReport]:
         """What it says of each server."""
         return {server.source: server for server in self.sampled.servers}
+
+    def resample(self) -> None:
+        """Hear that the model has lost its history."""
+        body = Resample("the machine was suspended")
+        request = Request(b"", wire.Envelope(kind="clock.resample", id=1), body, 9, lambda *_: None)
+        self.sampler.handlers()["clock.resample"].function(request)
 
     def run_until(self, predicate: Callable[[], object], what: str) -> None:
         """Turn until something holds."""
@@ -125,6 +132,19 @@ def test_who_is_waited_for_is_told_until_it_answers_or_fails(make: Make) -> None
     assert 0 < told[1].for_ms <= told[0].for_ms <= 5000
     kinds = [kind for _, kind, _ in bench.reactor.told]
     assert kinds.index("clock.sample") < kinds.index("clock.awaited", 1)
+
+
+def test_what_was_under_way_at_a_disruption_excuses_nobody(make: Make) -> None:
+    """Its answer would be about the time before: it is given up, and who gives it asked again."""
+    with scripted_server(lambda request, n: [reply_to(request)] if n else []) as server:
+        bench = make(servers=(server.name,), timeout_s=5)
+        bench.run_until(lambda: bench.count(f'ntp_requests_total{{source="{server.name}"}}'), "one")
+        bench.resample()
+        bench.run_until(lambda: bench.samples, "an answer to the next one")
+
+    assert bench.count('ntp_rejected_total{reason="timeout"}') == 0
+    told = [b for b in bench.reactor.bodies("clock.awaited") if isinstance(b, AwaitedSources)]
+    assert [b.sources for b in told] == [(server.name,), (server.name,), ()]
 
 
 def test_large_offset_is_measured_not_judged(make: Make) -> None:
