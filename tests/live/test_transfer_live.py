@@ -84,10 +84,12 @@ def test_journal_comes_in_once_and_as_data(writer: ActorProcess, tmp_path: Path)
     first = import_file(writer.home, path)
     with BookReader(writer.home) as reader:
         head = reader.head_seq()
-    second = import_file(writer.home, path)
+    told: list[tuple[int, int]] = []
+    second = import_file(writer.home, path, progress=lambda *reached: told.append(reached))
 
     assert (first.lines, first.imported, first.problems) == (1500, 1500, {})
     assert (second.imported, second.duplicates) == (0, 1500)
+    assert told  # also where nothing is new
     with BookReader(writer.home) as reader:
         assert reader.head_seq() == head
     entries = written(writer.home)
@@ -116,6 +118,29 @@ def test_journal_that_grew_or_was_cut_brings_only_what_is_new(
     assert (report.imported + report.flawed, report.duplicates) == (1, 10)
     assert (dry.lines, dry.imported, dry.duplicates) == (11, report.imported, 10)
     assert len(written(writer.home)) == 31
+
+
+def test_lines_whose_origin_was_redacted_are_known_by_their_entries(
+    writer: ActorProcess, tmp_path: Path
+) -> None:
+    """Only a line whose own entry was redacted too comes in again."""
+    journal = a_journal(30)
+    journal.lines += [b'{"torn', b'{"action":"turned","timestamp":""}']
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(journal.text())
+    import_file(writer.home, path)
+    with connect("operator", writer.home) as book:
+        origin, first, *_ = book.tail(34)  # the operator came last
+        book.redact(first.seq, "a secret in it")
+        kept = import_file(writer.home, path)
+        book.redact(origin.seq, "its digest could be guessed at")
+
+    report = import_file(writer.home, path)
+
+    assert (origin.kind, first.entity) == ("import.origin", "api.0")
+    assert (kept.imported, kept.duplicates) == (0, 32)
+    assert (report.imported, report.duplicates) == (1, 31)
+    assert add_up(report)
 
 
 def test_everything_wrong_is_reported_and_kept(writer: ActorProcess, tmp_path: Path) -> None:

@@ -14,13 +14,22 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.book.lines.journal import FIELDS
-from hourbook.book.lines.reading import Problem, Reading, check_record
+from hourbook.book.lines.reading import Problem, Reading, check_record, line_digest
 from protocols import book_messages, entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_kind
 from protocols.entry import Entry
 
-__all__ = ["DAMAGED", "ORIGIN", "RAW_BYTES_MAX", "RECORD", "origin_entry", "to_entry"]
+__all__ = [
+    "DAMAGED",
+    "ORIGIN",
+    "RAW_BYTES_MAX",
+    "RECORD",
+    "digest_of",
+    "kept_line",
+    "origin_entry",
+    "to_entry",
+]
 
 RECORD: Final = "import.record"
 DAMAGED: Final = "import.damaged"
@@ -31,6 +40,7 @@ RAW_BYTES_MAX: Final = entry.ENTRY_BYTES_MAX - (1 << 20)
 """Of a line that is kept as bytes; with a record beside them both must fit."""
 _ENDS_BYTES: Final = 64 << 10
 _UNNAMED: Final = "journal"
+_encode_json = msgspec.json.Encoder().encode
 
 
 def to_entry(reading: Reading, file: str) -> NewEntry:
@@ -57,6 +67,30 @@ def origin_entry(readings: list[Reading], file: str) -> NewEntry:
     if any(originals):
         details["originals"] = originals
     return NewEntry("imported", _name(file), _packed(details), (), ORIGIN)
+
+
+def kept_line(kept: Entry) -> bytes | None:
+    """Return the bytes of the line that became an entry, without the line end.
+
+    None for a copy, which says what the line said, but not where it was first written; for a line
+    that was too long; and where the details are gone.
+    """
+    details = None if kept.details_raw is None else kept.details
+    if kept.kind not in (RECORD, DAMAGED) or not isinstance(details, dict):
+        return None
+    raw = details.get("raw")
+    if isinstance(raw, bytes):
+        return raw
+    try:
+        return _line_of(kept.action, kept.entity, details) if kept.kind == RECORD else None
+    except TypeError:  # whatever it is, no import has written it
+        return None
+
+
+def digest_of(kept: Entry) -> bytes | None:
+    """Return the digest of the line that became an entry; None where nothing tells it."""
+    line = kept_line(kept)
+    return None if line is None else line_digest(line)
 
 
 def _copied(reading: Reading) -> NewEntry | None:
@@ -88,15 +122,23 @@ def _recorded(reading: Reading, file: str) -> NewEntry:
     extra = {key: value for key, value in record.items() if key not in FIELDS}
     if extra:
         details["extra"] = extra
-    action, entity = _key(record.get("action")), _key(record.get("entity"))
+    action = _key(record.get("action")) or "imported"
+    entity = _key(record.get("entity")) or _name(file)
     for field, kept in (("action", action), ("entity", entity)):
         if kept != record.get(field):
             details[field] = record.get(field)
-    if not reading.is_exact:
+    if _line_of(action, entity, details) != reading.raw:
         details["raw"] = reading.raw
     details["file"], details["line"] = file, reading.number
     _add_problems(details, reading)
-    return NewEntry(action or "imported", entity or _name(file), _packed(details), (), RECORD)
+    return NewEntry(action, entity, _packed(details), (), RECORD)
+
+
+def _line_of(action: str, entity: str, details: dict[str, Any]) -> bytes:
+    """Return a record as those tools write it, from what its entry keeps of it."""
+    said = {"action": action, "entity": entity, **details}
+    record = {field: said[field] for field in FIELDS if field in said}
+    return _encode_json(record | details.get("extra", {}))
 
 
 def _damaged(reading: Reading, file: str) -> NewEntry:

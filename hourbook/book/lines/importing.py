@@ -155,6 +155,8 @@ def _batches(
             report.duplicates += 1
             reading.problems = [p for p in reading.problems if p.what == "repeated"]
             _note(reading, problems, report)
+            if not (batch.readings or number % BATCH_LINES):
+                yield batch  # an empty one: nothing is new for long, and who waits wants to know
             continue
         new = to_entry(reading, file)
         _note(reading, problems, report)

@@ -25,6 +25,7 @@ __all__ = [
     "Reading",
     "check_record",
     "has_record",
+    "line_digest",
     "read_line",
 ]
 
@@ -40,12 +41,9 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _TIMESTAMP: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_LOSSY: Final = ("json", "encoding", "value")
-"""Problems with which the record is not what the line says, byte for byte."""
 _I64_MIN, _U64_MAX = -(1 << 63), (1 << 64) - 1
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _decode_json = msgspec.json.Decoder().decode
-_encode_json = msgspec.json.Encoder().encode
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -88,7 +86,6 @@ class Reading(msgspec.Struct):
         record: its JSON object; None where none could be read.
         copy: the entry of another book that it is a whole copy of.
         problems: what is wrong with it.
-        is_exact: `record`, encoded again, is `raw`.
         damaged: of a line that is too long.
     """
 
@@ -98,7 +95,6 @@ class Reading(msgspec.Struct):
     record: dict[str, Any] | None = None
     copy: Entry | None = None
     problems: list[Problem] = []
-    is_exact: bool = False
     damaged: DamagedLine | None = None
 
     def text(self, field: str) -> str:
@@ -114,7 +110,7 @@ def read_line(number: int, line: bytes | DamagedLine) -> Reading:
         found = f"{line.size} bytes, of which the book keeps both ends and the SHA-256"
         reading.problems = [Problem("size", "a line that one entry can hold", found)]
         return reading
-    reading = Reading(number, line, hashlib.sha256(_DOMAIN + line).digest()[:DIGEST_SIZE])
+    reading = Reading(number, line, line_digest(line))
     reading.problems = []
     value = _parse(line, reading.problems)
     if not isinstance(value, dict):
@@ -129,13 +125,14 @@ def read_line(number: int, line: bytes | DamagedLine) -> Reading:
     return reading
 
 
+def line_digest(line: bytes) -> bytes:
+    """Return what tells a line from any other, without its line end."""
+    return hashlib.sha256(_DOMAIN + line).digest()[:DIGEST_SIZE]
+
+
 def check_record(reading: Reading) -> None:
     """Note what is wrong with the record of a line, and make of it what an entry can keep."""
-    value, line = reading.record, reading.raw
-    is_whole = _check_fields(reading)
-    is_kept = not any(problem.what in _LOSSY for problem in reading.problems)
-    reading.is_exact = is_kept and _encode_json(value) == line
-    if is_whole:
+    if _check_fields(reading):
         _check_hash(reading)
     if reading.record is not None and "hourbook" in reading.record and reading.copy is None:
         _note_copy(reading)

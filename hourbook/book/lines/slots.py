@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from hourbook.book.lines.entry import ORIGIN, origin_entry
+from hourbook.book.lines.entry import ORIGIN, digest_of, origin_entry
 from hourbook.book.lines.reading import DIGEST_SIZE, Reading
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
@@ -68,18 +68,27 @@ class Slots:
         if self._reader is None:
             return
         for origin in self._reader.of_writer(IMPORTER, ORIGIN):
-            incarnation, counter = entry.nonce_parts(origin.nonce)
-            slot = counter // SLOT_COUNTERS
-            if incarnation != INCARNATION or slot in self._read:
+            slot = _slot_of(origin.nonce)
+            if slot is None or slot in self._read:
                 continue
             self._read.add(slot)
             self._taken.add(slot)
-            # Where they were dropped since, those lines are imported again by who asks for it.
-            details = None if origin.details_raw is None else origin.details
-            digests = details.get("digests") if isinstance(details, dict) else None
+            if origin.details_raw is None:
+                yield from self._digests_told(origin.seq, slot)
+                continue
+            digests = origin.details.get("digests") if isinstance(origin.details, dict) else None
             if isinstance(digests, bytes):
                 for start in range(0, len(digests), DIGEST_SIZE):
                     yield digests[start : start + DIGEST_SIZE]
+
+    def _digests_told(self, origin_seq: int, slot: int) -> Iterator[bytes]:
+        """Yield the digests that an origin has lost, as far as the entries of its slot tell."""
+        assert self._reader is not None
+        for kept in self._reader.since(origin_seq):
+            if kept.writer != IMPORTER or _slot_of(kept.nonce) != slot:
+                return
+            if (digest := digest_of(kept)) is not None:
+                yield digest
 
     def is_read(self, slot: int) -> bool:
         """Say whether the lines in a slot are known."""
@@ -185,6 +194,12 @@ class ImportSender:
     def _stopped(self, error: errors.HourbookError) -> errors.HourbookError:
         hint = f"imported up to line {self._last_line}; run it again to go on from there"
         return type(error)(error.message, field=error.field, value=error.value, hint=hint)
+
+
+def _slot_of(nonce: bytes) -> int | None:
+    """Return the slot that a nonce belongs to; None where no import has used it."""
+    incarnation, counter = entry.nonce_parts(nonce)
+    return counter // SLOT_COUNTERS if incarnation == INCARNATION else None
 
 
 def _without(batch: Batch, known: set[bytes]) -> Batch:

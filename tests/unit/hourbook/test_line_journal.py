@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from line_journals import Journal, check_lines, record_hash
 
 from hourbook.book.lines import source as line_source
-from hourbook.book.lines.entry import to_entry
+from hourbook.book.lines.entry import digest_of, kept_line, to_entry
 from hourbook.book.lines.export import export_book, export_to_file
 from hourbook.book.lines.journal import FIRST_PARENT, entry_of, export_line
-from hourbook.book.lines.reading import DamagedLine, Reading, read_line
+from hourbook.book.lines.reading import DamagedLine, read_line
 from hourbook.book.lines.source import LineSource
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
@@ -254,39 +254,53 @@ def test_first_version_and_genesis_are_known() -> None:
     assert problems_of(json.dumps(genesis).encode()) == {}
 
 
-@given(line=st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def entry_of_line(line: bytes) -> entry.Entry:
+    """Return what a line becomes, as a book has it."""
+    new = to_entry(read_line(1, line), "file.jsonl")
+    fields = {"action": new.action, "entity": new.entity, "tags": new.tags, "kind": new.kind}
+    return an_entry(**fields, details_raw=bytes(new.details))
+
+
+RECORDS = st.dictionaries(st.sampled_from(sorted({*GOOD, "extra", "raw"})), VALUES | st.text())
+
+
+@given(
+    line=st.binary(max_size=200)
+    | st.text(max_size=100).map(str.encode)
+    | RECORDS.map(lambda record: json.dumps(record, default=str).encode())
+    | RECORDS.map(lambda record: json.dumps(record, default=str, separators=(",", ":")).encode())
+)
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_become_an_entry_that_gives_them_back(line: bytes) -> None:
     """Whatever stands in a line is kept, and nothing of it makes us fail."""
-    reading = read_line(1, line)
+    kept = entry_of_line(line)
 
-    new = to_entry(reading, "file.jsonl")
-
-    details = entry.decode_value(bytes(new.details), "details")
-    assert kept_bytes(reading, details) == line
-
-
-def kept_bytes(reading: Reading, details: dict[str, Any]) -> bytes:
-    """Return the line as its entry has it."""
-    if "raw" in details:
-        raw: bytes = details["raw"]
-        return raw
-    assert reading.record is not None
-    return json.dumps(reading.record, separators=(",", ":"), ensure_ascii=False).encode()
+    assert kept_line(kept) == line
+    assert digest_of(kept) == read_line(1, line).digest
 
 
 def test_line_of_a_record_can_be_had_back_from_its_entry() -> None:
     """A line that is as those tools write it is kept as values; any other with its bytes."""
-    spaced = json.dumps(json.loads(line_of())).encode()
+    record = json.loads(line_of())
+    spaced = json.dumps(record).encode()
+    turned = json.dumps(dict(reversed(record.items())), separators=(",", ":")).encode()
 
-    exact = entry.decode_value(bytes(to_entry(read_line(1, line_of()), "f").details), "details")
-    other = entry.decode_value(bytes(to_entry(read_line(1, spaced), "f").details), "details")
+    exact = entry_of_line(line_of()).details
 
     assert "raw" not in exact
     assert {name: exact[name] for name in ("timestamp", "nonce", "parent_hash", "details")} == {
         name: GOOD[name] for name in ("timestamp", "nonce", "parent_hash", "details")
     }
-    assert other["raw"] == spaced
+    assert entry_of_line(spaced).details["raw"] == spaced
+    assert entry_of_line(turned).details["raw"] == turned
+
+
+@pytest.mark.parametrize("details", [None, 7, {}, {"raw": 1}, {"extra": 1}, {1: 2}])
+def test_entry_that_no_import_wrote_keeps_no_line(details: object) -> None:
+    """Its kind says that it is a record, and what it says is none, or another."""
+    kept = an_entry(details, kind="import.record")
+
+    assert kept_line(kept) in (None, b'{"action":"deployed","entity":"api"}')
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
