@@ -22,6 +22,7 @@ __all__ = [
     "Branch",
     "BranchDiff",
     "Stretch",
+    "branch_number",
     "diff_branches",
     "find_branch",
     "list_branches",
@@ -32,6 +33,7 @@ __all__ = [
 DEPTH_MAX: Final = 16
 MAIN: Final = 0
 _ENDLESS: Final = (1 << 63) - 1
+_THEN: Final = "created_seq <= :at AND (deleted_seq IS NULL OR deleted_seq > :at)"
 _COLUMNS: Final = (
     "number, name, parent, base_seq, created_seq, merged_head, merged_seq, deleted_seq"
 )
@@ -94,25 +96,36 @@ class BranchDiff(msgspec.Struct, frozen=True):
     conflicts: list[str]
 
 
-def find_branch(connection: sqlite3.Connection, name: str) -> Branch:
-    """Return the living branch of a name.
+def find_branch(connection: sqlite3.Connection, name: str, at_seq: int | None = None) -> Branch:
+    """Return the branch that has a name, or that had it as of a seq.
 
     Raises:
-        BadRequest, UnknownName: no name; none is called so.
+        BadRequest, UnknownName: no name; none is, or was then, called so.
     """
     check_name(name, "branch")
+    there = "deleted_seq IS NULL" if at_seq is None else _THEN
     row = connection.execute(
-        f"SELECT {_COLUMNS} FROM branch WHERE name = ? AND deleted_seq IS NULL",  # noqa: S608 - constants
-        (name,),
+        f"SELECT {_COLUMNS} FROM branch WHERE name = :name AND {there}",  # noqa: S608 - constants
+        {"name": name, "at": at_seq},
     ).fetchone()
     if row is None:
+        then = "" if at_seq is None else f" that was there at seq {at_seq}"
         raise errors.UnknownName(
-            f"Expected the name of a branch, got {name!r}",
+            f"Expected the name of a branch{then}, got {name!r}",
             field="branch",
             value=name,
             hint="`hourbook branch list` shows them",
         )
     return Branch(*row)
+
+
+def branch_number(connection: sqlite3.Connection, name: str, at_seq: int | None = None) -> int:
+    """Return the number of a branch; ``main`` and "" are main.
+
+    Raises:
+        BadRequest, UnknownName: as :func:`find_branch`.
+    """
+    return MAIN if name in ("", MAIN_NAME) else find_branch(connection, name, at_seq).number
 
 
 def list_branches(connection: sqlite3.Connection) -> list[Branch]:
@@ -121,9 +134,11 @@ def list_branches(connection: sqlite3.Connection) -> list[Branch]:
     return [Branch(*row) for row in rows]
 
 
-def view_of(connection: sqlite3.Connection, number: int) -> list[Stretch]:
-    """Return the stretches of entries that a branch sees, its own first, main's last."""
-    found, last_seq = [], _ENDLESS
+def view_of(
+    connection: sqlite3.Connection, number: int, until_seq: int | None = None
+) -> list[Stretch]:
+    """Return the stretches that a branch sees up to a seq, its own first, main's last."""
+    found, last_seq = [], _ENDLESS if until_seq is None else until_seq
     while number != MAIN:
         found.append(Stretch(number, last_seq))
         parent, base_seq = connection.execute(
@@ -136,24 +151,27 @@ def view_of(connection: sqlite3.Connection, number: int) -> list[Stretch]:
 def tail_of(
     connection: sqlite3.Connection, number: int, count: int, until_seq: int | None = None
 ) -> list[Entry]:
-    """Return the last `count` entries up to a seq that a branch sees, oldest first."""
+    """Return the last `count` entries (>= 0) up to a seq that a branch sees, oldest first."""
+    if count < 0:
+        raise errors.BadRequest(f"count must be >= 0, got {count}", field="count")
     found: list[Entry] = []
-    end = _ENDLESS if until_seq is None else until_seq
-    for branch, last_seq in view_of(connection, number):
+    for stretch in view_of(connection, number, until_seq):
         if len(found) < count:
-            stretch = Stretch(branch, min(last_seq, end))
             found += _entries(connection, stretch, 0, count - len(found))
     return attach_beside(connection, found[::-1])
 
 
-def diff_branches(connection: sqlite3.Connection, a: str, b: str) -> BranchDiff:
-    """Return what two branches, or a branch and ``main``, do not share.
+def diff_branches(
+    connection: sqlite3.Connection, a: str, b: str, until_seq: int | None = None
+) -> BranchDiff:
+    """Return what two branches, or a branch and ``main``, do not share, or did not as of a seq.
 
     Raises:
         BadRequest, UnknownName: no such branch.
         LimitExceeded: they differ by more entries than anybody reads.
     """
-    views = [view_of(connection, _number_of(connection, name)) for name in (a, b)]
+    numbers = [branch_number(connection, name, until_seq) for name in (a, b)]
+    views = [view_of(connection, number, until_seq) for number in numbers]
     common = next(number for number, _ in views[0] if any(number == other for other, _ in views[1]))
     base_seq = min(dict(view)[common] for view in views)
     head = connection.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
@@ -191,7 +209,3 @@ def _entries(
         (stretch.number, after_seq, stretch.last_seq, limit),
     ).fetchall()
     return [entry_from_row(row) for row in rows]
-
-
-def _number_of(connection: sqlite3.Connection, name: str) -> int:
-    return MAIN if name == MAIN_NAME else find_branch(connection, name).number

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from hourbook.book import schema
 from hourbook.book.archive.detached import attach
 from hourbook.book.archive.frame_cache import Archive
-from hourbook.book.branches import MAIN, find_branch, tail_of
+from hourbook.book.branches import branch_number, tail_of
 from hourbook.book.proof.keys import read_public
 from hourbook.book.proof.verify import StageProgress, Verdict, verify_book
 from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
@@ -83,20 +83,17 @@ class BookReader:
 
         Args:
             count: how many.
-            branch: its name; "" is main.
+            branch: its name, as of `until_seq`; "" is main.
             until_seq: only entries up to this one.
 
         Raises:
             BadRequest, UnknownName: there is no such branch.
         """
-        if count < 0:
-            raise errors.BadRequest(f"count must be >= 0, got {count}", field="count")
-
-        def read(connection: sqlite3.Connection) -> list[Entry]:
-            number = find_branch(connection, branch).number if branch else MAIN
-            return tail_of(connection, number, count, until_seq)
-
-        return self.query(read)
+        return self.query(
+            lambda opened: tail_of(
+                opened, branch_number(opened, branch, until_seq), count, until_seq
+            )
+        )
 
     def page(self, after_seq: int, limit: int = PAGE_ENTRIES) -> list[Entry]:
         """Return up to `limit` entries that follow `after_seq`, in one read transaction.

@@ -104,8 +104,6 @@ def tail(
     printed = 0
     if follow and at is not None:
         raise errors.BadRequest("Expected --follow or --at, got both", field="at")
-    if branch and at is not None:
-        raise errors.BadRequest("Expected --branch or --at, got both", field="at")
     moment = at and typed_text(at)
     for entry in _entries(count, find_home(home), branch, follow=follow, at=moment):
         _print_entry(entry, json=json, lines=lambda e: [entry_line(e)])
@@ -124,7 +122,7 @@ def _entries(
         from hourbook.book.book_view import view_at  # noqa: PLC0415 - needed here alone
 
         with BookReader(home) as reader:
-            yield from view_at(home, reader, at).tail(count)
+            yield from view_at(home, reader, at, branch).tail(count)
         return
     if not follow:
         with BookReader(home) as reader:

@@ -11,7 +11,7 @@ from hourbook.cli.book_text import entry_line
 from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.words import counted, typed_text, visible
-from hourbook.home import find_home
+from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def log(
     count: Annotated[
         int, Parameter(name=["--count", "-n"], validator=Number(gte=0, lte=1_000_000))
     ] = 10,
+    at: AtOption = None,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
@@ -91,13 +92,17 @@ def log(
     """
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
 
-    with BookReader(find_home(home)) as reader:
-        for entry in reader.tail(count, branch=name):
+    found = find_home(home)
+    until_seq = _seq_at(found, at)
+    with BookReader(found) as reader:
+        for entry in reader.tail(count, branch=name, until_seq=until_seq):
             _emit_entry(entry, json=json)
     return exit_codes.OK
 
 
-def diff(a: str, b: str, /, *, json: JsonOption = False, home: HomeOption = None) -> int:
+def diff(
+    a: str, b: str, /, *, at: AtOption = None, json: JsonOption = False, home: HomeOption = None
+) -> int:
     """Print what two branches do not share, and which entities both have written about.
 
     Example: `hourbook branch diff main plan-b`
@@ -112,8 +117,10 @@ def diff(a: str, b: str, /, *, json: JsonOption = False, home: HomeOption = None
     from hourbook.book.branches import diff_branches  # noqa: PLC0415 - completion: no database
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
 
-    with BookReader(find_home(home)) as reader:
-        found = reader.query(lambda connection: diff_branches(connection, a, b))
+    where = find_home(home)
+    until_seq = _seq_at(where, at)
+    with BookReader(where) as reader:
+        found = reader.query(lambda connection: diff_branches(connection, a, b, until_seq))
     if json:
         emit_json(_diff_json(found))
     else:
@@ -188,6 +195,12 @@ def delete(
         left = counted(done.unmerged, "entry", "entries")
         emit(f"deleted branch {name} (entry {done.seq}); {left} never merged")
     return exit_codes.OK
+
+
+def _seq_at(home: Home, at: str | None) -> int | None:
+    from hourbook.book.book_view import seq_at  # noqa: PLC0415 - needed here alone
+
+    return None if at is None else seq_at(home, typed_text(at))
 
 
 def _branch_lines(branches: "list[Branch]") -> list[str]:

@@ -159,13 +159,13 @@ def follow(
 
 
 def _branch_number(home: Home, branch: str) -> int:
-    from hourbook.book.branches import MAIN, find_branch  # noqa: PLC0415 - needs no database else
+    from hourbook.book.branches import MAIN, branch_number  # noqa: PLC0415 - needs no database else
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
 
     if not branch:
         return MAIN
     with BookReader(home) as reader:
-        return reader.query(lambda connection: find_branch(connection, branch)).number
+        return reader.query(lambda connection: branch_number(connection, branch))
 
 
 def _seq_of(home: Home, since: str | None) -> int | None:

@@ -24,6 +24,7 @@ def query(
     *,
     stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     at: AtOption = None,
+    branch: Annotated[str | None, Parameter(show_default=False)] = None,
     param: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     limit: int = LIMIT,
     timeout: float = TIMEOUT_S,
@@ -43,6 +44,8 @@ def query(
         The SELECT.
     stdin:
         Read it from standard input instead.
+    branch:
+        Only entries that this branch, or `main`, sees; without it, those of every branch.
     param:
         A value for `:NAME` in it: `NAME=TEXT`, or `NAME:=JSON` for a number or null.
     limit:
@@ -71,7 +74,7 @@ def query(
     with Confinement(timeout):
         at_seq = None if at is None else seq_at(found, typed_text(at))
         result = queries.run_query(
-            found, text, values, at_seq=at_seq, limit=limit, timeout_s=timeout
+            found, text, values, at_seq=at_seq, branch=branch, limit=limit, timeout_s=timeout
         )
     if json:
         emit_json(query_text.result_json(result))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hourbook.book.book_view import seq_at
-from hourbook.book.branches import find_branch
+from hourbook.book.branches import branch_number
 from hourbook.book.moment import MomentLike
 from hourbook.book.reader import BookReader
 from hourbook.faces.membership import Membership
@@ -87,7 +87,7 @@ class BookKeeping:
             What :meth:`Book.log` raises.
         """
         base_seq = 0 if at is None else seq_at(self.home, at)
-        number = 0 if parent in ("", MAIN_NAME) else self._branch_number(parent)
+        number = self._branch_number(parent)
         return self._change(
             CreateBranch, BRANCH_CREATE, CreatedBranch, name=name, parent=number, base_seq=base_seq
         )
@@ -120,9 +120,11 @@ class BookKeeping:
         return self._change(DeleteBranch, BRANCH_DELETE, DeletedBranch, name=name)
 
     def _branch_number(self, name: str) -> int:
-        """Return the number of the branch of a name; raises UnknownName."""
+        """Return the number of the branch of a name ("", ``main``: 0); raises UnknownName."""
+        if name in ("", MAIN_NAME):  # which is there before there is a book
+            return 0
         with BookReader(self.home) as reader:
-            return reader.query(lambda connection: find_branch(connection, name)).number
+            return reader.query(lambda connection: branch_number(connection, name))
 
     def _change(
         self,

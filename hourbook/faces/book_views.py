@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hourbook.book.as_of import seq_since
-from hourbook.book.branches import Branch, BranchDiff, diff_branches, list_branches
+from hourbook.book.branches import Branch, BranchDiff, diff_branches, list_branches, tail_of
 from hourbook.book.diffing import InstanceDiff
 from hourbook.book.digest import (
     Digest,
@@ -61,19 +61,29 @@ class BookViews:
 
     def tail(self, count: int = 10) -> list[Entry]:
         """Return the last `count` entries (>= 0) of our branch, oldest first."""
-        return self._open_reader().tail(count, branch=self.branch)
+        number = self._on_branch
+        return self._open_reader().query(lambda connection: tail_of(connection, number, count))
 
     def branches(self) -> list[Branch]:
         """Return every branch that there ever was, oldest first."""
         return self._open_reader().query(list_branches)
 
-    def diff_branches(self, a: str, b: str) -> BranchDiff:
+    def diff_branches(self, a: str, b: str, *, at: MomentLike | None = None) -> BranchDiff:
         """Return what two branches (or ``main``) do not share, and what both wrote about.
+
+        Args:
+            a: name of the one.
+            b: name of the other.
+            at: as of a seq, a time or a hash (:meth:`at`); None: of now.
 
         Raises:
             BadRequest, UnknownName, LimitExceeded: no such branch; they differ by too much.
+            NotInBook: no such moment.
         """
-        return self._open_reader().query(lambda connection: diff_branches(connection, a, b))
+        from hourbook.book.book_view import seq_at  # noqa: PLC0415 - few look back
+
+        until_seq = None if at is None else seq_at(self.home, at)
+        return self._open_reader().query(lambda opened: diff_branches(opened, a, b, until_seq))
 
     def head(self) -> Commit | None:
         """Return the last signed commit; None while the book is empty."""
@@ -206,6 +216,7 @@ class BookViews:
         parameters: "Parameters" = (),
         *,
         at: MomentLike | None = None,
+        branch: str | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
     ) -> "QueryResult":
@@ -215,6 +226,7 @@ class BookViews:
             sql: one statement; values belong in `parameters`.
             parameters: for ``?`` in their order, or for ``:name`` by name.
             at: as of a seq, a time or a hash (:meth:`at`); None: of now.
+            branch: only entries that this one, or ``main``, sees; None: of every branch.
             limit: rows at most (0..10^6, default 10 000); `is_truncated` says whether there are
                 more.
             timeout_s: how long it may take (seconds, > 0, <= 60, default 5).
@@ -224,6 +236,7 @@ class BookViews:
             LimitExceeded: a value above 24 MiB, or a result above 128 MiB.
             QueryTimeout: it takes longer.
         """
+        from hourbook.book.book_view import seq_at  # noqa: PLC0415 - few look back
         from hourbook.book.sql import query  # noqa: PLC0415 - few ask in SQL
 
         self._check_usable()
@@ -231,13 +244,14 @@ class BookViews:
             self.home,
             sql,
             parameters,
-            at_seq=None if at is None else self.at(at).seq,
+            at_seq=None if at is None else seq_at(self.home, at),
+            branch=branch,
             limit=query.ROWS_DEFAULT if limit is None else limit,
             timeout_s=query.TIMEOUT_DEFAULT_S if timeout_s is None else timeout_s,
         )
 
     def at(self, moment: MomentLike) -> "BookView":
-        """Return the book as it was: a view with `tail`, `entry`, `since` and `query`.
+        """Return our branch as it was: a view with `tail`, `entry`, `since` and `query`.
 
         Args:
             moment: a seq, a time (RFC 3339, a number since 1970 or a `datetime`), a hash of 8 to 64
@@ -247,10 +261,11 @@ class BookViews:
         Raises:
             BadRequest: none of these, or a hash that several begin with.
             NotInBook: no such seq or hash, a time before the book began, or one to come.
+            UnknownName: our branch was not there then.
         """
         from hourbook.book.book_view import view_at  # noqa: PLC0415 - few look back
 
-        return view_at(self.home, self._open_reader(), moment)
+        return view_at(self.home, self._open_reader(), moment, self.branch)
 
     def verify(
         self,

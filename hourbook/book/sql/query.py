@@ -19,10 +19,11 @@ from typing import Any, Final, NoReturn
 
 from hourbook.book import schema
 from hourbook.book.archive.detached_lookup import DetachedLookup
+from hourbook.book.branches import branch_number, view_of
 from hourbook.book.reader import BookReader
 from hourbook.book.sql.functions import add_functions
 from hourbook.book.sql.guard import PROGRESS_STEPS, Guard, limit_sizes
-from hourbook.book.sql.views import OLDEST_VERSION, VIEWS, view_statements
+from hourbook.book.sql.views import OLDEST_VERSION, VIEWS, Extent, view_statements
 from hourbook.home import Home
 from protocols import errors
 
@@ -93,6 +94,7 @@ def run_query(
     parameters: Parameters = (),
     *,
     at_seq: int | None = None,
+    branch: str | None = None,
     limit: int = ROWS_DEFAULT,
     timeout_s: float = TIMEOUT_DEFAULT_S,
 ) -> QueryResult:
@@ -103,11 +105,13 @@ def run_query(
         sql: one statement; values stand in `parameters`.
         parameters: values for ``?`` or ``:name``.
         at_seq: the last seq that it may see, of a commit; None sees all.
+        branch: only entries that this one, or ``main``, sees; None sees those of every branch.
         limit: rows at most (0..ROWS_MAX); whether there are more is told.
         timeout_s: how long it may take (seconds, > 0, <= TIMEOUT_MAX_S).
 
     Raises:
         BadRequest: no such SQL, more than reading the views, or parameters that do not fit.
+        UnknownName: there is no such branch.
         LimitExceeded: a value or the result is too large.
         QueryTimeout: it takes longer.
         ArchiveDamaged: it asks for details whose archive file is missing or damaged.
@@ -117,7 +121,8 @@ def run_query(
 
     def run(connection: sqlite3.Connection) -> QueryResult:
         require_views(connection, home)
-        return _Query(connection, lookup, at_seq, timeout_s).run(sql, parameters, limit)
+        extent = _extent(connection, at_seq, branch)
+        return _Query(connection, lookup, extent, timeout_s).run(sql, parameters, limit)
 
     lookup = DetachedLookup(home)
     with contextlib.closing(lookup), BookReader(home) as reader:
@@ -158,6 +163,13 @@ def require_views(connection: sqlite3.Connection, home: Home) -> None:
         )
 
 
+def _extent(connection: sqlite3.Connection, at_seq: int | None, branch: str | None) -> Extent:
+    if branch is None:
+        return Extent(at_seq)
+    number = branch_number(connection, branch, at_seq)
+    return Extent(at_seq, view_of(connection, number, at_seq))
+
+
 class _Query:
     """One statement on a connection that is closed afterwards."""
 
@@ -165,7 +177,7 @@ class _Query:
         self,
         connection: sqlite3.Connection,
         lookup: DetachedLookup,
-        at_seq: int | None,
+        extent: Extent,
         timeout_s: float,
     ) -> None:
         self._connection, self._lookup = connection, lookup
@@ -177,14 +189,14 @@ class _Query:
         connection.execute("PRAGMA query_only=OFF")  # it forbids TEMP views too; mode=ro remains
         connection.execute("PRAGMA cache_size=-16384")
         add_functions(connection, lookup)
-        for statement in view_statements(self._inner_prefix, at_seq):
+        for statement in view_statements(self._inner_prefix, extent):
             connection.execute(statement)
         # SQLite makes these two on first use, in ways that the guard would have to refuse.
         connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
         connection.execute("PRAGMA query_only=ON")
         connection.execute("BEGIN")
         seq = connection.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
-        self._seq = seq if at_seq is None else min(seq, at_seq)
+        self._seq = seq if extent.at_seq is None else min(seq, extent.at_seq)
         limit_sizes(connection)
         connection.row_factory = sqlite3.Row
         connection.text_factory = _text

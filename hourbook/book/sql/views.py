@@ -9,12 +9,12 @@ Two columns are made by functions of ours, which the connection must have (``sql
 work on them. Columns that a query does not name cost nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["OLDEST_VERSION", "VIEWS", "Column", "View", "view_statements"]
+__all__ = ["OLDEST_VERSION", "VIEWS", "Column", "Extent", "View", "view_statements"]
 
-OLDEST_VERSION: Final = 3
+OLDEST_VERSION: Final = 5
 """Of the schema, that has every table and index which the views and reading as of a time need."""
 
 
@@ -27,16 +27,29 @@ class Column(NamedTuple):
     sql: str
 
 
+class Extent(NamedTuple):
+    """How much of the book the views show.
+
+    Attributes:
+        at_seq: the last seq; None shows all.
+        stretches: (branch, last seq) of each stretch of entries that is shown; None shows those of
+            every branch.
+    """
+
+    at_seq: int | None = None
+    stretches: Sequence[tuple[int, int]] | None = None
+
+
 class View(NamedTuple):
-    """One stable view; `source` is what its columns are taken from, up to a seq or all of it."""
+    """One stable view; `source` is what its columns are taken from, to some extent."""
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
-    source: Callable[[int | None], str]
+    source: Callable[[Extent], str]
 
 
-def view_statements(inner_prefix: str, at_seq: int | None) -> list[str]:
+def view_statements(inner_prefix: str, extent: Extent) -> list[str]:
     """Return the statements that create the views.
 
     Each is made of an inner one that reads tables, under a name that starts with `inner_prefix`,
@@ -46,14 +59,14 @@ def view_statements(inner_prefix: str, at_seq: int | None) -> list[str]:
 
     Args:
         inner_prefix: letters and digits that nobody can guess.
-        at_seq: the last seq that is shown; None shows all.
+        extent: how much of the book they show.
     """
     assert inner_prefix.isalnum()
     statements = []
     for view in VIEWS:
         columns = ", ".join(f"{column.sql} AS {column.name}" for column in view.columns)
         inner = f"{inner_prefix}{view.name}"
-        source = view.source(at_seq)
+        source = view.source(extent)
         statements += [
             f"CREATE TEMP VIEW {inner} AS SELECT {columns} FROM {source}",  # noqa: S608 - constants, and a number
             f"CREATE TEMP VIEW {view.name} AS SELECT * FROM {inner}",  # noqa: S608 - constants, and hex digits
@@ -81,23 +94,28 @@ def _details(row: str) -> str:
     )
 
 
-def _entries(at_seq: int | None) -> str:
-    return "main.entry AS e" + ("" if at_seq is None else f" WHERE e.seq <= {at_seq:d}")
+def _entries(extent: Extent) -> str:
+    terms = [] if extent.at_seq is None else [f"e.seq <= {extent.at_seq:d}"]
+    if extent.stretches is not None:
+        seen = (f"e.branch = {branch:d} AND e.seq <= {last:d}" for branch, last in extent.stretches)
+        terms.append(f"({' OR '.join(seen)})")
+    return "main.entry AS e" + (f" WHERE {' AND '.join(terms)}" if terms else "")
 
 
-def _commits(at_seq: int | None) -> str:
+def _commits(extent: Extent) -> str:
     return "main.signed_commit AS c" + (
-        "" if at_seq is None else f" WHERE c.last_seq <= {at_seq:d}"
+        "" if extent.at_seq is None else f" WHERE c.last_seq <= {extent.at_seq:d}"
     )
 
 
-def _instances(at_seq: int | None) -> str:
+def _instances(extent: Extent) -> str:
     """Return the last registration of each name, with its release where that is later.
 
     The two kinds are written as in the partial index that finds them (schema_3.sql).
     """
-    known = "" if at_seq is None else f" AND seq <= {at_seq:d}"
-    heard = " AND 0" if at_seq is not None else ""  # beats are not journaled: nothing is known then
+    is_now = extent.at_seq is None
+    known = "" if is_now else f" AND seq <= {extent.at_seq:d}"
+    heard = "" if is_now else " AND 0"  # beats are not journaled: nothing is known then
     return (
         "(SELECT entity,"  # noqa: S608 - constants, and a number
         " max(seq) FILTER (WHERE kind = 'instance.register') AS registered_seq,"
