@@ -1,7 +1,8 @@
-"""The actor that judges: samples in, estimates out, and what the clock remembers between runs.
+"""The actor that judges: samples in, estimates out.
 
-Owns the state of :mod:`hourbook.clock.model` and the drift file. Hears ``clock.sample`` and
-``clock.awaited`` of ntp_sampler, and ``clock.disrupted`` of shm_publisher; tells that
+Owns the state of :mod:`hourbook.clock.model`. What it remembers between runs is the part of
+:mod:`actors.clock_memory`, leap seconds that of :mod:`actors.leap_seconds`. Hears ``clock.sample``
+and ``clock.awaited`` of ntp_sampler, and ``clock.disrupted`` of shm_publisher; tells that
 ``clock.estimate`` on every update and each second, and ntp_sampler ``clock.resample`` when it has
 lost its history or has just begun. Answers ``clock.sources`` and ``clock.why``.
 """
@@ -23,25 +24,15 @@ from actors.base import (
     Request,
     decode_config,
 )
+from actors.clock_memory import ClockMemory
 from actors.config import ClockModelConfig
 from actors.forecasting import Forecasting
-from hourbook.clock import (
-    awaited,
-    drift_file,
-    forecast,
-    leap,
-    leap_file,
-    leaping,
-    model,
-    rate,
-    source_reports,
-    why,
-    withdrawal,
-)
+from actors.leap_seconds import LOOK_PERIOD_S, TABLE_PERIOD_S, LeapSeconds
+from hourbook.clock import awaited, forecast, model, rate, source_reports, why, withdrawal
 from hourbook.clock.disruption import MEANING, spoils_history
-from hourbook.clock.exchange import suspended_ns
 from hourbook.clock.forecast import Forecast
 from hourbook.clock.forecast_turns import Patience
+from hourbook.clock.leap import Leaps
 from hourbook.clock.state import Limits, State
 from hourbook.home import Home
 from hourbook.timebase import Timebase
@@ -72,9 +63,6 @@ __all__ = ["PUBLISHER", "SAMPLER", "ClockModel"]
 
 PUBLISHER: Final = "shm_publisher"
 SAMPLER: Final = "ntp_sampler"
-TELL_PERIOD_S: Final = 1.0
-LEAP_TABLE_PERIOD_S: Final = 86_400.0
-"""Between looks for a newer leap table, which the system's updates bring."""
 _S_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
 
@@ -93,8 +81,8 @@ class ClockModel(Actor[ClockModelConfig]):
         reactor: Reactor,
     ) -> None:
         super().__init__(config, context, home, timebase, reactor)
-        self._epoch = drift_file.read_epoch(suspended_ns())
-        self._state = self._begin()
+        self._memory = ClockMemory(home, timebase, reactor, self.log)
+        self._state = self._memory.recall(_limits_of(config))
         # An epoch that an earlier run began goes on; any other begins with our first estimate.
         self._announced_step_raw_ns = self._state.last_step_raw_ns if self._state.held else 0
         self._rejected: Counter[str] = Counter()
@@ -103,10 +91,8 @@ class ClockModel(Actor[ClockModelConfig]):
         """The last disruption that the publisher told of and that is taken into account."""
         self._spoiled_raw_ns = 0
         """What was measured before this raw time is worth nothing."""
-        self._find_leap_table()
-        self._watch = leaping.watch_since(self._state, self.timebase.raw_ns(), self._leap_table)
+        self._leap_seconds = LeapSeconds(self._state, timebase, self.log)
         self._standings: Mapping[str, source_reports.Since] = {}
-        self._saves_failed = 0
         self._forecasting = Forecasting(
             {name: config.forecaster_options.get(name, {}) for name in config.forecasters},
             Patience(config.forecaster_load_timeout_s, config.forecaster_timeout_s),
@@ -117,9 +103,9 @@ class ClockModel(Actor[ClockModelConfig]):
 
     def init(self) -> Outcome:
         """Start to tell; what an earlier run left is in force by now."""
-        self.reactor.every(TELL_PERIOD_S, self._every_second)
+        self.reactor.every(LOOK_PERIOD_S, self._every_second)
         self.reactor.every(self.config.save_interval_s, self._save)
-        self.reactor.every(LEAP_TABLE_PERIOD_S, self._find_leap_table)
+        self.reactor.every(TABLE_PERIOD_S, self._leap_seconds.find_table)
         self._hurry("the model has just begun")
         self._tell()
         return Ready()
@@ -157,7 +143,7 @@ class ClockModel(Actor[ClockModelConfig]):
             "clock_steps_total": float(now.steps),
             "clock_disruptions_total": float(now.disruptions),
             "clock_bound_violations_total": float(now.bound_violations),
-            "clock_saves_failed_total": float(self._saves_failed),
+            "clock_saves_failed_total": float(self._memory.saves_failed),
             "clock_status": float(now.status),
             "clock_offset_seconds": self._realtime_offset_ns(now) / _S_NS,
             "clock_rate_ppb": float(rate.to_ppb(now.rate)),
@@ -184,11 +170,10 @@ class ClockModel(Actor[ClockModelConfig]):
             self._rejected["before_disruption"] += 1  # its request left before
             return
         self._look_for_leap()
-        if leaping.is_near(self._watch, self._state, sample.raw_ns):
+        if self._leap_seconds.is_near(self._state, sample.raw_ns):
             self._rejected["leap_second"] += 1
             return
-        before = self._state
-        after = model.absorb(before, sample)
+        after = model.absorb(self._state, sample)
         if after.rejected:
             self._rejected[after.rejected] += 1
             self._state = after
@@ -247,20 +232,15 @@ class ClockModel(Actor[ClockModelConfig]):
 
     def _notice_suspend(self) -> None:
         """Look for ourselves, so that whoever sees it first, it counts once."""
-        slept_ns = suspended_ns()
-        if abs(slept_ns - self._epoch.suspended_ns) >= drift_file.SUSPEND_NS_MIN:
-            self._epoch = drift_file.read_epoch(slept_ns)
+        if self._memory.notice_suspend():
             self._disrupt("suspend")
 
     def _notice_boot(self) -> None:
         """Begin anew in the new boot, unless that is where we began."""
-        epoch = drift_file.read_epoch(suspended_ns())
-        if epoch.boot == self._epoch.boot:
-            return
-        self._epoch = epoch
-        self._state = self._begin()
-        self._spoiled_raw_ns = 0
-        self._disrupt("boot")
+        if self._memory.notice_boot():
+            self._state = self._memory.recall(_limits_of(self.config))
+            self._spoiled_raw_ns = 0
+            self._disrupt("boot")
 
     def _disrupt(self, cause: DisruptionCause) -> None:
         self._disruptions[cause] += 1
@@ -306,95 +286,49 @@ class ClockModel(Actor[ClockModelConfig]):
     def _tell(self) -> None:
         leaps = self._look_for_leap()
         now = model.estimate(self._state, self.timebase.raw_ns())
-        _, smear_kind, smear_length_s = self._smear()
-        now = msgspec.structs.replace(
-            now,
-            disrupted_raw_ns=self._disrupted_raw_ns,
-            leap_utc_s=leaps.utc_s,
-            leap_tai_before_s=leaps.tai_before_s,
-            leap_tai_after_s=leaps.tai_after_s,
-            smear_kind=smear_kind,
-            smear_length_s=smear_length_s,
-        )
+        now = self._leap_seconds.announce(now, self._state, leaps)
+        now = msgspec.structs.replace(now, disrupted_raw_ns=self._disrupted_raw_ns)
         if now.last_step_raw_ns != self._announced_step_raw_ns:
             now = msgspec.structs.replace(now, is_step=True)
         if self.reactor.tell(PUBLISHER, ESTIMATE_KIND, now):
             self._announced_step_raw_ns = now.last_step_raw_ns
 
+    def _look_for_leap(self) -> Leaps:
+        raw_ns = self.timebase.raw_ns()
+        looked = self._leap_seconds.look(self._state, raw_ns)
+        self._state = looked.state
+        if looked.happened == "leapt":
+            self.log.warning("leap second: the interval covers both sides until it is measured")
+            self._spoiled_raw_ns = looked.watch.over_raw_ns
+        elif looked.happened == "over":
+            self._ask_again("a leap second has passed")
+        left_s = self._leap_seconds.left_s(looked, raw_ns)
+        if left_s is not None:
+            self.reactor.after(left_s, self._tell)
+        return looked.leaps
+
     def _on_why(self, _: Request[AskWhy]) -> Why:
         raw_ns = self.timebase.raw_ns()
-        leaps = leaping.look(self._watch, self._state, raw_ns, self._leap_table).leaps
-        return msgspec.structs.replace(
+        explained = msgspec.structs.replace(
             why.explain(self._state, raw_ns),
             forecasters=self._forecasting.report(self._state, raw_ns),
             rejected=dict(self._rejected),
             disruptions=dict(self._disruptions),
-            leap_table=self._leap_table.path if self._leap_table else "",
-            leap_expires_s=self._leap_table.expires_s if self._leap_table else 0,
-            leap_utc_s=leaps.utc_s,
-            tai_minus_utc_s=leaps.tai_before_s,
-            smear=self._smear()[0],
         )
-
-    # -- leap seconds ----------------------------------------------------------------------------
-
-    def _find_leap_table(self) -> None:
-        self._leap_table = leap_file.find_table()
-        if self._leap_table is None:
-            self.log.warning("no leap table: leap seconds and TAI - UTC stay unknown")
-
-    def _look_for_leap(self) -> leap.Leaps:
-        raw_ns = self.timebase.raw_ns()
-        looked = leaping.look(self._watch, self._state, raw_ns, self._leap_table)
-        self._watch, self._state = looked.watch, looked.state
-        if looked.happened == "leapt":
-            self.log.warning("leap second: the interval covers both sides until it is measured")
-            self._spoiled_raw_ns = looked.watch.over_raw_ns
-            self.reactor.after((looked.watch.over_raw_ns - raw_ns) / _S_NS, self._tell)
-        elif looked.happened == "over":
-            self._ask_again("a leap second has passed")
-        elif looked.watch.ahead is not None:
-            left_ns = looked.watch.ahead.utc_ns - model.estimate(self._state, raw_ns).utc_ns
-            if 0 < left_ns < TELL_PERIOD_S * _S_NS:
-                self.reactor.after(left_ns / _S_NS, self._tell)
-        return looked.leaps
-
-    def _smear(self) -> tuple[str, int, int]:
-        sources = [self._state.sources[name].newest for name in self._state.voted.selected]
-        return leap.smear_of([sample.smear for sample in sources])
+        return self._leap_seconds.explain(explained, self._state, raw_ns)
 
     def _realtime_offset_ns(self, now: ClockEstimate) -> int:
         """Return our UTC minus CLOCK_REALTIME, for people."""
         return now.utc_ns + self.timebase.raw_ns() - now.as_of_raw_ns - self.timebase.wall_ns()
 
-    # -- memory ----------------------------------------------------------------------------------
-
-    def _begin(self) -> State:
-        config = self.config
-        limits = Limits(
-            max_drift_ppb=config.max_drift_ppb,
-            max_drift_unproven_ppb=config.max_drift_unproven_ppb,
-            step_threshold_ns=round(config.step_threshold_s * _S_NS),
-            void_after_s=config.void_after_s,
-        )
-        kept = drift_file.load(self.home.drift_file)
-        if isinstance(kept, str):
-            self.log.warning("ignored: %s", kept)
-            kept = None
-        recalled = drift_file.recall(
-            kept, limits, self._epoch, self.timebase.raw_ns(), self.timebase.wall_ns()
-        )
-        self.log.info("beginning with: %s", recalled.remark)
-        return recalled.state
-
     def _save(self) -> None:
-        kept = drift_file.remember(self._state, self._epoch, self.timebase.wall_ns())
-        if kept is None:
-            return
-        try:
-            drift_file.save(self.home.drift_file, kept)
-        except OSError as error:
-            self._saves_failed += 1
-            self.reactor.degrade(f"cannot save the drift file: {error.strerror}")
-        else:
-            self.reactor.recover()
+        self._memory.keep(self._state)
+
+
+def _limits_of(config: ClockModelConfig) -> Limits:
+    return Limits(
+        max_drift_ppb=config.max_drift_ppb,
+        max_drift_unproven_ppb=config.max_drift_unproven_ppb,
+        step_threshold_ns=round(config.step_threshold_s * _S_NS),
+        void_after_s=config.void_after_s,
+    )

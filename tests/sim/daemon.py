@@ -12,7 +12,12 @@ import msgspec
 
 from hourbook.clock import drift_file, leaping, model, withdrawal
 from hourbook.clock.awaited import Awaited, anybody
-from hourbook.clock.disruption import Surroundings, disruption_between, spoils_history
+from hourbook.clock.disruption import (
+    SUSPEND_NS_MIN,
+    Surroundings,
+    disruption_between,
+    spoils_history,
+)
 from hourbook.clock.drift_file import Epoch
 from hourbook.clock.leap import Leaps, LeapTable
 from hourbook.clock.publication import Settings, propose
@@ -73,7 +78,7 @@ class Judge:
 
     def notice_suspend(self, suspended_ns: int, raw_ns: int) -> bool:
         """Look whether the machine slept; return whether the history was thrown away for it."""
-        if abs(suspended_ns - self._suspended_ns) < drift_file.SUSPEND_NS_MIN:
+        if abs(suspended_ns - self._suspended_ns) < SUSPEND_NS_MIN:
             return False
         self._suspended_ns = suspended_ns
         self._spoiled_raw_ns = raw_ns

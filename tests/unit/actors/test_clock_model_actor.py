@@ -7,7 +7,6 @@ from fakes.clock_samples import S_NS
 from fakes.reactor import TestReactor
 from waiting import wait_until
 
-from actors import clock_model
 from actors.base import ActorContext, Request
 from actors.clock_model import ClockModel
 from actors.config import ClockModelConfig
@@ -139,7 +138,7 @@ def test_suspend_disrupts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(home)
     bench.hear(0)
 
-    monkeypatch.setattr(clock_model, "suspended_ns", lambda: 3600 * S_NS)
+    monkeypatch.setattr("actors.clock_memory.suspended_ns", lambda: 3600 * S_NS)
     bench.reactor.run_until(lambda: bench.estimates[-1].status == 3, 5, "the disruption")
 
     assert bench.resamples[1:] == ["the machine was suspended"]
