@@ -128,6 +128,9 @@ def compact(
                     _count(report, batch, entries, size)
                     counts[batch.rule.text] += entries
                     writer.rest()
+                    # Else 62 MiB of log would be moved at once, and appends wait for that.
+                    writer.maintain(Maintain("checkpoint"))
+                    writer.rest()
                 writer.maintain(Maintain("sweep"))
                 _vacuum(writer, report, tell)
     report.rules = dict(counts)
