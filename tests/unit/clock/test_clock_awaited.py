@@ -12,6 +12,7 @@ from hourbook.clock.polling import Address, Pace
 from hourbook.clock.roll_call import NOBODY_CALLED, PATIENCE_NS, voiceless
 from hourbook.clock.state import Limits, State, initial
 from hourbook.clock.status import Status
+from protocols.clock_messages import FLAG_SINGLE_SOURCE
 
 PACE = Pace(16, 256, 4, 2.0)
 HONEST, OTHER, LIAR = Interval(-10, 10), Interval(-8, 12), Interval(5, 25)
@@ -120,6 +121,46 @@ def test_deadline_ends_a_wait_whatever_is_said() -> None:
 
     assert why.explain(early, 4 * S_NS).reason == "waiting to hear which sources are asked"
     assert (early.status, late.status) == (Status.UNKNOWN, Status.SYNCHRONIZED)
+
+
+def test_liar_whose_peers_all_failed_is_believed_until_they_are_heard() -> None:
+    """Alone and flagged; with one more UNKNOWN; with two it is named and counted."""
+    alone = model.absorb(begun(), sample("liar", at_s=1, offset_ms=500))
+    disputed = model.absorb(alone, sample("a", at_s=3))
+    settled = model.absorb(disputed, sample("b", at_s=3.1))
+
+    seen = [
+        (s.status, bool(s.flags & FLAG_SINGLE_SOURCE), s.counters.bound_violations)
+        for s in (alone, disputed, settled)
+    ]
+    assert seen == [
+        (Status.SYNCHRONIZED, True, 0),
+        (Status.UNKNOWN, False, 0),
+        (Status.SYNCHRONIZED, False, 1),
+    ]
+    assert disputed.held is None
+    assert settled.held is not None
+    assert (
+        settled.held.interval.earliest_ns
+        <= truth_ns(31 * S_NS // 10)
+        <= settled.held.interval.latest_ns
+    )
+    assert settled.voted.selected == {"a", "b"}
+
+
+def test_between_a_disruption_and_the_next_answer_nothing_is_promised() -> None:
+    """Public servers may be asked again only after 16 s: DISRUPTED and unbounded until then."""
+    before = model.absorb(begun(), sample("a", at_s=1, poll_s=256))
+    state = model.disrupt(before, 2 * S_NS)
+    state = model.await_votes(state, Awaited(frozenset("ab"), 22 * S_NS), 2 * S_NS)
+
+    meanwhile = [model.estimate(state, at_s * S_NS) for at_s in (2, 10, 18)]
+    first = model.absorb(state, sample("a", at_s=18.1))
+    both = model.absorb(first, sample("b", at_s=18.2))
+
+    assert [(said.status, said.bounded) for said in meanwhile] == [(Status.DISRUPTED, False)] * 3
+    assert (first.status, first.held) == (Status.DISRUPTED, None)
+    assert both.status is Status.SYNCHRONIZED
 
 
 # -- the roll ------------------------------------------------------------------------------------
