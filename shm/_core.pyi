@@ -116,7 +116,12 @@ class RingReader:
     def head(self) -> tuple[int, int]: ...
     def tail(self) -> int: ...
     def read(
-        self, position: int, limit: int, needles: tuple[tuple[bytes, ...], ...] = (), /
+        self,
+        position: int,
+        limit: int,
+        needles: tuple[tuple[bytes, ...], ...] = (),
+        timeout_s: float = 0,
+        /,
     ) -> tuple[list[tuple[int, bytes | None]], int, int]: ...
     def wait(self, seen_seq: int, timeout_s: float, /) -> bool: ...
 

@@ -1,10 +1,11 @@
 /* RingReader: follow the feed without asking anybody, and sleep until there is more. */
+#include "core.h" /* first: Python.h says which of the system's functions there are (memmem) */
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core.h"
 #include "ring.h"
 
 typedef struct {
@@ -139,44 +140,30 @@ static int append_record(PyObject *records, uint64_t seq, PyObject *payload)
     return result;
 }
 
-static PyObject *reader_read(RingReader *self, PyObject *args)
+/* What is wanted of up to `limit` records from *position on, which moves past them. */
+static PyObject *look_through(RingReader *self, uint64_t *position, Py_ssize_t limit,
+                              PyObject *needles, uint64_t *seq)
 {
-    unsigned long long asked;
-    Py_ssize_t limit;
-    PyObject *needles = NULL;
     ring_head_t head;
-    if (!PyArg_ParseTuple(args, "Kn|O:read", &asked, &limit, &needles))
-        return NULL;
-    if (limit < 1) {
-        PyErr_SetString(PyExc_ValueError, "limit must be >= 1");
-        return NULL;
-    }
-    if (needles != NULL && check_needles(needles) < 0)
-        return NULL;
-    uint64_t position = asked;
     ring_load_head(&self->ring, &head);
-    if (position > head.position || position % 8 != 0 || !ring_is_intact(&self->ring, position))
-        return raise_lapped(self, position);
+    if (*position > head.position || *position % 8 != 0 || !ring_is_intact(&self->ring, *position))
+        return raise_lapped(self, *position);
     PyObject *records = PyList_New(0);
     if (records == NULL)
         return NULL;
-    uint64_t seq = head.seq; /* where there is nothing to look at */
-    for (; position < head.position && limit > 0; limit--) {
-        PyObject *payload = load_record(self, &position, head.position, &seq);
-        if (payload == NULL) {
-            Py_DECREF(records);
-            return NULL;
-        }
-        int result = 0;
-        if (needles == NULL || is_wanted(payload, needles))
-            result = append_record(records, seq, payload);
-        Py_DECREF(payload);
+    *seq = head.seq; /* where there is nothing to look at */
+    for (; *position < head.position && limit > 0; limit--) {
+        PyObject *payload = load_record(self, position, head.position, seq);
+        int result = payload == NULL ? -1 : 0;
+        if (result == 0 && (needles == NULL || is_wanted(payload, needles)))
+            result = append_record(records, *seq, payload);
+        Py_XDECREF(payload);
         if (result < 0) {
             Py_DECREF(records);
             return NULL;
         }
     }
-    return Py_BuildValue("NKK", records, (unsigned long long)position, (unsigned long long)seq);
+    return records;
 }
 
 /* -- waiting ----------------------------------------------------------------------------------- */
@@ -195,40 +182,89 @@ static int futex_wait(const ring_t *ring, uint64_t publication, const struct tim
     return result == 0 ? 0 : errno;
 }
 
-static PyObject *reader_wait(RingReader *self, PyObject *args)
+static int make_deadline(double timeout_s, struct timespec *deadline)
 {
-    unsigned long long seen_seq;
-    double timeout_s;
-    ring_head_t head;
-    struct timespec deadline;
-    if (!PyArg_ParseTuple(args, "Kd:wait", &seen_seq, &timeout_s))
-        return NULL;
     if (!(timeout_s >= 0 && timeout_s <= 1e9)) {
         PyErr_SetString(PyExc_ValueError, "timeout_s must be in 0..1e9");
-        return NULL;
+        return -1;
     }
     int64_t deadline_ns = hourbook_clock_ns(CLOCK_MONOTONIC) +
                           (int64_t)(timeout_s * HOURBOOK_BILLION);
-    deadline.tv_sec = deadline_ns / HOURBOOK_BILLION;
-    deadline.tv_nsec = deadline_ns % HOURBOOK_BILLION;
+    deadline->tv_sec = deadline_ns / HOURBOOK_BILLION;
+    deadline->tv_nsec = deadline_ns % HOURBOOK_BILLION;
+    return 0;
+}
+
+/* Sleep while the head's seq is `seen_seq`: 1 when it is another, 0 at the deadline, -1 on errors. */
+static int sleep_until_news(RingReader *self, uint64_t seen_seq, const struct timespec *deadline)
+{
+    ring_head_t head;
     for (;;) {
         int error;
         /* No wake-up is lost: the kernel sleeps only while the futex still holds the publication
          * whose head we looked at, and compares under the lock that the waker takes. */
         uint64_t publication = ring_load_head(&self->ring, &head);
         if (head.seq != seen_seq)
-            Py_RETURN_TRUE;
+            return 1;
         Py_BEGIN_ALLOW_THREADS
-        error = futex_wait(&self->ring, publication, &deadline);
+        error = futex_wait(&self->ring, publication, deadline);
         Py_END_ALLOW_THREADS
         if (error == ETIMEDOUT)
-            Py_RETURN_FALSE;
+            return 0;
         if (error == EINTR && PyErr_CheckSignals() < 0)
-            return NULL;
+            return -1;
         if (error != 0 && error != EINTR && error != EAGAIN) {
             errno = error;
-            return PyErr_SetFromErrno(PyExc_OSError);
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
         }
+    }
+}
+
+static PyObject *reader_wait(RingReader *self, PyObject *args)
+{
+    unsigned long long seen_seq;
+    double timeout_s;
+    struct timespec deadline;
+    if (!PyArg_ParseTuple(args, "Kd:wait", &seen_seq, &timeout_s) ||
+        make_deadline(timeout_s, &deadline) < 0)
+        return NULL;
+    int result = sleep_until_news(self, seen_seq, &deadline);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+/* A follower that wants little of a busy feed is woken in vain most of the time, and goes back to
+ * sleep from here: in C that takes a tenth of what it takes once the interpreter is awake. */
+static PyObject *reader_read(RingReader *self, PyObject *args)
+{
+    unsigned long long asked;
+    Py_ssize_t limit;
+    PyObject *needles = NULL;
+    double timeout_s = 0;
+    struct timespec deadline;
+    if (!PyArg_ParseTuple(args, "Kn|Od:read", &asked, &limit, &needles, &timeout_s) ||
+        make_deadline(timeout_s, &deadline) < 0)
+        return NULL;
+    if (limit < 1) {
+        PyErr_SetString(PyExc_ValueError, "limit must be >= 1");
+        return NULL;
+    }
+    if (needles != NULL && check_needles(needles) < 0)
+        return NULL;
+    uint64_t position = asked, seq;
+    for (;;) {
+        PyObject *records = look_through(self, &position, limit, needles, &seq);
+        if (records == NULL)
+            return NULL;
+        int has_news = 0;
+        if (PyList_GET_SIZE(records) == 0 && timeout_s > 0)
+            has_news = sleep_until_news(self, seq, &deadline);
+        if (has_news == 0)
+            return Py_BuildValue("NKK", records, (unsigned long long)position,
+                                 (unsigned long long)seq);
+        Py_DECREF(records);
+        if (has_news < 0)
+            return NULL;
     }
 }
 
@@ -238,9 +274,10 @@ static PyMethodDef reader_methods[] = {
     {"tail", (PyCFunction)reader_tail, METH_NOARGS,
      "tail() -> position: of the oldest record that is still whole."},
     {"read", (PyCFunction)reader_read, METH_VARARGS,
-     "read(position, limit, needles=(), /) -> ([(seq, payload)], next_position, last_seq): up to\n"
-     "limit records from position on, those left out where their payload lacks any of one of the\n"
-     "needles, and the seq of the last one looked at; raises Lapped."},
+     "read(position, limit, needles=(), timeout_s=0, /) -> ([(seq, payload)], next_position,\n"
+     "last_seq): those of up to limit records from position on whose payload has one of each of\n"
+     "the needles, and the seq of the last one looked at; sleeps while there are none, and goes\n"
+     "on to look, until the time-out. Raises Lapped."},
     {"wait", (PyCFunction)reader_wait, METH_VARARGS,
      "wait(seen_seq, timeout_s, /) -> bool: sleep until the head's seq is another."},
     {NULL, NULL, 0, NULL}};

@@ -132,17 +132,19 @@ class Follower(Iterator[Entry]):
         self._reader.close()
 
     def _fill(self, wait_s: float) -> bool:
-        """Gather what is there, else sleep up to `wait_s`; return whether anything moved."""
+        """Gather what is there, else what comes in `wait_s`; return whether anything moved."""
         if self._last < self._position_seq:
             self._read_database()
             return True
         try:
-            records, position, seq = self._ring.read(self._position, LOOK_MAX, self._needles)
+            records, position, seq = self._ring.read(
+                self._position, LOOK_MAX, self._needles, wait_s
+            )
         except Lapped:
             self._position, self._position_seq = self._ring.head()
             return True
         if position == self._position:
-            if wait_s > 0 and not self._ring.wait(self._position_seq, wait_s):
+            if wait_s > 0:
                 self._look_for_successor()
             return False
         self._take(records, seq)

@@ -54,6 +54,27 @@ def test_read_leaves_out_what_lacks_a_needle(feed: RingWriter) -> None:
     assert reader.read(position, 5, ())[0] == [(6, b"")]
 
 
+def test_read_sleeps_until_something_is_wanted(feed: RingWriter) -> None:
+    """What is not wanted wakes it and is passed over; the time-out ends it, and tells how far."""
+    reader = reader_of(feed)
+    found: list[object] = []
+
+    def follow() -> None:
+        found.append(reader.read(0, 2, ((b"fox",),), 30))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    for seq, payload in enumerate([b"hen", b"owl", b"hen", b"fox"], 1):
+        feed.publish(seq, [payload])
+    thread.join(30)
+
+    assert found == [([(4, b"fox")], reader.head()[0], 4)]
+    feed.publish(5, [b"hen"])
+    assert reader.read(0, 2, ((b"cat",),), 0.01) == ([], reader.head()[0], 5)
+    with pytest.raises(ValueError, match="timeout_s must be in"):
+        reader.read(0, 1, (), -1)
+
+
 @pytest.mark.parametrize("needles", [b"fox", (b"fox",), (("fox",),), [(b"fox",)]])
 def test_needles_are_tuples_of_tuples_of_bytes(feed: RingWriter, needles: object) -> None:
     """Anything else is the caller's mistake, said at once; so is a limit that reads nothing."""
