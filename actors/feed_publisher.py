@@ -21,7 +21,7 @@ __all__ = ["FEW", "PAUSE_NS_EACH", "PAUSE_NS_MAX", "FeedPublisher", "pause_ns"]
 FEW: Final = 4
 """So many followers may wake after each commit."""
 PAUSE_NS_EACH: Final = 500_000
-"""For each one that was woken: it needs about 60 us of a processor; 15 us where it wants nothing."""
+"""For each one that was woken: it needs some 60 us of a processor, 15 where it wants nothing."""
 PAUSE_NS_MAX: Final = 250_000_000
 """As for 500 of them."""
 _S_NS: Final = 1_000_000_000
