@@ -27,15 +27,16 @@ from actors.config import LOCAL_DAEMON, NtpSamplerConfig
 from actors.own_clock import MODEL, OwnClock
 from actors.timers import Timer
 from hourbook.clock import polling, reference, smear, tally
-from hourbook.clock.datagram import Answer, Kiss
+from hourbook.clock.datagram import MAX_DRIFT_PPB, Answer, Kiss
 from hourbook.clock.exchange import Exchange
 from hourbook.clock.polling import Pace, Server
 from hourbook.clock.resolver import Resolver
 from hourbook.clock.roll_call import NOBODY_CALLED, RollCall, voiceless
+from hourbook.clock.sampling import sample_of
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols import ntp
-from protocols.clock_messages import RESAMPLE_KIND, SAMPLE_KIND, ClockSample, Resample
+from protocols.clock_messages import RESAMPLE_KIND, SAMPLE_KIND, Resample
 from protocols.control import Snapshot
 from protocols.ntp import Rejection
 from protocols.source_messages import (
@@ -50,8 +51,6 @@ from protocols.source_messages import (
 
 __all__ = ["NtpSampler"]
 
-MAX_DRIFT_PPB: Final = 500_000
-"""Of our oscillator, over the milliseconds of one exchange."""
 _S_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
 
@@ -318,7 +317,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
             self._servers[name], answer.half_width.total_ns, self._pace, now_ns, self._jitter()
         )
         self._servers[name] = server
-        self.reactor.tell(MODEL, SAMPLE_KIND, _sample_of(server, answer, self._family(name)))
+        self.reactor.tell(MODEL, SAMPLE_KIND, sample_of(server, answer, self._family(name)))
         self._wait_for(self._roll.excuse(name))
 
     def _call_for(self, name: str, now_ns: int) -> None:
@@ -368,29 +367,6 @@ class NtpSampler(Actor[NtpSamplerConfig]):
         """Log a trouble once, not at every poll; a local daemon that is not there is none."""
         if trouble != server.trouble and server.name != LOCAL_DAEMON:
             self.log.info("%s: %s", server.name, trouble)
-
-
-def _sample_of(server: Server, answer: Answer, family: str) -> ClockSample:
-    assert server.address is not None, "who answered has an address"
-    reply = answer.reply
-    return ClockSample(
-        source=server.name,
-        identity=reference.identity_of(server.address.host),
-        upstream=reference.upstream_of(reply),
-        stratum=reply.stratum,
-        leap=reply.leap,
-        raw_ns=answer.raw_ns,
-        utc_ns=answer.measurement.utc_ns,
-        half_width_ns=answer.half_width.total_ns,
-        terms=answer.half_width._asdict(),
-        realtime_offset_ns=answer.realtime_offset_ns,
-        delay_ns=answer.measurement.delay_ns,
-        root_delay_ns=reply.root_delay_ns,
-        root_dispersion_ns=reply.root_dispersion_ns,
-        poll_s=server.poll_s,
-        origin="ntp",
-        smear=family,
-    )
 
 
 def _labelled(name: str, label: str, numbers: Mapping[str, int]) -> Snapshot:

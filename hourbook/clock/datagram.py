@@ -16,10 +16,12 @@ from hourbook.clock.kernel import Reading
 from protocols import ntp
 from protocols.ntp import HalfWidth, Measurement, Rejection, Reply
 
-__all__ = ["OWN_PRECISION_NS", "Answer", "Kiss", "Received", "Sent", "judge"]
+__all__ = ["MAX_DRIFT_PPB", "OWN_PRECISION_NS", "Answer", "Kiss", "Received", "Sent", "judge"]
 
 SUSPEND_NS_MIN: Final = 10_000_000
 """Less than this between BOOTTIME and MONOTONIC is how long reading both took."""
+MAX_DRIFT_PPB: Final = 500_000
+"""Of our oscillator, over the milliseconds of one exchange."""
 OWN_PRECISION_NS: Final = 100
 """Reading CLOCK_MONOTONIC_RAW takes less."""
 

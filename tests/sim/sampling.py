@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
-from actors import ntp_sampler
 from hourbook.clock import polling
-from hourbook.clock.datagram import Answer, Kiss, Received, Sent, judge
+from hourbook.clock.datagram import MAX_DRIFT_PPB, Answer, Kiss, Received, Sent, judge
 from hourbook.clock.polling import Address, Pace
 from hourbook.clock.roll_call import NOBODY_CALLED, RollCall, voiceless
+from hourbook.clock.sampling import sample_of
 from hourbook.clock.smear import STEPS
 from protocols import ntp
 from protocols.clock_messages import ClockSample
@@ -213,7 +213,7 @@ class Sampler:
         heard = (
             Rejection.SHORT
             if header is None
-            else judge(awaited.request, received, header, ntp_sampler.MAX_DRIFT_PPB)
+            else judge(awaited.request, received, header, MAX_DRIFT_PPB)
         )
         if isinstance(heard, Answer):
             self._answer(name, awaited, heard, read_ns, is_honest=reply.is_honest)
@@ -240,7 +240,7 @@ class Sampler:
             self._polls[name], half_width_ns, self._pace, mono_ns, self._rng.random()
         )
         self._settle(name, server, read_ns, is_heard=True)
-        sample = ntp_sampler._sample_of(server, answer, STEPS)
+        sample = sample_of(server, answer, STEPS)
         self._on_heard(Heard(sample, awaited.server.upstream, is_honest), read_ns)
         self._wait_for(self._roll.excuse(name), read_ns)
 
