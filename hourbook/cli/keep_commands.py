@@ -102,17 +102,18 @@ def compact(
 
 def _compact_lines(report: "CompactReport") -> list[str]:
     archived, dropped = size_text(report.archived_bytes), size_text(report.dropped_bytes)
-    moved = counted(report.archived, "entry", "entries")
-    lines = [
-        f"archived  {moved}, {archived} of details, in {counted(report.files, 'file', 'files')}",
-        f"dropped   {counted(report.dropped, 'entry', 'entries')}, {dropped}",
-        *(f"rule      {visible(rule)}: {count}" for rule, count in report.rules.items()),
+    files = counted(report.files, "file", "files")
+    rows = [
+        ("archive", f"{counted(report.archived, 'entry', 'entries')}, {archived}, into {files}"),
+        ("drop", f"{counted(report.dropped, 'entry', 'entries')}, {dropped}"),
+        *(("by rule", f"{visible(rule)}: {count}") for rule, count in sorted(report.rules.items())),
     ]
+    if not report.rules:
+        rows = [("nothing", "is old enough for a rule (`retention` in hourbook.toml)")]
     if report.dry_run:
-        return [f"would be {line}" for line in lines]
+        return ["a dry run: nothing was done", *(f"{name:<8} {text}" for name, text in rows)]
     slices = counted(report.slices, "slice", "slices")
-    return [
-        *lines,
-        f"freed     {size_text(report.freed_pages * PAGE_BYTES)}",
-        f"took      {report.seconds:.1f} s, {slices} of at most {report.longest_ms:.0f} ms",
-    ]
+    freed, took = size_text(report.freed_pages * PAGE_BYTES), f"{report.seconds:.1f} s, {slices}"
+    rows += [("freed", freed), ("took", f"{took} of at most {report.longest_ms:.0f} ms")]
+    done = {"archive": "archived", "drop": "dropped"}
+    return [f"{done.get(name, name):<8} {text}" for name, text in rows]

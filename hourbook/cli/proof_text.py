@@ -22,7 +22,8 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     """Return what a verification found."""
     entries = counted(verdict.entries, "entry", "entries")
     commits = counted(verdict.commits, "commit", "commits")
-    checked = f"{entries} in {commits}, {verdict.seconds:.2f} s"
+    signatures = counted(verdict.signatures, "signature", "signatures")
+    checked = f"{entries} in {commits}, {signatures}, {verdict.seconds:.2f} s"
     if verdict.witnesses:
         checked += f", compared with {counted(verdict.witnesses, 'witness', 'witnesses')}"
     if verdict.ok:
@@ -40,8 +41,8 @@ def _notes(verdict: Verdict) -> list[str]:
     """Return what is no fault, and still worth knowing."""
     if not verdict.unexplained:
         return []
-    lost = counted(verdict.unexplained, "entry was", "entries were")
-    return [f"note     the details of {lost} dropped for a reason that a restore cut off"]
+    entries = counted(verdict.unexplained, "entry has", "entries have")
+    return [f"note     {entries} lost details for a reason that a restore cut off"]
 
 
 def head_lines(document: Mapping[str, Any]) -> list[str]:

@@ -81,7 +81,8 @@ class Verdict(msgspec.Struct, frozen=True):
             (``hourbook.book.archive.check``), or what a witness showed
             (``hourbook.book.proof.witness.Mismatch``); "" when ok.
         witnesses: heads kept elsewhere that the book was compared with.
-        detached: entries among them whose details are no longer in the database.
+        signatures: checked, of commits.
+        detached: of the entries checked, those whose details are no longer in the database.
         unexplained: of those, how many were dropped in the name of an entry that a restore to an
             earlier state has cut off: that they were is not signed any more.
     """
@@ -94,6 +95,7 @@ class Verdict(msgspec.Struct, frozen=True):
     seconds: float
     finding: str = ""
     witnesses: int = 0
+    signatures: int = 0
     detached: int = 0
     unexplained: int = 0
 
@@ -144,6 +146,7 @@ def verify_book(
         problem=problem,
         seconds=round(seconds, 6),
         finding=finding,
+        signatures=run.signatures,
         detached=run.detached,
     )
 
@@ -163,7 +166,7 @@ class _Run:
         self._from_commit = from_commit
         self._all_signatures = all_signatures
         self._trusted_key = trusted_key
-        self.commits = self.detached = 0
+        self.commits = self.signatures = self.detached = 0
         self.seq = self.seq_before = 0
         self._hash = entry.GENESIS_HASH
         self._commit: entry.Commit | None = None
@@ -194,6 +197,8 @@ class _Run:
             if time.monotonic_ns() - self._page_began_ns > PAGE_NS:
                 self._page.close()
                 self._rows = chain.from_iterable(self._entry_pages(head.last_seq, progress))
+        if progress is not None:
+            progress(self.seq - self.seq_before, head.last_seq - self.seq_before)
         self._check_trusted(head)
         if self._commit is None or self._commit.commit_no != head.commit_no:
             raise _Bad(self.seq + 1, f"commits are missing before commit {head.commit_no}")
@@ -239,8 +244,6 @@ class _Run:
             yield self._page
             if self.seq == position:
                 return
-        if progress is not None:
-            progress(last_seq - self.seq_before, last_seq - self.seq_before)
 
     def _check_commit(self, commit: entry.Commit, *, is_head: bool) -> None:
         before, first_seq = self._commit, self.seq + 1
@@ -261,8 +264,10 @@ class _Run:
             )
         is_new_key = before is not None and self._check_key(before, commit)
         is_due = commit.commit_no == 1 or commit.commit_no % SIGNATURE_STRIDE == 0
-        if (is_head or is_due or is_new_key or self._all_signatures) and not _is_signed(commit):
-            raise _Bad(first_seq, f"the signature of commit {commit.commit_no} is wrong")
+        if is_head or is_due or is_new_key or self._all_signatures:
+            if not _is_signed(commit):
+                raise _Bad(first_seq, f"the signature of commit {commit.commit_no} is wrong")
+            self.signatures += 1
         self._keys_seen.add(commit.key)
         self._commit = commit
         self._commit_id = entry.commit_id(header, commit.signature)

@@ -22,10 +22,10 @@ def make_verdict(finding: str = "", witnesses: int = 0) -> Verdict:
 
 def test_good_verdict_is_one_line() -> None:
     """It says how much was checked, and against what."""
-    assert verdict_lines(make_verdict()) == ["ok       3 entries in 2 commits, 0.01 s"]
-    assert verdict_lines(make_verdict(witnesses=1)) == [
-        "ok       3 entries in 2 commits, 0.01 s, compared with 1 witness"
-    ]
+    checked = "ok       3 entries in 2 commits, 0 signatures, 0.01 s"
+
+    assert verdict_lines(make_verdict()) == [checked]
+    assert verdict_lines(make_verdict(witnesses=1)) == [f"{checked}, compared with 1 witness"]
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,17 @@ def test_bad_verdict_names_the_first_bad_entry_and_what_it_means(finding: str, a
     lines = verdict_lines(make_verdict(finding))
 
     assert lines[0] == r"WRONG    entry 2: its hash\nis"
-    assert lines[1] == "checked  3 entries in 2 commits, 0.01 s"
+    assert lines[1] == "checked  3 entries in 2 commits, 0 signatures, 0.01 s"
     assert advice in lines[2]
+
+
+def test_details_that_went_for_an_unknown_reason_are_noted() -> None:
+    """A restore to an earlier state is no fault, and not passed over either."""
+    verdict = Verdict(True, 3, 2, None, "", 0.01, unexplained=1)  # noqa: FBT003
+
+    assert verdict_lines(verdict)[1] == (
+        "note     1 entry has lost details for a reason that a restore cut off"
+    )
 
 
 def test_verdict_on_the_archive_names_no_entry() -> None:
