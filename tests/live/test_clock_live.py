@@ -16,8 +16,10 @@ from waiting import wait_until
 
 from hourbook.home import Home
 from hourbook.link.actor_question import ask_actor
+from hourbook.source_json import sources_json, why_no_server
 from protocols.clock_messages import ClockEstimate
-from protocols.source_messages import SOURCES_KIND, AskSources, Judged
+from protocols.source_messages import SOURCES_KIND, AskSources, Judged, Sampled
+from protocols.why_messages import WHY_KIND, AskWhy, Why
 
 pytestmark = pytest.mark.live
 
@@ -112,6 +114,26 @@ def test_kernel_is_published_long_before_a_server_is_given_up(
     assert estimate.status in (0, 2)
     assert estimate.bounded == (estimate.status == 2)
     assert abs(offset_ns(estimate)) < 5_000_000
+
+
+def test_names_that_do_not_resolve_are_told_while_the_own_clock_stands_in(
+    home: Home, publisher: TestMailbox, start: Start
+) -> None:
+    """What the time rests on, and why no server is heard, in the words of `hourbook clock why`."""
+    start(servers=["name.invalid", "other.invalid"], assume_realtime_error_s=0.5)
+    publisher.next_estimate(9, lambda e: e.source == "asserted")
+
+    def said() -> tuple[str, str]:
+        sampled = ask_actor(home, "ntp_sampler", SOURCES_KIND, AskSources(), Sampled)
+        judged = ask_actor(home, "clock_model", SOURCES_KIND, AskSources(), Judged)
+        model = ask_actor(home, "clock_model", WHY_KIND, AskWhy(), Why)
+        return model.reason, why_no_server(sources_json(sampled, judged))
+
+    told = (
+        "only this machine's own clock vouches for the interval (asserted)",
+        "no server is heard: 2 names do not resolve",
+    )
+    wait_until(lambda: said() == told, 10, "both names to be given up")
 
 
 def test_killed_model_resumes_bounded(
