@@ -54,7 +54,8 @@ def confined_query(
     if code < 0:
         raise errors.QueryTimeout(f"Expected an answer within {TIMEOUT_S:g} s, got none")
     if code:
-        raise errors.BadRequest(complaint.decode(errors="replace").strip())
+        said = complaint.decode(errors="replace").strip()
+        raise errors.BadRequest(said.removeprefix("hourbook: "))
     document: dict[str, Any] = json.loads(answer)
     return document
 

@@ -265,7 +265,6 @@ def test_plain_msgpack_client_of_another_language_appends_and_resends(
         (lambda b: b.log("x" * 1025, "y"), errors.LimitExceeded, "action"),
         (lambda b: b.log("x", "y", tags=["t"] * 65), errors.LimitExceeded, "tags"),
         (lambda b: b.log("x", "y", tags="text"), errors.BadRequest, "tags"),
-        (lambda b: b.log("x", "y", b"x" * (17 << 20)), errors.LimitExceeded, "details"),
         (lambda b: b.log_many([("a", "b")] * 4097), errors.LimitExceeded, "entries"),
         (lambda b: b.log_many([("a", "b", b"x" * (9 << 20))] * 2), errors.FrameTooLarge, "frame"),
         (lambda b: b.log(1, "y"), errors.BadRequest, "action"),
@@ -285,14 +284,6 @@ def test_bad_input_is_named_and_the_next_entry_works(
 
     assert caught.value.field == field  # type: ignore[attr-defined]
     assert book.log("next", "works").seq == 1
-
-
-@pytest.mark.parametrize("size", [0, 1 << 20, (16 << 20) - 5])
-def test_entries_up_to_the_limit_are_kept(book: Book, size: int) -> None:
-    """0 bytes, 1 MiB and 16 MiB of details come back whole."""
-    book.log("large", "x", b"z" * size)
-
-    assert book.tail(1)[0].details == b"z" * size
 
 
 @pytest.mark.parametrize("name", ["../../x", "", "UPPER", "a" * 65, "a b", "a\0"])
