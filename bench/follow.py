@@ -1,18 +1,21 @@
 """What followers cost: one that idles, a hundred while somebody writes, and a context kept fresh.
 
 The followers are processes of their own, forked from this one. The writer's throughput is taken
-before, with and after them, since the machine's own mood changes more than a few of them cost.
-There is no peer: who polls a file has no followers.
+before, with and after them, several times, since the machine's own mood changes more than a few of
+them cost; how much of the processors they took says it apart from that mood. There is no peer: who
+polls a file has no followers.
 """
 
+import contextlib
 import os
 import resource
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -33,20 +36,23 @@ __all__ = ["run"]
 
 Row = tuple[str, str, str, str, str]
 FOLLOWERS = 100
+ROUNDS = 3
+_ROUND_NS = 10**9
 _OTHERS = make_filter(entity="of-somebody-else")
 
 
 def run(*, quick: bool) -> list[Row]:
     """Measure everything; return one row for each figure."""
-    seconds = 1 if quick else 3
+    rounds = 1 if quick else ROUNDS
+    one, eight = _write_one_by_one, _write_eight_in_flight
     with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=_disk()) as directory:
         with _running_writer(Path(directory)) as home:
-            idle = _idle_share(home, seconds)
+            idle = _idle_share(home, 3)
             rows = [
                 ("idle follower, share of a core", f"{idle:.3%}", "-", "-", "< 0.5 %"),
-                _cost_row("1 in flight, all entries", home, _write_one_by_one, EVERYTHING, seconds),
-                _cost_row("1 in flight, filtered", home, _write_one_by_one, _OTHERS, seconds),
-                _cost_row("8 in flight, filtered", home, _write_eight_in_flight, _OTHERS, seconds),
+                _cost_row("1 in flight, all entries", home, one, EVERYTHING, rounds),
+                _cost_row("1 in flight, filtered", home, one, _OTHERS, rounds),
+                _cost_row("8 in flight, filtered", home, eight, _OTHERS, rounds),
             ]
         refresh_ms = _refresh_ms(Path(directory))
     refresh = f"{refresh_ms:.2f} ms"
@@ -64,19 +70,37 @@ def _idle_share(home: Home, seconds: float) -> float:
 
 
 def _cost_row(
-    what: str,
-    home: Home,
-    job: Callable[[Book, int], int],
-    wanted: EntryFilter,
-    seconds: int,
+    what: str, home: Home, job: Callable[[Book, int], int], wanted: EntryFilter, rounds: int
 ) -> Row:
-    before = _rate(home, job, seconds)
+    rates = [_rate(home, job)]
+    used, processors = [], len(os.sched_getaffinity(0))
+    for _ in range(rounds):
+        with _followers(home, wanted) as pids:
+            before_ns = _processor_ns(pids)
+            rates.append(_rate(home, job))
+            used.append((_processor_ns(pids) - before_ns) / (_ROUND_NS * processors))
+        rates.append(_rate(home, job))
+    alone = [(before + after) / 2 for before, after in zip(rates[:-1:2], rates[2::2], strict=True)]
+    during = rates[1::2]
+    lost = median(1 - rate / other for rate, other in zip(during, alone, strict=True))
+    return (
+        f"writer beside {FOLLOWERS} followers, {what}",
+        f"{median(during):.0f}/s",
+        f"{median(alone):.0f}/s alone",
+        f"{lost:.0%} lost, {median(used):.0%} of the processors",
+        "< 20 %",
+    )
+
+
+@contextlib.contextmanager
+def _followers(home: Home, wanted: EntryFilter) -> Iterator[list[int]]:
+    """Run followers that read whatever comes."""
     ready, said = os.pipe()
     pids = [_fork_follower(home, wanted, said) for _ in range(FOLLOWERS)]
     try:
         for _ in pids:
             os.read(ready, 1)
-        during = _rate(home, job, seconds)
+        yield pids
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -84,16 +108,17 @@ def _cost_row(
             os.waitpid(pid, 0)
         os.close(ready)
         os.close(said)
-    alone = (before + _rate(home, job, seconds)) / 2
-    name = f"writer beside {FOLLOWERS} followers, {what}"
-    cost = f"{1 - during / alone:.0%} lost"
-    return (name, f"{during:.0f}/s", f"{alone:.0f}/s alone", cost, "< 20 %")
 
 
-def _rate(home: Home, job: Callable[[Book, int], int], seconds: int) -> float:
+def _processor_ns(pids: list[int]) -> int:
+    """Return how long processes have run so far."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[0]) for pid in pids)
+
+
+def _rate(home: Home, job: Callable[[Book, int], int]) -> float:
     with connect("writer", home, shared=True) as book:
         started_ns = time.monotonic_ns()
-        count = job(book, started_ns + seconds * 10**9)
+        count = job(book, started_ns + _ROUND_NS)
         return count / ((time.monotonic_ns() - started_ns) / 1e9)
 
 
