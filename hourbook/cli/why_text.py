@@ -27,8 +27,8 @@ def why_lines(document: Document, width: int = 0) -> list[str]:
         *_page_lines(document["interval"]),
     ]
     if model is not None:
-        lines += [*_vote_lines(model), *_source_lines(model)]
-        lines += _trouble_lines(document["troubles"], model)
+        lines += [*_vote_lines(model), *_source_lines(model, document["troubles"])]
+        lines += _unheard_lines(document["troubles"], model)
         lines += [*_forecaster_lines(model), *_counter_lines(model)]
     lines += _leap_lines(document["leap"], model)
     lines += _row("model", f"not asked: {visible(document['problem'])}" if not model else "")
@@ -68,7 +68,7 @@ def _vote_lines(model: Document) -> Iterator[str]:
     if vote is not None:
         ends = _ends(vote["earliest_off_ns"], vote["latest_off_ns"])
         authors = (vote["earliest_source"], vote["latest_source"])
-        by = "an earlier run" if None in authors else f"{authors[0]} to {authors[1]}"
+        by = "an earlier run" if None in authors else " to ".join(dict.fromkeys(authors))
         yield from _row("  vote", f"{ends} about the estimate, from {visible(by)}")
         growth, age = duration_text(vote["growth_ns"]), duration_text(vote["vote_age_ns"])
         yield from _row("  growth", f"{growth} of that on each side since the vote, {age} ago")
@@ -80,16 +80,17 @@ def _vote_lines(model: Document) -> Iterator[str]:
                     f" by {premise['growth_ppb'] / 1000:g} ppm")  # fmt: skip
 
 
-def _source_lines(model: Document) -> Iterator[str]:
-    agree = (
-        f"{model['sources_selected']} of {counted(model['sources_total'], 'vote', 'votes')} agree"
-    )
-    said = agree if model["sources_total"] else "nobody votes"
+def _source_lines(model: Document, troubles: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    troubled = {trouble["source"]: trouble for trouble in troubles}
+    votes = counted(model["sources_total"], "vote", "votes")
+    said = f"{model['sources_selected']} of {votes} agree" if model["sources_total"] else "no votes"
     yield from _row("sources", said if model["sources"] else "none was heard")
     for source in model["sources"]:
-        mark = _MARKS.get(source["standing"], "-")
-        words = source["standing"].replace("_", " ")
-        words += f": {source['reason']}" if source["reason"] else ""
+        # As `hourbook sources` has it, where anything is to be said; else as the vote has it.
+        trouble = troubled.get(source["source"])
+        state = trouble["state"] if trouble else source["standing"].replace("_", " ")
+        words = ": ".join(filter(None, (state, (trouble or source)["reason"])))
+        mark = MARKS[state] if trouble else _MARKS.get(source["standing"], "-")
         yield f"  {mark} {visible(source['source'])}  {visible(words)}"
         if source["half_width_ns"] is None:
             continue
@@ -100,12 +101,12 @@ def _source_lines(model: Document) -> Iterator[str]:
         yield f"      and {growth} for its age of {age}: {ends} about the estimate"
 
 
-def _trouble_lines(troubles: Sequence[Mapping[str, str]], model: Document) -> Iterator[str]:
-    """Yield what is to be said of sources beyond the vote: who is not heard, and what is odd."""
-    told = {(source["source"], source["reason"]) for source in model["sources"]}
+def _unheard_lines(troubles: Sequence[Mapping[str, str]], model: Document) -> Iterator[str]:
+    """Yield why other sources are not heard, those with the same trouble in one line."""
+    heard = {source["source"] for source in model["sources"]}
     alike: dict[tuple[str, str], list[str]] = {}
     for trouble in troubles:
-        if (trouble["source"], trouble["reason"]) not in told:
+        if trouble["source"] not in heard:
             alike.setdefault((trouble["state"], trouble["reason"]), []).append(trouble["source"])
     for (state, reason), names in alike.items():
         yield f"  {MARKS[state]} {visible(', '.join(names))}  {visible(f'{state}: {reason}')}"

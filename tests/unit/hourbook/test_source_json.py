@@ -165,13 +165,15 @@ def test_why_tells_of_sources_that_were_never_heard() -> None:
         Why(raw_ns=1, status=0, reason="none", sources=(heard,)),
         sources=sources_json(
             Sampled(servers=(server(), *silent)),
-            Judged(sources=(report("falseticker", reason="ends early"),)),
+            Judged(sources=(report("falseticker", reason="ends a little less early"),)),
         ),
     )
 
     lines = why_lines(document)
 
-    assert [line for line in lines if "early" in line] == ["  x a  falseticker: ends early"]
+    assert [line for line in lines if "early" in line] == [
+        "  x a  falseticker: ends a little less early"
+    ]
     assert "  ? b, c  unreachable: no reply" in lines
 
 
