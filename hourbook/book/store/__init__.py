@@ -1,0 +1,1 @@
+"""The store: keys of namespaces, kept in step with the entries that say what became of them."""

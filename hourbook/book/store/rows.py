@@ -1,0 +1,170 @@
+"""What a key holds, as a row of the table `kv` and as the details of the entry that wrote it.
+
+The two say the same: a row can be made anew from its entry at any time, and ``verify`` does. A
+value is kept as it was received, never encoded anew; in a row it may be compressed.
+
+Details of ``kv.set`` are a MessagePack map: `value`, and where they say more than the usual `type`
+("persistent"), `expires_ns`, `metadata`, `created` (seq of the entry that made the key, 0: this
+one) and `by` (of an increment). Those of ``kv.expire`` have `expires_ns`; of ``kv.delete`` none.
+"""
+
+import zlib
+from typing import Final, NamedTuple
+
+import msgspec
+
+__all__ = [
+    "BUCKETS",
+    "COMPRESS_BYTES_MIN",
+    "DELETE_ROW",
+    "FIND_ROW",
+    "INSERT_LOG",
+    "KV_COLUMNS",
+    "KV_DELETE",
+    "KV_EXPIRE",
+    "KV_SET",
+    "UPSERT_ROW",
+    "KvDetails",
+    "KvRow",
+    "bucket_of",
+    "decode_details",
+    "encode_details",
+    "entity_of",
+    "pack_value",
+    "row_of_details",
+    "split_entity",
+    "unpack_value",
+]
+
+KV_SET: Final = "kv.set"
+KV_DELETE: Final = "kv.delete"
+KV_EXPIRE: Final = "kv.expire"
+
+KV_COLUMNS: Final = "ns, key, version, created, type, expires_ns, encoding, value, metadata"
+FIND_ROW: Final = f"SELECT {KV_COLUMNS} FROM kv WHERE ns = ? AND key = ?"  # noqa: S608 - constants
+UPSERT_ROW: Final = (
+    f"INSERT INTO kv ({KV_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+    " ON CONFLICT (ns, key) DO UPDATE SET version = excluded.version, created = excluded.created,"
+    " type = excluded.type, expires_ns = excluded.expires_ns, encoding = excluded.encoding,"
+    " value = excluded.value, metadata = excluded.metadata"
+)
+DELETE_ROW: Final = "DELETE FROM kv WHERE ns = ? AND key = ?"
+INSERT_LOG: Final = "INSERT INTO kv_log (branch, ns, key, seq) VALUES (?, ?, ?, ?)"
+
+PLAIN: Final = 0
+"""`encoding` of a value that is MessagePack as received."""
+ZSTD: Final = 1
+"""`encoding` of the same, compressed."""
+COMPRESS_BYTES_MIN: Final = 1 << 10
+"""Smaller values are not worth the time."""
+_WORTH_IT: Final = 0.9
+_LEVEL: Final = 3
+BUCKETS: Final = 4096
+"""Counters of the segment's generation table."""
+
+
+class KvRow(NamedTuple):
+    """What a key holds, in the order of KV_COLUMNS.
+
+    Attributes:
+        ns, key: its name.
+        version: seq of the entry that wrote it; of a volatile key, the hybrid time of the write.
+        created: version of the write that made it.
+        type: one of ``kv_messages.ValueType``, never "".
+        expires_ns: UTC from which on it is absent; None: never.
+        encoding: of `value`.
+        value: see :func:`unpack_value`; None: redacted.
+        metadata: a MessagePack map; None: none.
+    """
+
+    ns: str
+    key: str
+    version: int
+    created: int
+    type: str
+    expires_ns: int | None
+    encoding: int
+    value: bytes | None
+    metadata: bytes | None
+
+
+class KvDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The details of ``kv.set`` (see the module)."""
+
+    value: msgspec.Raw
+    type: str = "persistent"
+    expires_ns: int | None = None
+    metadata: msgspec.Raw | None = None
+    created: int = 0
+    by: int | float | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_details = msgspec.msgpack.Decoder(KvDetails).decode
+_crc32 = zlib.crc32
+
+
+def encode_details(details: KvDetails) -> bytes:
+    """Return what the entry says; `value` and `metadata` go in as they are."""
+    return _encode(details)
+
+
+def decode_details(raw: bytes) -> KvDetails:
+    """Return what an entry of kind ``kv.set`` says.
+
+    Raises:
+        msgspec.MsgspecError: it is not what such an entry says.
+    """
+    return _decode_details(raw)
+
+
+def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:
+    """Return the row that the entry `seq` of a key means."""
+    encoding, value = pack_value(bytes(details.value))
+    metadata = None if details.metadata is None else bytes(details.metadata)
+    return KvRow(
+        ns,
+        key,
+        seq,
+        details.created or seq,
+        details.type,
+        details.expires_ns,
+        encoding,
+        value,
+        metadata,
+    )
+
+
+def pack_value(raw: bytes) -> tuple[int, bytes]:
+    """Return (encoding, bytes to keep) of a value: compressed where that saves a tenth."""
+    if len(raw) < COMPRESS_BYTES_MIN:
+        return PLAIN, raw
+    import zstandard  # noqa: PLC0415 - small values never need it
+
+    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
+    return (ZSTD, packed) if len(packed) < len(raw) * _WORTH_IT else (PLAIN, raw)
+
+
+def unpack_value(encoding: int, value: bytes) -> bytes:
+    """Return the MessagePack value that a row keeps."""
+    if encoding == PLAIN:
+        return value
+    import zstandard  # noqa: PLC0415 - small values never need it
+
+    return zstandard.ZstdDecompressor().decompress(value)
+
+
+def entity_of(ns: str, key: str) -> str:
+    """Return the entity under which the entries of a key stand."""
+    return f"{ns}/{key}"
+
+
+def split_entity(entity: str) -> tuple[str, str]:
+    """Return (namespace, key) of an entity; a namespace has no ``/``."""
+    ns, _, key = entity.partition("/")
+    return ns, key
+
+
+def bucket_of(ns: str, key: str) -> int:
+    """Return the bucket (0..BUCKETS - 1) whose counter moves when the key does."""
+    return _crc32(key.encode(), _crc32(ns.encode())) & (BUCKETS - 1)
