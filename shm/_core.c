@@ -1,8 +1,9 @@
 /* The module shm._core: the part of the shared segment that Python cannot do.
  *
  * A time page, a generation table and a feed ring, each with a reader that never writes and a
- * writer that is alone (locks are taken in shm/locks.py). Python offers neither atomic loads with an
- * order nor futexes, and a clock read must cost what time.time_ns() costs.
+ * writer that is alone (locks are taken in shm/locks.py); and the cache that rests on the table.
+ * Python offers neither atomic loads with an order nor futexes, and a clock read must cost what
+ * time.time_ns() costs, and a cached value hardly more than one of a dict.
  *
  * This file is the wiring: types and constants. Each job has its own file.
  */
@@ -112,7 +113,7 @@ static int core_exec(PyObject *module)
     PyType_Spec *specs[] = {&time_reader_spec,       &time_page_writer_spec,
                             &generation_reader_spec, &generation_writer_spec,
                             &ring_reader_spec,       &ring_writer_spec,
-                            &clockbound_writer_spec};
+                            &clockbound_writer_spec, &store_cache_spec};
 
     state->reading_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &reading_spec, NULL);
     if (state->reading_type == NULL || PyModule_AddType(module, state->reading_type) < 0)
@@ -124,6 +125,10 @@ static int core_exec(PyObject *module)
         "shm._core.Lapped", "The ring has overwritten this position: read the database instead.",
         PyExc_LookupError, NULL);
     if (state->lapped == NULL || PyModule_AddObjectRef(module, "Lapped", state->lapped) < 0)
+        return -1;
+    state->store_row_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &store_row_spec, NULL);
+    if (state->store_row_type == NULL)
         return -1;
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
@@ -143,6 +148,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->reading_type);
     Py_VISIT(state->snapshot_type);
     Py_VISIT(state->lapped);
+    Py_VISIT(state->store_row_type);
     return 0;
 }
 
@@ -152,6 +158,7 @@ static int core_clear(PyObject *module)
     Py_CLEAR(state->reading_type);
     Py_CLEAR(state->snapshot_type);
     Py_CLEAR(state->lapped);
+    Py_CLEAR(state->store_row_type);
     return 0;
 }
 

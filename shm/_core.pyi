@@ -1,7 +1,8 @@
-# The C core of the segment. Its users are shm.reader, shm.writer and hourbook.faces.clock.
+# The C core of the segment. Its users are shm.reader, shm.writer, hourbook.faces.clock and
+# hourbook.faces.store.
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 from typing_extensions import Buffer
 
@@ -133,6 +134,23 @@ class RingWriter:
     ) -> None: ...
     def wake(self) -> int: ...
     def rewind(self, head_seq: int, /) -> None: ...
+
+@final
+class StoreCache:
+    def __new__(
+        cls,
+        namespace: str,
+        load: Callable[[str], tuple[object, int] | None],
+        inspect: Callable[[], Buffer | None],
+        clock: Callable[[], int],
+        elsewhere: Callable[..., Any],
+        entries_max: int,
+        bytes_max: int,
+    ) -> StoreCache: ...
+    # Any: whatever the store holds, or what `elsewhere` answers to other arguments.
+    def get(self, key: str, default: Any = None, /) -> Any: ...  # noqa: ANN401
+    def clear(self) -> None: ...
+    def figures(self) -> tuple[int, int, int, int, int, list[int]]: ...
 
 @final
 class ClockBoundWriter:

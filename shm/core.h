@@ -12,6 +12,7 @@ typedef struct {
     PyTypeObject *reading_type;
     PyTypeObject *snapshot_type;
     PyObject *lapped;
+    PyTypeObject *store_row_type;
 } core_state;
 
 extern PyType_Spec reading_spec;
@@ -22,6 +23,8 @@ extern PyType_Spec generation_writer_spec;
 extern PyType_Spec ring_reader_spec;
 extern PyType_Spec ring_writer_spec;
 extern PyType_Spec clockbound_writer_spec;
+extern PyType_Spec store_row_spec;
+extern PyType_Spec store_cache_spec;
 
 extern PyStructSequence_Desc snapshot_desc;
 
