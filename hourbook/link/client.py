@@ -5,8 +5,8 @@ followers): a hand-over to an I/O thread would cost more than the whole round tr
 that nobody waits for need somebody: a daemon thread, started at the first of them, receives while
 no other thread does.
 
-A request is sent again with the same id every 250 ms until its time-out, since its actor may have
-been restarted meanwhile; the actor recognises what it has already done by the nonce in the body.
+A request is sent again with the same id as soon as its actor was restarted, and every 250 ms until
+its time-out all the same; the actor recognises what it has already done by the nonce in the body.
 No answer in time means OutcomeUnknown, never a false "failed"; ActorUnreachable says for certain
 that nothing was sent, which is known because only living connections are given messages.
 
@@ -24,9 +24,9 @@ from collections import deque
 from typing import Final
 
 import msgspec
-import zmq
 
 from hourbook.home import Home
+from hourbook.link.connection import Connection
 from hourbook.link.patience import Patience
 from hourbook.link.reply import Reply
 from protocols import errors, wire
@@ -35,8 +35,6 @@ __all__ = ["RESEND_S", "TIMEOUT_S", "MailboxClient"]
 
 TIMEOUT_S: Final = 5.0
 RESEND_S: Final = 0.25
-RECONNECT_MS: Final = 5
-"""The default of libzmq takes up to 159 ms to find an actor that was restarted."""
 IN_FLIGHT_MAX: Final = 10_000
 """Requests without an answer; the next one waits for the oldest of them."""
 GRACE_MS: Final = 5
@@ -44,11 +42,9 @@ GRACE_MS: Final = 5
 
 _S_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
-_DONTWAIT: Final = int(zmq.DONTWAIT)
-_POLLIN: Final = int(zmq.POLLIN)
 _RESEND_NS: Final = int(RESEND_S * _S_NS)
-_UNSENT_RETRY_NS: Final = _MS_NS
-"""Between attempts to hand a request to a connection that is not there yet."""
+_RETRY_NS: Final = 20 * _MS_NS
+"""Between attempts where there is no connection; a new one says so by itself."""
 _encode_body = msgspec.msgpack.Encoder().encode
 
 
@@ -83,17 +79,8 @@ class MailboxClient:
         self._closed = False
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
-        self._socket.set(zmq.MAXMSGSIZE, wire.FRAME_BYTES_MAX_WIRE)
-        self._socket.set(zmq.IMMEDIATE, 1)  # queue for living connections only; see the module
-        self._socket.set(zmq.LINGER, 0)
-        self._socket.set(zmq.SNDHWM, 0)
-        self._socket.set(zmq.RCVHWM, 0)
-        self._socket.connect(home.mailbox_uri(actor))
-        self._poll = select.poll()
-        self._poll.register(self._socket.fileno(), select.POLLIN)
+        self._connection = Connection(home, actor)
+        self._poll = self._new_poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._patience = Patience()
 
@@ -161,8 +148,7 @@ class MailboxClient:
         for reply in list(self._flying.values()):
             self._give_up(reply, "the connection was closed")
         with self._socket_lock:
-            self._socket.close()
-            self._context.term()
+            self._connection.close()
 
     def __del__(self) -> None:
         """Give the two descriptors back; threads may poll them until nobody holds the client."""
@@ -235,19 +221,22 @@ class MailboxClient:
         with self._socket_lock:
             arrived = self._receive()
             self._pollers += not arrived
-        was_woken = False
-        if not arrived:
-            if is_leader:
-                ready = self._patience.await_input(poll, timeout_ns)
-            else:
-                ready = poll.poll(max(1, timeout_ns // _MS_NS))
-            was_woken = len(ready) > 1 or (len(ready) == 1 and ready[0][0] == self._wake_fd)
-            with self._socket_lock:
-                self._pollers -= 1
-                arrived = self._receive()
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
-        return was_woken
+            return False
+        if is_leader:
+            ready = self._patience.await_input(poll, timeout_ns)
+        else:
+            ready = poll.poll(max(1, timeout_ns // _MS_NS))
+        descriptors = [descriptor for descriptor, _ in ready]
+        with self._socket_lock:
+            self._pollers -= 1
+            arrived = self._receive()
+        if arrived:
+            self._dispatch(arrived, is_leader=is_leader)
+        if self._connection.news_fd in descriptors:
+            self._greet_successor()
+        return self._wake_fd in descriptors
 
     def _hand_over(self) -> None:
         """End leading; every follower wakes, and one of them leads on."""
@@ -277,10 +266,9 @@ class MailboxClient:
 
     def _run_background(self) -> None:
         """Receive while requests fly and no other thread does."""
-        stop, both = select.poll(), select.poll()
+        stop, everything = select.poll(), self._new_poll()
         stop.register(self._stop_fd, select.POLLIN)
-        both.register(self._stop_fd, select.POLLIN)
-        both.register(self._socket.fileno(), select.POLLIN)
+        everything.register(self._stop_fd, select.POLLIN)
         pumps_seen = -1
         while True:
             with self.state_lock:
@@ -297,37 +285,46 @@ class MailboxClient:
                 return
             now_ns = time.monotonic_ns()
             self._transmit_due(now_ns)
-            self._pump_once(both, self._due_ns - now_ns)
+            self._pump_once(everything, self._due_ns - now_ns)
 
-    # -- socket ----------------------------------------------------------------------------------
+    # -- connection ------------------------------------------------------------------------------
+
+    def _new_poll(self) -> select.poll:
+        poll = select.poll()
+        poll.register(self._connection.fd, select.POLLIN)
+        poll.register(self._connection.news_fd, select.POLLIN)
+        return poll
 
     def _receive(self) -> list[bytes]:
-        """Take every frame that has arrived. The caller holds the socket lock.
-
-        Asks for events instead of trying until ``zmq.Again``: to raise it costs more than to look.
-        """
-        frames: list[bytes] = []
-        socket = self._socket
-        while not self._closed and int(socket.get(zmq.EVENTS)) & _POLLIN:
-            frames.append(socket.recv(_DONTWAIT))
-        return frames
+        """Take every frame that has arrived. The caller holds the socket lock."""
+        return [] if self._closed else self._connection.receive()
 
     def _transmit(self, reply: Reply, now_ns: int) -> None:
         """Send a new request, behind those that still wait for a connection; under the lock."""
+        if len(self._flying) == 1:
+            self._connection.was_renewed()  # while nothing flew: nothing was lost with it
         if self._unsent or not self._try_send(reply, now_ns):
             self._unsent.append(reply)
-            reply.resend_ns = now_ns + _UNSENT_RETRY_NS
+            reply.resend_ns = now_ns + _RETRY_NS
         self._due_ns = min(self._due_ns, reply.resend_ns)
 
     def _try_send(self, reply: Reply, now_ns: int) -> bool:
         """Hand a request to its connection; return whether there was one. Under the lock."""
-        try:
-            self._socket.send(reply.frame, _DONTWAIT)
-        except zmq.Again:
+        if not self._connection.try_send(reply.frame):
             return False
         reply.was_sent = True
         reply.resend_ns = now_ns + _RESEND_NS
         return True
+
+    def _greet_successor(self) -> None:
+        """Send again at once what nobody will answer any more: its actor was restarted."""
+        with self._socket_lock:
+            if self._closed or not self._connection.was_renewed():
+                return
+        for reply in list(self._flying.values()):
+            reply.resend_ns = 0
+        self._due_ns = 0
+        self._transmit_due(time.monotonic_ns())  # here: another thread may lead by now, and sleep
 
     def _flush_unsent(self, now_ns: int) -> None:
         with self._socket_lock:
@@ -351,22 +348,23 @@ class MailboxClient:
         if now_ns < self._due_ns:
             return
         self._flush_unsent(now_ns)
-        self._due_ns = now_ns + (_UNSENT_RETRY_NS if self._unsent else _RESEND_NS)
+        is_connected = not self._unsent
+        self._due_ns = now_ns + (_RESEND_NS if is_connected else _RETRY_NS)
         for reply in list(self._flying.values()):
             if now_ns >= reply.deadline_ns:
                 self._expire(reply)
-            elif reply.was_sent:
-                if now_ns >= reply.resend_ns:
-                    self._send_again(reply, now_ns)
+            elif reply.was_sent and is_connected:
+                if now_ns >= reply.resend_ns and not self._send_again(reply, now_ns):
+                    is_connected = False
+                    reply.resend_ns = now_ns + _RETRY_NS
                 self._due_ns = min(self._due_ns, reply.resend_ns)
 
-    def _send_again(self, reply: Reply, now_ns: int) -> None:
+    def _send_again(self, reply: Reply, now_ns: int) -> bool:
+        """Send a request once more; return whether there was a connection to take it."""
         reply.attempt += 1
         reply.frame = wire.encode(msgspec.structs.replace(reply.request, attempt=reply.attempt))
-        reply.resend_ns = now_ns + _UNSENT_RETRY_NS
         with self._socket_lock:
-            if not self._closed:
-                self._try_send(reply, now_ns)
+            return not self._closed and self._try_send(reply, now_ns)
 
     # -- ends ------------------------------------------------------------------------------------
 

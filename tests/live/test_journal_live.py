@@ -1,6 +1,7 @@
 """The book through a real journal_writer: written, acknowledged, followed, restarted."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -213,6 +214,23 @@ def test_restart_while_waiting_is_not_noticed_by_the_caller(
 
     assert entry.seq == 2
     assert [e.action for e in book.tail(10)] == ["before", "during"]
+
+
+def test_next_writer_gets_at_once_what_its_predecessor_left_unanswered(
+    writer: ActorProcess, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new connection says so: nobody waits for the time of another attempt, here an hour."""
+    monkeypatch.setattr("hourbook.link.client._RESEND_NS", 3600 * 10**9)
+    book.log("before", "x")
+    os.kill(writer.process.pid, signal.SIGSTOP)
+    flying = [book.log_nowait("flying", str(number)) for number in range(20)]
+    writer.kill()
+    writer.start()
+
+    entries = [future.result(4) for future in flying]
+
+    assert len({entry.seq for entry in entries}) == 20
+    assert [entry.action for entry in book.tail(21)] == ["before", *["flying"] * 20]
 
 
 def test_stopped_writer_ends_with_outcome_unknown(writer: ActorProcess, home: Home) -> None:
