@@ -29,7 +29,7 @@ def now_lines(reading: SnapshotLike) -> list[str]:
     return [
         format_utc_ns(reading.time_ns),
         f"interval  {interval}",
-        f"sigma     {_sigma_text(reading.sigma_ns)}",
+        f"sigma     {'unknown' if earliest_ns is None else _sigma_text(reading.sigma_ns)}",
         f"status    {reading.status.name}: {STATUS_MEANING[reading.status.name]}",
         f"source    {_source_text(reading)}",
     ]

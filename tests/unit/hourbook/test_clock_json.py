@@ -1,7 +1,7 @@
 """The clock's JSON: exact digits as strings, null where nothing is promised."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -119,9 +119,20 @@ def test_now_lines_show_time_interval_and_meaning() -> None:
     ]
 
 
-def test_monitor_line_fits_a_terminal() -> None:
-    """One line of a watch stays below 100 columns."""
-    line = monitor_line(Taken())
+def test_now_lines_give_no_sigma_that_nobody_vouches_for() -> None:
+    """A clock that is compared with itself alone seems to scatter very little."""
+    alone = replace(Taken(), earliest_ns=-(1 << 63), latest_ns=(1 << 63) - 1)
 
-    assert line.startswith("2026-11-21T01:35:32.123456Z  ±1.3 ms")
-    assert len(line) < 100
+    assert now_lines(alone)[1:3] == [
+        "interval  unbounded: nothing can be promised",
+        "sigma     unknown",
+    ]
+
+
+def test_monitor_line_fits_a_terminal() -> None:
+    """Below 80 columns; the age of the page stands there once it means something."""
+    fresh, old = monitor_line(Taken()), monitor_line(replace(Taken(), age_ns=2_000_000_000))
+
+    assert fresh == "2026-11-21T01:35:32.123456Z  ±1.3 ms       SYNCHRONIZED  ntp"
+    assert old == f"{fresh}, published 2 s ago"
+    assert len(old) < 80
