@@ -14,7 +14,14 @@ from typing import Final
 from hourbook.book.schema import error_code
 from protocols import errors
 
-__all__ = ["disk_full_as_error", "place", "sync_directory", "write_private"]
+__all__ = [
+    "disk_full_as_error",
+    "place",
+    "remove_remains",
+    "sync_directory",
+    "write_new",
+    "write_private",
+]
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
@@ -38,6 +45,29 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, and sync it; its name is not synced.
+
+    Raises:
+        OSError: as the system says it; half of it may be there.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def remove_remains(path: Path) -> None:
+    """Remove what a killed :func:`write_private` has left; nobody else may be writing it.
+
+    Raises:
+        OSError: as the system says it.
+    """
+    for left in path.parent.glob(f".{path.name}.[0-9]*"):
+        left.unlink()
 
 
 def place(temporary: Path, target: Path, *, replace: bool) -> None:
@@ -80,7 +110,8 @@ def disk_full_as_error(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error_code(error) & 0xFF != sqlite3.SQLITE_FULL:
+        code = error_code(error)
+        if code & 0xFF != sqlite3.SQLITE_FULL and code != sqlite3.SQLITE_IOERR_SHMSIZE:
             raise
         raise _disk_full(what, path) from None
     except OSError as error:

@@ -56,6 +56,11 @@ class BookReader:
         self._run_lock_fd = -1
         self._connection = self._open()
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection itself, for whoever has this reader alone."""
+        return self._connection
+
     def head(self) -> Commit | None:
         """Return the last signed commit; None while the book is empty."""
         rows = self._fetch(
@@ -305,8 +310,11 @@ def _unreadable(path: Path, error: sqlite3.DatabaseError) -> errors.HourbookErro
         return errors.UnsupportedVersion(
             f"Expected a book, got a file that is no SQLite database, at {path}", field=str(path)
         )
+    has_failed = schema.error_code(error) & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
     return errors.BookCorrupt(
         f"Expected a readable book, got: {error}, at {path}",
         field=str(path),
-        hint="run `hourbook verify`, then restore a backup",
+        hint="is the disk full, or failing?"
+        if has_failed
+        else "run `hourbook verify`, then restore a backup",
     )

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -88,4 +89,22 @@ int unlink(const char *path)
 {
     NEXT(unlink);
     return is_refused(0) ? -1 : next(path);
+}
+
+int link(const char *from, const char *to)
+{
+    NEXT(link);
+    return is_refused(0) ? -1 : next(from, to);
+}
+
+int mkdir(const char *path, mode_t mode_of_it)
+{
+    NEXT(mkdir);
+    return is_refused(1) ? -1 : next(path, mode_of_it);
+}
+
+int unlinkat(int directory, const char *path, int flags)
+{
+    NEXT(unlinkat);
+    return is_refused(0) ? -1 : next(directory, path, flags);
 }

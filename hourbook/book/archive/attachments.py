@@ -8,7 +8,6 @@ What cannot be read is left out here; ``hourbook.book.archive.check`` names what
 """
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from hourbook.book.archive.frame_cache import open_archived
 from hourbook.book.archive.frames import read_index, without
 from hourbook.book.archive.shelf import put_file
-from hourbook.book.durable import sync_directory
+from hourbook.book.durable import sync_directory, write_new
 from protocols import errors
 
 __all__ = ["copy_archive", "named_files", "trim_archive"]
@@ -42,7 +41,7 @@ def copy_archive(source: Path, target: Path, names: Iterable[str]) -> int:
             if not count:
                 target.mkdir(mode=0o700)
             count += 1
-            _write_new(target / name, content)
+            write_new(target / name, content)
     if count:
         sync_directory(target)
     return count
@@ -75,11 +74,3 @@ def trim_archive(connection: sqlite3.Connection, directory: Path, last_seq: int)
                 (name, sha256, last_seq, len(cut_off), len(rest), number),
             )
             (directory / file).unlink()
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

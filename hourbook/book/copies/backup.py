@@ -34,7 +34,7 @@ from hourbook.book.copies.book_file import (
     open_book,
     verify_file,
 )
-from hourbook.book.durable import disk_full_as_error, place, sync_directory, write_private
+from hourbook.book.durable import disk_full_as_error, place, sync_directory, write_new
 from hourbook.book.proof.key_chain import next_key
 from hourbook.book.proof.keys import KEY_FILE_NAME, SiteKey, read_public
 from hourbook.book.proof.verify import StageProgress
@@ -136,7 +136,8 @@ def back_up(
         if verify:
             problems = verify_file(temporary, public, progress, archive)
         seed = _signing_key(home, demanded) if with_key else None
-        _place_all(temporary, target, public, seed, replace=replace)
+        _stage_keys(temporary, public, seed)
+        _place_all(temporary, target, replace=replace)
         if replace:
             _drop_others(_beside(target, ARCHIVE_SUFFIX), names)
     return BackupReport(
@@ -237,35 +238,42 @@ def _temporary(target: Path) -> Iterator[Path]:
 
 def _clear_remains(temporary: Path) -> None:
     """Remove what stands beside a temporary file, from this run or one that was killed."""
-    _beside(temporary, "-journal").unlink(missing_ok=True)
-    _beside(temporary, "-wal").unlink(missing_ok=True)
-    _beside(temporary, "-shm").unlink(missing_ok=True)
+    for suffix in ("-journal", "-wal", "-shm", PUBLIC_SUFFIX, KEY_SUFFIX):
+        _beside(temporary, suffix).unlink(missing_ok=True)
     shutil.rmtree(_beside(temporary, ARCHIVE_SUFFIX), ignore_errors=True)
 
 
-def _place_all(
-    temporary: Path, target: Path, public: bytes | None, seed: bytes | None, *, replace: bool
-) -> None:
-    """Sync everything and give it its names, the database last."""
-    staged, archive = (_beside(path, ARCHIVE_SUFFIX) for path in (temporary, target))
-    if staged.is_dir() and replace and archive.is_dir():
-        for path in staged.iterdir():
-            path.replace(archive / path.name)
-        sync_directory(archive)
-    elif staged.is_dir():
-        place(staged, archive, replace=False)
+def _stage_keys(temporary: Path, public: bytes | None, seed: bytes | None) -> None:
+    """Write the keys beside a temporary file, and sync it: from here on there are only names."""
     if public is not None:
-        write_private(_beside(target, PUBLIC_SUFFIX), public.hex().encode() + b"\n")
-    if seed is None:  # an earlier backup of this name may have had one
-        _beside(target, KEY_SUFFIX).unlink(missing_ok=True)
-    else:
-        write_private(_beside(target, KEY_SUFFIX), seed)
+        write_new(_beside(temporary, PUBLIC_SUFFIX), public.hex().encode() + b"\n")
+    if seed is not None:
+        write_new(_beside(temporary, KEY_SUFFIX), seed)
     descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    place(temporary, target, replace=replace)
+
+
+def _place_all(temporary: Path, target: Path, *, replace: bool) -> None:
+    """Give everything that was staged its name, the database last."""
+    placed: list[Path] = []
+    try:
+        for staged, final in zip(backup_files(temporary), backup_files(target), strict=True):
+            if staged.is_dir() and replace and final.is_dir():
+                for path in staged.iterdir():
+                    path.replace(final / path.name)
+                sync_directory(final)
+            elif staged.exists():
+                place(staged, final, replace=replace)
+                placed.append(final)
+            elif replace and final.name.endswith(KEY_SUFFIX):
+                final.unlink(missing_ok=True)  # of the backup before
+    except BaseException:
+        for path in placed if not replace else ():
+            _remove(path)
+        raise
 
 
 def _drop_others(archive: Path, names: Collection[str]) -> None:

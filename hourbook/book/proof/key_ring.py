@@ -15,10 +15,11 @@ know nothing else: a `next.key` that was never named is removed, one that was is
 import contextlib
 from pathlib import Path
 
-from hourbook.book.durable import sync_directory
+from hourbook.book.durable import remove_remains, sync_directory
 from hourbook.book.proof.keys import (
     KEY_FILE_NAME,
     NEXT_FILE_NAME,
+    PUBLIC_FILE_NAME,
     SiteKey,
     read_public,
     write_public,
@@ -83,17 +84,20 @@ class KeyRing:
         if named == self._staged.public.hex():
             self.current = self._staged
             self._promote()
+            # No room for it? The old public key vouches for this book too, until the next start.
+            with contextlib.suppress(OSError):
+                write_public(self._keys_dir, self.current.public)
         self._staged = None
 
     def _tidy(self) -> None:
-        """Leave what the end of a change leaves."""
+        """Leave what the end of a change leaves, and no seed that nothing uses."""
         try:
+            for name in (KEY_FILE_NAME, NEXT_FILE_NAME, PUBLIC_FILE_NAME):
+                remove_remains(self._keys_dir / name)
             if self._staged is not None:
                 self._promote()
                 self._staged = None
-                return
-            with contextlib.suppress(FileNotFoundError):
-                (self._keys_dir / NEXT_FILE_NAME).unlink()
+            (self._keys_dir / NEXT_FILE_NAME).unlink(missing_ok=True)
             if read_public(self._keys_dir) != self.current.public:
                 write_public(self._keys_dir, self.current.public)
         except OSError as error:
@@ -106,7 +110,6 @@ class KeyRing:
     def _promote(self) -> None:
         (self._keys_dir / NEXT_FILE_NAME).replace(self._keys_dir / KEY_FILE_NAME)
         sync_directory(self._keys_dir)
-        write_public(self._keys_dir, self.current.public)
 
 
 def check_key(keys_dir: Path, demanded: bytes) -> None:

@@ -1,14 +1,17 @@
 """Archive, redact, drop and sweep with an end after each single change of the disk.
 
-Run by test_keeping_crashes.py in a process with ``fateful_disk.c`` under it: every life is a fork,
-so that a thousand of them take seconds. Prints how many steps there were.
+Run by test_keeping_crashes.py in a process with ``fateful_disk.c`` under it; every life is a fork.
+``keeping_steps.py DIRECTORY kill|full SEED LIVES``: LIVES random ends (0: after each change).
+Prints how many there were.
 """
 
 import ctypes
 import os
+import random
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from books import STAMP, append, open_writer
@@ -126,30 +129,48 @@ def finish(home: Home) -> None:
                 assert f"words of {seq} ".encode() not in path.read_bytes()
 
 
+def lives(count: int, steps: int, seed: int) -> Sequence[int]:
+    """Return after which changes of the disk to end: `count` of them, at random; of 0, all."""
+    every = range(1, steps + 1)
+    return random.Random(seed).sample(every, min(count, steps)) if count else every
+
+
 def main() -> None:
     """Run every life."""
     base, mode = Path(sys.argv[1]), {"kill": KILL, "full": FULL}[sys.argv[2]]
     template = base / "template"
     template.mkdir(mode=0o700)
     make_template(Home(template, base / "run"))
-    for calls in range(1, 1000):
+    steps = 100_000 - run_life(base, 100_000, KILL)[1]
+    chosen = lives(int(sys.argv[4]), steps, int(sys.argv[3]))
+    for calls in chosen:
+        status, _ = run_life(base, calls, mode)
+        assert status == (-signal.SIGKILL if mode == KILL else 0), (calls, status)
         home = Home(base / f"life-{calls}", base / "run")
-        shutil.copytree(template, home.path)
-        pid = os.fork()
-        if pid == 0:
-            code = 3
-            try:
-                code = 0 if live(home, calls, mode) > 1 else 1
-            finally:
-                os._exit(code)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert status in (0, 1, -signal.SIGKILL), status
         check(home)
         finish(home)
         shutil.rmtree(home.path)
-        if status == 0:
-            print(calls - 1)
-            return
+    print(len(chosen))
+
+
+def run_life(base: Path, calls: int, mode: int) -> tuple[int, int]:
+    """Live once in a process of its own; return how it ended, and how many changes were left."""
+    home = Home(base / f"life-{calls}", base / "run")
+    shutil.copytree(base / "template", home.path)
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 3
+        try:
+            left = live(home, calls, mode)
+            os.write(writing, str(left).encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        left = int(said.read() or 0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), left
 
 
 if __name__ == "__main__":
