@@ -24,6 +24,15 @@ STRAY_ENTRY = (
     "INSERT INTO entry SELECT 0, time_ns, bound_ns, hlc, branch, 'x', session, nonce, kind,"
     " action, entity, tags, salt, details, details_hash, parent_hash, hash FROM entry LIMIT 1"
 )
+SWAPPED = """
+    UPDATE entry SET seq = -6 WHERE seq = 6;
+    UPDATE entry SET seq = 6 WHERE seq = 7;
+    UPDATE entry SET seq = 7 WHERE seq = -6;
+"""
+COPIED_SIGNATURE = (
+    "UPDATE signed_commit SET signature ="
+    " (SELECT signature FROM signed_commit WHERE commit_no = 2) WHERE commit_no = 4"
+)
 COMMIT_COLUMNS = ("head_hash", "prev_commit", "key", "signature")
 
 
@@ -129,17 +138,26 @@ def test_change_in_any_commit_is_found_in_its_range(copy: Home, column: str, rng
         ("UPDATE entry SET details = NULL, salt = NULL WHERE seq = 7", 7),
         ("UPDATE entry SET details_hash = zeroblob(32) WHERE seq = 7", 7),
         ("UPDATE entry SET action = CAST(x'ff' AS TEXT) WHERE seq = 9", 9),
+        (SWAPPED, 6),
+        (STRAY_ENTRY.replace("SELECT 0", "SELECT 13"), 13),
+        (COPIED_SIGNATURE, 6),
+        ("UPDATE signed_commit SET key = zeroblob(32)", 1),
+        ("DELETE FROM signed_commit WHERE commit_no = 5", 11),
+        ("DELETE FROM signed_commit", 1),
+        ("UPDATE signed_commit SET last_seq = 11 WHERE commit_no = 5", 11),
     ],
 )  # fmt: skip
 def test_damage_of_any_shape_is_named(copy: Home, sql: str, bad_seq: int) -> None:
     """Gaps, cuts, strays, lost details and broken text are each found where they begin."""
     connection = raw_connection(copy.book_db)
-    connection.execute(sql)
+    connection.executescript(sql)
     connection.close()
 
     verdict = verify(copy)
 
     assert (verdict.ok, verdict.first_bad_seq) == (False, bad_seq), verdict.problem
+    with BookReader(copy) as reader:
+        assert reader.verify().first_bad_seq == bad_seq  # no need to check every signature
 
 
 def test_nonce_written_twice_is_found_although_all_hashes_hold(tmp_path: Path) -> None:

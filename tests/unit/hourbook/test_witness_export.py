@@ -1,13 +1,14 @@
 """Heads given away: to a file that is never made worse, and to a program without a shell."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from books import STAMP, append, open_writer, raw_connection, write_book
 
-from hourbook.book.proof.witness import load_witnesses
+from hourbook.book.proof.witness import WITNESS_FILE_BYTES_MAX, load_witnesses
 from hourbook.book.proof.witness_export import export_witness
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
@@ -82,6 +83,66 @@ def test_file_that_is_no_witness_is_left_as_it_is(home: Home, tmp_path: Path, co
     assert not result.ok
     assert "was left as it is" in result.summary
     assert file.read_text() == content
+
+
+def test_torn_witness_is_left_as_it_is(home: Home, tmp_path: Path) -> None:
+    """Half a line proves nothing, and may be what is left of something that did."""
+    file = tmp_path / "head.json"
+    write_book(home, [2])
+    export_witness(home, str(file), ())
+    file.write_bytes(torn := file.read_bytes()[:100])
+    write_more(home, 1)
+
+    result = export_witness(home, str(file), ())
+
+    assert not result.ok
+    assert f"{file} was left as it is" in result.summary
+    assert f"{file}:1" in result.summary
+    assert file.read_bytes() == torn
+
+
+def test_witness_of_another_book_is_left_as_it_is(home: Home, tmp_path: Path) -> None:
+    """Two homes that are told of one file do not fight over it."""
+    file = tmp_path / "head.json"
+    other = Home(tmp_path / "other", tmp_path / "run")
+    other.path.mkdir()
+    write_book(other, [1])
+    write_book(home, [2])
+    export_witness(other, str(file), ())
+    kept = file.read_bytes()
+
+    result = export_witness(home, str(file), ())
+
+    assert "saw another book" in result.summary
+    assert file.read_bytes() == kept
+
+
+def test_link_leads_to_the_file_that_is_written(home: Home, tmp_path: Path) -> None:
+    """The link stays a link: what it points to is where the head was to be kept."""
+    target, link = tmp_path / "share.json", tmp_path / "head.json"
+    link.symlink_to(target)
+    write_book(home, [2])
+
+    result = export_witness(home, str(link), ())
+
+    assert result.ok
+    assert link.is_symlink()
+    assert not target.is_symlink()
+    assert len(load_witnesses(target)) == 1
+
+
+def test_what_is_no_file_is_never_read(home: Home, tmp_path: Path) -> None:
+    """A FIFO would make the job wait for ever, a directory cannot be replaced."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", WITNESS_FILE_BYTES_MAX + 1)
+    write_book(home, [1])
+    names = ("fifo", "huge", "")
+
+    results = [export_witness(home, str(tmp_path / name), ()) for name in names]
+
+    assert [result.ok for result in results] == [False, False, False]
+    assert ["was left as it is" in result.summary for result in results] == [True, True, True]
 
 
 def test_program_reads_the_head_from_stdin(home: Home, tmp_path: Path) -> None:
