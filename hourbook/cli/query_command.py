@@ -1,5 +1,6 @@
 """`query` and `schema`: the book in SQL, read-only, without a running tree."""
 
+import os
 import sys
 from typing import Annotated, Final
 
@@ -82,7 +83,8 @@ def query(
         lines = query_text.csv_text(result).removesuffix("\n")
         emit("\n".join(map(visible, lines.split("\n"))) if is_terminal() else lines)
     else:
-        emit("\n".join(query_text.table_lines(result)))
+        width = os.get_terminal_size(sys.stdout.fileno()).columns if is_terminal() else 0
+        emit("\n".join(query_text.table_lines(result, width)))
     if result.is_truncated:
         sys.stderr.write(f"hourbook: only the first {limit} rows; --limit shows more\n")
     return exit_codes.OK

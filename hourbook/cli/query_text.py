@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
+from unicodedata import combining, east_asian_width
 
 from hourbook.book.render import json_value
 from hourbook.book.sql.query import QueryResult, Value
@@ -24,6 +25,9 @@ __all__ = [
 
 CELL_LENGTH_MAX: Final = 100
 """Characters of a value in a table; --json and --csv have it whole."""
+CELL_LENGTH_MIN: Final = 8
+"""Letters that a text keeps where the terminal is too narrow."""
+_GAP: Final = 2
 _PARAMETER: Final = re.compile(r"([A-Za-z_]\w*)(:?=)(.*)", re.ASCII | re.DOTALL)
 
 
@@ -65,24 +69,30 @@ def csv_text(result: QueryResult) -> str:
     return text.getvalue()
 
 
-def table_lines(result: QueryResult) -> list[str]:
-    """Return a result as lines for people: columns aligned, numbers to the right."""
+def table_lines(result: QueryResult, width: int = 0) -> list[str]:
+    """Return a result as lines for people: columns aligned, numbers to the right.
+
+    Args:
+        result: of a query.
+        width: of the terminal, which texts are cut to fit where they can (0: it has none).
+    """
     names = [_cell(name) for name in result.columns]
     cells = [[_cell(_shown(value)) for value in row] for row in result.rows]
     columns = range(len(names))
-    widths = [max([len(names[i]), *(len(row[i]) for row in cells)]) for i in columns]
     is_number = [
         all(isinstance(row[i], int | float | None) for row in result.rows) for i in columns
     ]
+    widths = [max(map(_width, (names[i], *(row[i] for row in cells)))) for i in columns]
+    widths = _fitted(widths, is_number, width) if width else widths
 
     def line(row: Sequence[str]) -> str:
         parts = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
+            _padded(cell, column, to_the_right=right)
+            for cell, column, right in zip(row, widths, is_number, strict=True)
         )
         return "  ".join(parts).rstrip()
 
-    return [line(names), line(["-" * width for width in widths]), *map(line, cells)]
+    return [line(names), line(["-" * column for column in widths]), *map(line, cells)]
 
 
 def schema_json() -> dict[str, Any]:
@@ -150,6 +160,42 @@ def _plain(value: Value) -> str | int | float | None:
 
 def _cell(text: str) -> str:
     return visible(text[: CELL_LENGTH_MAX + 1], CELL_LENGTH_MAX)
+
+
+def _fitted(widths: Sequence[int], is_number: Sequence[bool], width: int) -> list[int]:
+    """Return widths of columns that fit a line: the widest texts give way, to a few letters."""
+    found = list(widths)
+    over = sum(found) + _GAP * (len(found) - 1) - width
+    while over > 0:
+        texts = [i for i, number in enumerate(is_number) if not number]
+        widest = max(texts, key=lambda i: found[i], default=None)
+        if widest is None or found[widest] <= CELL_LENGTH_MIN:
+            return found
+        found[widest] -= 1
+        over -= 1
+    return found
+
+
+def _padded(cell: str, width: int, *, to_the_right: bool) -> str:
+    if _width(cell) > width:
+        cell = _cut(cell, width)
+    gap = " " * (width - _width(cell))
+    return f"{gap}{cell}" if to_the_right else f"{cell}{gap}"
+
+
+def _cut(text: str, width: int) -> str:
+    kept = text[: width - 1]
+    while _width(kept) >= width:
+        kept = kept[:-1]
+    return f"{kept}…"
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(combining(letter) != 0 for letter in text)
 
 
 def _shown(value: Value) -> str:
