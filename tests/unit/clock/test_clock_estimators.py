@@ -191,9 +191,9 @@ def test_newcomer_starts_with_the_mean_loss_and_its_handicap() -> None:
 # -- quantiles ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("law", ["gauss", "laplace", "heavy"])
-def test_quantiles_hold_whatever_the_errors_are(rng: random.Random, law: str) -> None:
-    """68 +- 4 % and 95 +- 2 % of 2000 errors."""
+@pytest.mark.parametrize(("law", "slack"), [("gauss", 0.015), ("laplace", 0.015), ("heavy", 0.03)])
+def test_quantiles_hold_whatever_the_errors_are(rng: random.Random, law: str, slack: float) -> None:
+    """68 % and 95 % of 2000 errors; a cliff costs a little of the second, as it says there."""
     laws: dict[str, Draw] = {
         "gauss": lambda: rng.gauss(0, 1e6),
         "laplace": lambda: rng.expovariate(1e-6) * rng.choice((-1, 1)),
@@ -208,8 +208,8 @@ def test_quantiles_hold_whatever_the_errors_are(rng: random.Random, law: str) ->
         held[1] += abs(error_ns) <= said.q95_ns
         now = quantiles.learn(now, error_ns)
 
-    assert abs(held[0] / 2000 - 0.68) < 0.04
-    assert abs(held[1] / 2000 - 0.95) < 0.02
+    assert abs(held[0] / 2000 - 0.68) < 0.02
+    assert abs(held[1] / 2000 - 0.95) < slack
 
 
 # -- outliers -------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """The filter: it converges, it keeps spikes out, and it gives in to what persists."""
 
+import math
 import random
+
+import pytest
 
 from hourbook.clock import kalman
 from hourbook.clock.kalman import Filter
@@ -55,6 +58,19 @@ def test_spike_is_gated(rng: random.Random) -> None:
 
     assert (after.gated, after.gated_in_a_row) == (1, 1)
     assert after.utc_ns == before.utc_ns
+
+
+@pytest.mark.parametrize(("sigmas", "gated"), [(4.9, 0), (-4.9, 0), (5.1, 1), (-5.1, 1)])
+def test_gate_is_at_five_standard_deviations(rng: random.Random, sigmas: float, gated: int) -> None:
+    """Of what the filter expects of the measurement: its own doubt and the filter's."""
+    before = run(rng, 50, rate_ppb=0)
+    expected = kalman.predict(before, 800 * S_NS)
+    sigma_ns = math.hypot(expected.sigma_offset_ns, observation(800).doubt_ns)
+    ahead_ns = expected.utc_ns - observation(800).utc_ns
+
+    after = kalman.observe(before, observation(800, ahead_ns + sigmas * sigma_ns))
+
+    assert after.gated - before.gated == gated
 
 
 def test_what_persists_is_believed(rng: random.Random) -> None:

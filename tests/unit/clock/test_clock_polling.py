@@ -51,6 +51,20 @@ def test_burst_comes_first_then_the_poll_doubles_to_its_maximum() -> None:
     assert waits == sorted(waits)
 
 
+def test_requests_are_spread_by_a_tenth_and_never_come_early() -> None:
+    """Clients that began together must not ask together; the rules are about the shortest wait."""
+    server = polling.asked(after_answers(found(), WIDE_NS, 4), 0)
+
+    due_s = []
+    for jitter in (0.0, 0.5, 1.0):
+        answered = polling.answered(server, WIDE_NS, PACE, 0, jitter)
+        failed = polling.failed(server, "no reply", PACE, 0, jitter)
+        due_s.append((answered.next_mono_ns / S_NS, failed.next_mono_ns / S_NS))
+
+    assert server.poll_s == 32
+    assert due_s == [(32.0, 64.0), (33.6, 67.2), (35.2, 70.4)]
+
+
 def after_answers(server: Server, half_width_ns: int, count: int) -> Server:
     """Return a server that has answered so often."""
     for _ in range(count):
