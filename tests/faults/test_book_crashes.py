@@ -14,13 +14,15 @@ from typing import Any
 import apsw
 import pytest
 from book_actors import running_writer
-from books import STAMP, append, open_writer, raw_connection, write_book
+from books import STAMP, append, new, open_writer, raw_connection, write_book
 from waiting import wait_until
 
 from hourbook.book.reader import BookReader
 from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
+from hourbook.link.client import MailboxClient
 from protocols import entry, errors
+from protocols.book_messages import Append
 
 
 def crash_image(home: Home, target: Path) -> Home:
@@ -102,8 +104,16 @@ def small_disk(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.mark.live
 def test_full_disk_refuses_and_recovers(small_disk: Home) -> None:
-    """Appends to a full disk hear DiskFull, nothing half is kept, and later ones work."""
-    with running_writer(small_disk), connect("agent", small_disk, shared=True) as book:
+    """Appends to a full disk hear DiskFull, nothing half is kept, and later ones work.
+
+    A request that was refused stays so: its sender was told, and may have said it another way.
+    """
+    late = Append("late", entry.make_nonce(1, 1), [new(details=b"y" * 30_000)])
+    with (
+        running_writer(small_disk),
+        connect("agent", small_disk, shared=True) as book,
+        contextlib.closing(MailboxClient(small_disk, "journal_writer", "late")) as client,
+    ):
         acknowledged = [book.log("before", "x").seq]
         refused = 0
         ballast = small_disk.path / "ballast"
@@ -116,7 +126,11 @@ def test_full_disk_refuses_and_recovers(small_disk: Home) -> None:
                 if refused == 3:
                     break
         assert refused == 3
+        with pytest.raises(errors.DiskFull):
+            client.request("book.append", late)
         ballast.unlink()
+        with pytest.raises(errors.DiskFull):
+            client.request("book.append", late)
 
         acknowledged.append(book.log("after", "x").seq)
 

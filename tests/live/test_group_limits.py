@@ -1,16 +1,20 @@
 """What waits in the writer's mailbox becomes one commit, up to a number of entries and of bytes."""
 
+import contextlib
 import os
 import signal
 
 import pytest
 from book_actors import ActorProcess, running_writer
+from books import new
 
 from actors.journal_writer import GROUP_BYTES_MAX
 from hourbook.book.reader import BookReader
 from hourbook.faces.book import connect
 from hourbook.home import Home
-from protocols.entry import BATCH_ENTRIES_MAX
+from hourbook.link.client import MailboxClient
+from protocols.book_messages import Append
+from protocols.entry import BATCH_ENTRIES_MAX, make_nonce
 
 pytestmark = pytest.mark.live
 
@@ -44,6 +48,25 @@ def test_no_commit_is_larger_than_a_batch(home: Home) -> None:
     assert sum(counts) >= 5001
     assert max(counts) <= BATCH_ENTRIES_MAX
     assert len(counts) < 500
+
+
+def test_batches_that_do_not_fit_into_one_commit_take_several(home: Home) -> None:
+    """Three requests of 3000 entries that wait together: each is whole, in a commit of its own."""
+    batches = [
+        Append("agent", make_nonce(1, 1 + 3000 * number), [new()] * 3000) for number in range(3)
+    ]
+    with (
+        running_writer(home) as writer,
+        contextlib.closing(MailboxClient(home, "journal_writer", "agent")) as client,
+    ):
+        client.request("book.append", Append("agent", make_nonce(0, 1), [new()]))
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        replies = [client.send("book.append", batch) for batch in batches]
+        os.kill(writer.process.pid, signal.SIGCONT)
+        for reply in replies:
+            reply.wait(30)
+
+    assert [count for count, _ in commits(home)] == [1, 3000, 3000, 3000]
 
 
 def test_drain_ends_when_a_group_has_enough_bytes(home: Home) -> None:

@@ -349,16 +349,18 @@ def test_commands_export_and_import(tmp_path: Path) -> None:
     """The commands on a tree: counts, exit codes, one line for what cannot be imported."""
     journal = a_journal(3)
     journal.lines.append(b'{"torn')
-    good, garbage, empty = (tmp_path / name for name in ("good", "garbage", "empty"))
+    good, garbage, empty, long = (tmp_path / name for name in ("good", "garbage", "empty", "long"))
     good.write_bytes(journal.text())
     garbage.write_bytes(os.urandom(50_000).replace(b'{"', b"  "))
     empty.write_bytes(b"")
+    long.write_bytes(journal.lines[0].replace(b"api.0", b"x" * (17 << 20)) + b"\n{}\n")
     os.mkfifo(tmp_path / "fifo")
     with FullTree(tmp_path / "home") as tree:
         imported = tree.hourbook_json("import", str(good))
         lines = tree.hourbook("export", "--since", "0")
         text = tree.hourbook("import", str(good), "--dry-run")
         nothing = tree.hourbook_json("import", str(empty))
+        cut = tree.hourbook("import", str(long), "--json")
         refused = {
             str(path): tree.hourbook("import", str(path))
             for path in (garbage, tmp_path, tmp_path / "fifo", tmp_path / "missing")
@@ -368,6 +370,15 @@ def test_commands_export_and_import(tmp_path: Path) -> None:
     assert imported["reported"][0]["line"] == 4
     assert "DRY RUN" in text.stdout
     assert nothing["lines"] == 0
+    assert (
+        cut.returncode == 1
+    )  # a line that no entry can hold; its ends are kept, and the next line
+    assert {n: json.loads(cut.stdout)[n] for n in ("lines", "damaged", "truncated", "flawed")} == {
+        "lines": 2,
+        "damaged": 1,
+        "truncated": 1,
+        "flawed": 1,
+    }
     assert {e["action"] for e in check_lines(lines.stdout.encode().splitlines())} >= {
         "deployed",
         "damaged",

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from books import STAMP, append, open_writer, write_book
 from hypothesis import given, settings
@@ -209,6 +211,43 @@ def test_exported_file_is_private_and_overwrites_nothing(home: Home, tmp_path: P
     assert target.stat().st_mode & 0o777 == 0o600
     assert target.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_exported_file_is_synced_before_it_gets_its_name(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves the whole file under its name, or none."""
+    write_book(home, [3])
+    target = tmp_path / "out.jsonl"
+    seen: list[tuple[int, bool]] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        seen.append((os.fstat(descriptor).st_size, target.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    with BookReader(home) as reader:
+        export_to_file(reader, target)
+
+    assert seen[0] == (target.stat().st_size, False)
+    assert seen[-1][1]  # and then its directory
+
+
+def test_export_leaves_entries_of_branches_out(home: Home) -> None:
+    """The form has no place to say that they are of one; the lines about them still chain."""
+    writer = open_writer(home)
+    groups = [append(1), msgspec.structs.replace(append(2), branch=1), append(3)]
+    writer.commit(groups, STAMP)
+    writer.close()
+    out = io.BytesIO()
+
+    with BookReader(home) as reader:
+        report = export_book(reader, out)
+
+    assert report.entries == 2
+    lines = check_lines(out.getvalue().splitlines())
+    assert [line["hourbook"]["seq"] for line in lines] == [1, 3]
 
 
 @pytest.mark.parametrize(
