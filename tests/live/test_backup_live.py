@@ -1,5 +1,6 @@
 """The commands on a living book: backed up while eight write, restored, and written on."""
 
+import contextlib
 import json
 import shutil
 import threading
@@ -11,6 +12,7 @@ from book_actors import running_writer
 from full_tree import run_hourbook
 
 from hourbook.book.copies.backup import back_up
+from hourbook.book.copies.book_file import open_book
 from hourbook.book.copies.restore import restore_book
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
@@ -89,6 +91,61 @@ def test_names_held_at_the_time_of_a_cut_are_free_again(
     told = [(e.kind, e.action, e.entity) for e in entries if e.seq > cut]
     assert told[0] == ("instance.release", "released", "alpha")
     assert ("instance.register", "registered", "beta") in told
+
+
+TABLES = {
+    "branch": "SELECT * FROM branch ORDER BY number",
+    "session": "SELECT * FROM session ORDER BY name",
+    "instance": "SELECT name, registered_seq, released_seq, registered_ns FROM instance",
+    "cursor": "SELECT name, position FROM cursor ORDER BY name",
+    "clock_step": "SELECT * FROM clock_step",
+    "entry": "SELECT * FROM entry ORDER BY seq",
+    "signed_commit": "SELECT * FROM signed_commit ORDER BY last_seq",
+}
+
+
+def tables_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Return what the tables of a book hold that follow from its entries."""
+    with contextlib.closing(open_book(path)) as connection:
+        return {name: connection.execute(sql).fetchall() for name, sql in TABLES.items()}
+
+
+def test_restored_tables_are_those_of_that_moment(home: Home, other: Home, tmp_path: Path) -> None:
+    """Branches, sessions and names are as they were in a backup that was made then."""
+    with running_writer(home), connect("alpha", home) as alpha:
+        connect("beta", home).close()
+        for name in ("goes-on", "is-deleted", "is-new-later"):
+            alpha.create_branch(name)
+        with connect("tries", home, branch="goes-on", shared=True) as branch:
+            branch.log("tried", "x")
+            alpha.merge_branch("goes-on")
+            alpha.delete_branch("is-new-later")
+            alpha.start_session("first")
+            cut = alpha.log("the", "cut").seq
+            back_up(home, tmp_path / "then.db")
+
+            branch.log("tried", "y")
+        alpha.merge_branch("goes-on", "theirs")
+        alpha.delete_branch("is-deleted")
+        alpha.create_branch("is-new-later")
+        alpha.start_session("first")
+        alpha.start_session("second")
+        connect("beta", home).close()
+        connect("gamma", home).close()
+        back_up(home, tmp_path / "now.db", with_key=True)
+
+    restore_book(tmp_path / "now.db", other, to=parse_moment(str(cut), "to"))
+
+    assert tables_of(other.book_db) == tables_of(tmp_path / "then.db")
+    with running_writer(other), connect("delta", other) as delta:
+        brought = delta.merge_branch("goes-on", "theirs")
+        delta.delete_branch("is-deleted")
+        delta.start_session("second")
+        assert [branch.name for branch in delta.branches() if branch.deleted_seq is None] == [
+            "goes-on"
+        ]
+        assert delta.verify(all_signatures=True).ok
+    assert brought.entries == 0  # what was brought before the cut is not brought again
 
 
 def test_commands_say_in_one_line_what_they_cannot_do(
