@@ -74,13 +74,15 @@ class MergedBranch(msgspec.Struct, frozen=True):
         seq: of the entry that says so; 0 where there was nothing to merge.
         entries: brought to the parent.
         left: entries left behind.
-        conflicts: entities that both have written about.
+        conflicts: entities that both have written about, the first 1000.
+        conflict_count: how many there are.
     """
 
     seq: int
     entries: int
     left: int
     conflicts: list[str]
+    conflict_count: int = 0
 
 
 class DeleteBranch(Change, frozen=True, kw_only=True, omit_defaults=True):

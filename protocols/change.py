@@ -24,9 +24,10 @@ __all__ = [
     "check_kind",
     "check_nonce",
     "check_writer",
+    "is_own_record",
 ]
 
-CHANGE_NONCES: Final = 1 << 16
+CHANGE_NONCES: Final = 1 << 17
 """Counters that one change takes up, and so the most entries that it may mean."""
 WRITER_NAME: Final = "journal_writer"
 """Writes what journal_writer decides by itself, such as the release of a dead instance's name."""
@@ -92,6 +93,12 @@ def check_nonce(nonce: bytes, count: int) -> None:
         )
     if entry.nonce_parts(nonce)[1] + count - 1 > (1 << 64) - 1:
         raise errors.BadRequest("Expected a counter below 2^64", field="nonce")
+
+
+def is_own_record(kind: str) -> bool:
+    """Return whether an entry of this kind is the book's own record, whose details must stay."""
+    word, dot, _ = kind.partition(".")
+    return bool(dot) and word in RESERVED_KINDS - {"kv", "memory"}
 
 
 def check_kind(kind: str) -> None:

@@ -13,6 +13,7 @@ from hourbook.book.archive.detached import attach_beside
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from protocols import errors
 from protocols.branch_messages import MAIN_NAME
+from protocols.change import is_own_record
 from protocols.entry import Entry
 from protocols.names import check_name
 
@@ -83,9 +84,10 @@ class BranchDiff(msgspec.Struct, frozen=True):
         a: name of the one.
         b: name of the other.
         base_seq: the last entry that both see.
-        only_a: entries that only `a` sees, rising; at most DIFF_ENTRIES_MAX.
+        only_a: entries that only `a` sees, rising; at most DIFF_ENTRIES_MAX. What was merged stands
+            on both sides, once as it was written and once as it was brought.
         only_b: entries that only `b` sees.
-        conflicts: entities that both have written about since.
+        conflicts: entities that both have written about since, but for the book's own records.
     """
 
     a: str
@@ -176,8 +178,8 @@ def diff_branches(
     base_seq = min(dict(view)[common] for view in views)
     head = connection.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
     only = [_beyond(connection, view, common, base_seq) for view in views]
-    both = {entry.entity for entry in only[0]} & {entry.entity for entry in only[1]}
-    return BranchDiff(a, b, min(base_seq, head), only[0], only[1], sorted(both))
+    written = [{each.entity for each in side if not is_own_record(each.kind)} for side in only]
+    return BranchDiff(a, b, min(base_seq, head), only[0], only[1], sorted(written[0] & written[1]))
 
 
 def _beyond(

@@ -10,12 +10,12 @@ from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line
 from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.cli.words import counted, typed_text, visible
+from hourbook.cli.words import counted, typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
 
 if TYPE_CHECKING:
-    from hourbook.book.branches import Branch, BranchDiff
+    from hourbook.book.branches import BranchDiff
     from protocols.entry import Entry
 
 __all__ = ["create", "delete", "diff", "list_all", "log", "merge"]
@@ -59,14 +59,14 @@ def list_all(*, json: JsonOption = False, home: HomeOption = None) -> int:
     """List every branch that there ever was."""
     from hourbook.book.branches import list_branches  # noqa: PLC0415 - completion: no database
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
+    from hourbook.cli.branch_text import branch_lines  # noqa: PLC0415 - the same
 
     with BookReader(find_home(home)) as reader:
         found = reader.query(list_branches)
     if json:
         emit_json({"branches": [msgspec.structs.asdict(branch) for branch in found]})
     else:
-        for line in _branch_lines(found):
-            emit(line)
+        _emit_lines(branch_lines(found))
     return exit_codes.OK
 
 
@@ -116,6 +116,7 @@ def diff(
     """
     from hourbook.book.branches import diff_branches  # noqa: PLC0415 - completion: no database
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
+    from hourbook.cli.branch_text import diff_lines  # noqa: PLC0415 - the same
 
     where = find_home(home)
     until_seq = _seq_at(where, at)
@@ -124,8 +125,7 @@ def diff(
     if json:
         emit_json(_diff_json(found))
     else:
-        for line in _diff_lines(found):
-            emit(line)
+        _emit_lines(diff_lines(found))
     return exit_codes.OK
 
 
@@ -151,6 +151,7 @@ def merge(
         behind, `theirs` brings them along, `both` does so with the tag `conflict`. Without it such
         a merge is refused, and the entities are named.
     """
+    from hourbook.cli.branch_text import merge_lines  # noqa: PLC0415 - completion: no database
     from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
 
     found = find_home(home)
@@ -159,12 +160,8 @@ def merge(
         done = book.merge_branch(name, strategy or "")
     if json:
         emit_json({"name": name, **msgspec.structs.asdict(done)})
-    elif not done.seq:
-        emit(f"nothing to merge from {name}")
     else:
-        emit(f"merged {counted(done.entries, 'entry', 'entries')} of {name} (entry {done.seq})")
-        for entity in done.conflicts:
-            emit(f"both wrote about {visible(entity)}")
+        _emit_lines(merge_lines(name, done))
     return exit_codes.OK
 
 
@@ -203,27 +200,6 @@ def _seq_at(home: Home, at: str | None) -> int | None:
     return None if at is None else seq_at(home, typed_text(at))
 
 
-def _branch_lines(branches: "list[Branch]") -> list[str]:
-    if not branches:
-        return ["there is no branch but main"]
-    names = {0: "main", **{branch.number: branch.name for branch in branches}}
-    return [
-        f"{branch.name:<20} from {names[branch.parent]} at {branch.base_seq}"
-        + (f", merged at {branch.merged_seq}" if branch.merged_seq else "")
-        + (f", deleted at {branch.deleted_seq}" if branch.deleted_seq else "")
-        for branch in branches
-    ]
-
-
-def _diff_lines(diff: "BranchDiff") -> list[str]:
-    return [
-        f"both see entries up to {diff.base_seq}",
-        *(f"only {diff.a}  {entry_line(entry)}" for entry in diff.only_a),
-        *(f"only {diff.b}  {entry_line(entry)}" for entry in diff.only_b),
-        *(f"both wrote about {visible(entity)}" for entity in diff.conflicts),
-    ]
-
-
 def _diff_json(diff: "BranchDiff") -> dict[str, object]:
     from hourbook.book.render import entry_json  # noqa: PLC0415 - completion: no database
 
@@ -244,3 +220,8 @@ def _emit_entry(entry: "Entry", *, json: bool) -> None:
         emit_json(entry_json(entry))
     else:
         emit(entry_line(entry))
+
+
+def _emit_lines(lines: list[str]) -> None:
+    for line in lines:
+        emit(line)

@@ -104,7 +104,8 @@ class BookKeeping:
         Raises:
             BranchConflict: there are such entities; the message names them.
             UnknownName: there is no such branch.
-            LimitExceeded: more than 8192 entries.
+            LimitExceeded: more than 100 000 entries, or 128 MiB of details.
+            ArchiveDamaged: details cannot be read that would be lost on the way.
             What :meth:`Book.log` raises.
         """
         return self._change(MergeBranch, BRANCH_MERGE, MergedBranch, name=name, strategy=strategy)

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.book.archive.retention import Decider, Rule
-from hourbook.book.changes.redaction import is_own_record
 from hourbook.book.reader import BookReader
 from protocols import entry
+from protocols.change import is_own_record
 
 __all__ = ["SLICE_BYTES_MAX", "SLICE_ENTRIES_MAX", "Batch", "plan"]
 

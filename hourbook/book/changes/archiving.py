@@ -11,12 +11,12 @@ from hourbook.book.archive.frame_cache import file_name, is_file_name, open_arch
 from hourbook.book.archive.frames import Detail, read_frame, read_index
 from hourbook.book.archive.retention import spans, unfold
 from hourbook.book.changes.erasing import detach, erase
-from hourbook.book.changes.redaction import check_text, is_own_record
+from hourbook.book.changes.redaction import check_text
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Row
 from hourbook.book.rows import ENTRY_COLUMNS
 from protocols import entry, errors
-from protocols.change import check_change
+from protocols.change import check_change, is_own_record
 from protocols.keep_messages import (
     BOOK_ARCHIVE,
     BOOK_RETAIN,

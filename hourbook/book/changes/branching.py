@@ -1,17 +1,17 @@
 """Branches begun, merged and ended: ``branch.create``, ``branch.merge``, ``branch.delete``.
 
 A merge writes ordinary entries on the parent, the same as the branch's but for their place, and
-then one that names base and head: nothing is moved, and both histories stay as they were.
+then one that names base and head: nothing is moved, and both histories stay as they were. It is one
+transaction, however long the branch: nobody ever sees half of a merge. Who appends waits for it.
 """
 
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
 import msgspec
 
 from hourbook.book.archive.detached import attach_beside
-from hourbook.book.archive.retention import spans
 from hourbook.book.branches import DEPTH_MAX, Branch, find_branch, view_of
-from hourbook.book.changes.redaction import is_own_record
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from protocols import entry, errors
@@ -28,14 +28,20 @@ from protocols.branch_messages import (
     MergeBranch,
     MergedBranch,
 )
-from protocols.change import Change, check_change
+from protocols.change import Change, check_change, is_own_record
 from protocols.names import check_name
 
 __all__ = ["CREATE_BRANCH", "DELETE_BRANCH", "MERGE_BRANCH", "MERGE_ENTRIES_MAX"]
 
-MERGE_ENTRIES_MAX: Final = 8192
-"""Of one merge: about 100 ms of the writer's time."""
+MERGE_ENTRIES_MAX: Final = 100_000
+"""Of one merge: about 1.3 s of the writer's time."""
+MERGE_BYTES_MAX: Final = 128 << 20
+"""Of their details, which the writer holds a few times over."""
 CONFLICTS_NAMED_MAX: Final = 20
+"""In the refusal."""
+CONFLICTS_KEPT_MAX: Final = 1000
+"""In the record and in the answer: 1 MiB of names."""
+_ATTACHED_AT_ONCE: Final = 1000
 
 
 def _check(change: Change) -> None:
@@ -85,13 +91,9 @@ def _create(change: CreateBranch, scope: Scope) -> CreatedBranch:
 def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
     branch = find_branch(scope.connection, change.name)
     _require_parent(scope, branch)
-    theirs = _entries_since(scope, branch.number, branch.merged_head, MERGE_ENTRIES_MAX + 1)
-    if len(theirs) > MERGE_ENTRIES_MAX:
-        raise errors.LimitExceeded(
-            f"Expected at most {MERGE_ENTRIES_MAX} entries to merge, got more", field="name"
-        )
+    theirs = _unmerged(scope, branch)
     if not theirs:
-        return MergedBranch(0, 0, 0, [])
+        return MergedBranch(0, 0, 0, [], 0)
     conflicts = _conflicts(scope, branch, {found.entity for found in theirs})
     if conflicts and not change.strategy:
         named = ", ".join(repr(entity) for entity in conflicts[:CONFLICTS_NAMED_MAX])
@@ -103,28 +105,25 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
             hint="choose --strategy ours, theirs or both",
         )
     clashing = set(conflicts)
-    brought = [e for e in theirs if change.strategy != "ours" or e.entity not in clashing]
-    for found in brought:
-        tags = found.tags
-        if change.strategy == "both" and found.entity in clashing:
-            tags = (*tags[: entry.TAGS_MAX - 1], "conflict")
-        raw = msgspec.Raw(found.details_raw or entry.DETAILS_NONE)
-        new = NewEntry(found.action, found.entity, raw, tags, found.kind)
-        scope.record_raw(new, branch.parent)
+    left = clashing if change.strategy == "ours" else frozenset()
+    marked = clashing if change.strategy == "both" else frozenset()
+    brought = _bring(scope, theirs, branch.parent, left, marked)
+    kept = conflicts[:CONFLICTS_KEPT_MAX]
     details = {
         "base": branch.parted_seq,
         "head": theirs[-1].seq,
         "into": branch.parent,
         "strategy": change.strategy,
-        "seqs": spans(found.seq for found in brought),
-        "conflicts": conflicts,
+        "seqs": _ranges(theirs, left),
+        "conflicts": kept,
+        "conflict_count": len(conflicts),
     }
     seq = scope.record(BRANCH_MERGE, "merged", change.name, details)
     scope.connection.execute(
         "UPDATE branch SET merged_head = ?, merged_seq = ? WHERE number = ?",
         (theirs[-1].seq, seq, branch.number),
     )
-    return MergedBranch(seq, len(brought), len(theirs) - len(brought), conflicts)
+    return MergedBranch(seq, brought, len(theirs) - brought, kept, len(conflicts))
 
 
 def _delete(change: DeleteBranch, scope: Scope) -> DeletedBranch:
@@ -150,24 +149,95 @@ def _delete(change: DeleteBranch, scope: Scope) -> DeletedBranch:
     return DeletedBranch(seq, unmerged)
 
 
-def _entries_since(scope: Scope, number: int, after_seq: int, limit: int) -> list[entry.Entry]:
-    rows: list[Any] = scope.connection.execute(
+def _unmerged(scope: Scope, branch: Branch) -> list[entry.Entry]:
+    """Return the entries of a branch that were not merged yet, with their details.
+
+    Raises:
+        LimitExceeded: more than one merge may bring.
+        ArchiveDamaged: details cannot be read; they would be lost on the way.
+    """
+    found: list[entry.Entry] = []
+    size = 0
+    for row in scope.connection.execute(
         f"SELECT {ENTRY_COLUMNS} FROM entry WHERE branch <> 0 AND branch = ?"  # noqa: S608 - constants
-        " AND seq > ? ORDER BY seq LIMIT ?",
-        (number, after_seq, limit),
-    ).fetchall()
-    found = [entry_from_row(row) for row in rows if not is_own_record(row[8])]
-    return attach_beside(scope.connection, found)
+        " AND seq > ? ORDER BY seq",
+        (branch.number, branch.merged_head),
+    ):
+        each = entry_from_row(row)
+        if is_own_record(each.kind):
+            continue
+        found.append(each)
+        size += len(each.details_raw or b"")
+        _check_size(branch, len(found), size)
+    for start in range(0, len(found), _ATTACHED_AT_ONCE):
+        page = found[start : start + _ATTACHED_AT_ONCE]
+        attached = attach_beside(scope.connection, page)
+        if attached is page:
+            continue
+        for before, each in zip(page, attached, strict=True):
+            if each.missing is not None and each.missing.cause == "unreadable":
+                raise errors.ArchiveDamaged(
+                    f"Expected the details of seq {each.seq}, got none: {each.missing.why}"
+                )
+            size += len(each.details_raw or b"") if before.details_raw is None else 0
+        _check_size(branch, len(found), size)
+        found[start : start + _ATTACHED_AT_ONCE] = attached
+    return found
+
+
+def _check_size(branch: Branch, count: int, size: int) -> None:
+    if count > MERGE_ENTRIES_MAX or size > MERGE_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected at most {MERGE_ENTRIES_MAX} entries and {MERGE_BYTES_MAX >> 20} MiB of"
+            f" details to merge, got more on {branch.name!r}",
+            field="name",
+            value=branch.name,
+        )
+
+
+def _bring(
+    scope: Scope,
+    theirs: Sequence[entry.Entry],
+    parent: int,
+    left: Collection[str],
+    marked: Collection[str],
+) -> int:
+    """Record entries anew on the parent, but for those about what is left; return how many."""
+    count = 0
+    for found in theirs:
+        if found.entity in left:
+            continue
+        tags = found.tags
+        if found.entity in marked:
+            tags = (*tags[: entry.TAGS_MAX - 1], "conflict")
+        raw = msgspec.Raw(found.details_raw or entry.DETAILS_NONE)
+        scope.record_raw(NewEntry(found.action, found.entity, raw, tags, found.kind), parent)
+        count += 1
+    return count
+
+
+def _ranges(theirs: Sequence[entry.Entry], left: Collection[str]) -> list[tuple[int, int]]:
+    """Return what was brought as ranges (first, last): within each, all of the branch's entries."""
+    found: list[tuple[int, int]] = []
+    is_open = False
+    for each in theirs:
+        is_brought = each.entity not in left
+        if is_brought and is_open:
+            found[-1] = (found[-1][0], each.seq)
+        elif is_brought:
+            found.append((each.seq, each.seq))
+        is_open = is_brought
+    return found
 
 
 def _conflicts(scope: Scope, branch: Branch, entities: set[str]) -> list[str]:
     """Return the entities that the parent has written about since, too."""
     rows = scope.connection.execute(
-        "SELECT DISTINCT entity FROM entry WHERE branch = ? AND seq > ?"
-        " AND kind NOT GLOB 'branch.*'",
+        "SELECT DISTINCT entity, kind FROM entry WHERE branch = ? AND seq > ?",
         (branch.parent, branch.parted_seq),
     )
-    return sorted(entity for (entity,) in rows if entity in entities)
+    found = {entity for entity, kind in rows if entity in entities and not is_own_record(kind)}
+    return sorted(found)
 
 
 def _require_parent(scope: Scope, branch: Branch) -> None:

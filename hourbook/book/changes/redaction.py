@@ -9,16 +9,10 @@ from typing import Final
 from hourbook.book.changes.erasing import erase
 from hourbook.book.changes.scope import ChangeKind, Scope
 from protocols import entry, errors
-from protocols.change import RESERVED_KINDS, check_change
+from protocols.change import check_change, is_own_record
 from protocols.keep_messages import BOOK_REDACT, Redact, Redaction
 
-__all__ = ["REDACT", "check_text", "is_own_record"]
-
-
-def is_own_record(kind: str) -> bool:
-    """Return whether an entry of this kind is the book's own record, whose details must stay."""
-    word, dot, _ = kind.partition(".")
-    return bool(dot) and word in RESERVED_KINDS - {"kv", "memory"}
+__all__ = ["REDACT", "check_text"]
 
 
 def check_text(text: str, field: str) -> None:

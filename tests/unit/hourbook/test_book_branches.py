@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
-from books import STAMP, append, new, open_writer
+from books import STAMP, append, new, open_writer, raw_connection
 
 from hourbook.book.book_view import view_at
 from hourbook.book.branches import diff_branches
+from hourbook.book.changes import branching
 from hourbook.book.journal import Stamp
 from hourbook.book.reader import BookReader
 from hourbook.book.sql.query import run_query
@@ -15,7 +17,13 @@ from hourbook.faces.book import connect
 from hourbook.home import Home
 from protocols import entry, errors
 from protocols.book_messages import Append
-from protocols.branch_messages import CreateBranch, DeleteBranch
+from protocols.branch_messages import (
+    CreateBranch,
+    DeleteBranch,
+    MergeBranch,
+    MergedBranch,
+    Strategy,
+)
 from protocols.change import Change
 
 
@@ -44,6 +52,20 @@ class Scribe:
         """End a branch; return the seq of its entry."""
         self._write(DeleteBranch(writer="agent", nonce=self._nonce(), name=name))
         return self.writer.head.seq
+
+    def fill(self, count: int, branch: int, details: object = None) -> None:
+        """Write `count` entries about as many entities on a branch."""
+        nonce = self._nonce()
+        news = [new("did", f"e.{number:05}", details) for number in range(count)]
+        self._write(Append("agent", nonce, news, branch=branch))
+
+    def merge(self, name: str, strategy: Strategy = "") -> MergedBranch:
+        """Merge a branch; raise what it is refused with."""
+        request = MergeBranch(writer="agent", nonce=self._nonce(), name=name, strategy=strategy)
+        (outcome,) = self.writer.write([request], STAMP).outcomes
+        if outcome.error is not None:
+            raise outcome.error
+        return msgspec.msgpack.decode(outcome.body, type=MergedBranch)
 
     def _nonce(self) -> bytes:
         self._count += 1
@@ -183,3 +205,90 @@ def test_branch_that_is_none_is_refused_wherever_it_is_named(home: Home, branch:
             with pytest.raises((errors.UnknownName, errors.BadRequest)) as caught:
                 use()
             assert "\n" not in str(caught.value)
+
+
+def test_long_branch_is_merged_in_one_commit(home: Home, scribe: Scribe) -> None:
+    """Nobody sees half of a merge, however long the branch; it verifies, and is done once."""
+    scribe.create("plan-b")
+    for _ in range(5):
+        scribe.fill(4000, 1)
+    before = scribe.writer.head
+
+    done = scribe.merge("plan-b")
+
+    assert (done.entries, done.left, done.conflict_count) == (20_000, 0, 0)
+    assert scribe.writer.head.commit_no == before.commit_no + 1
+    assert scribe.writer.head.seq == done.seq == before.seq + 20_001
+    with BookReader(home) as reader:
+        record = reader.entry(done.seq)
+        assert record is not None
+        assert record.details["seqs"] == [[before.seq - 19_999, before.seq]]
+        assert reader.verify().ok
+    assert scribe.merge("plan-b").seq == 0
+
+
+def test_record_names_what_was_brought_and_the_first_of_many_conflicts(
+    home: Home, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges are of the branch's own entries; names end somewhere, the count does not."""
+    monkeypatch.setattr(branching, "CONFLICTS_KEPT_MAX", 2)
+    scribe.create("plan-b")
+    seqs = []
+    for entity in ("a", "own", "x", "y", "z", "own"):
+        seqs.append(scribe.log(entity, 1))
+        scribe.log("beside")
+    for entity in ("x", "y", "z"):
+        scribe.log(entity)
+
+    done = scribe.merge("plan-b", "ours")
+
+    assert (done.entries, done.left) == (3, 3)
+    assert (done.conflicts, done.conflict_count) == (["x", "y"], 3)
+    with BookReader(home) as reader:
+        record = reader.entry(done.seq)
+        assert record is not None
+    assert record.details["seqs"] == [[seqs[0], seqs[1]], [seqs[5], seqs[5]]]
+    assert (record.details["conflicts"], record.details["conflict_count"]) == (["x", "y"], 3)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("ENTRIES", 9), ("BYTES", 900)])
+def test_merge_beyond_its_limits_is_refused_and_changes_nothing(
+    scribe: Scribe, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    """By count or by size: ten entries of 100 bytes; within the limit it is done."""
+    scribe.create("plan-b")
+    scribe.fill(10, 1, "x" * 98)
+    head = scribe.writer.head
+    with monkeypatch.context() as narrow:
+        narrow.setattr(branching, f"MERGE_{name}_MAX", limit)
+
+        with pytest.raises(errors.LimitExceeded, match="'plan-b'"):
+            scribe.merge("plan-b")
+
+    assert scribe.writer.head == head
+    assert scribe.merge("plan-b").entries == 10
+
+
+def test_details_that_cannot_be_read_stop_a_merge(home: Home, scribe: Scribe) -> None:
+    """They would be lost without a word: an operator must say what became of them."""
+    scribe.create("plan-b")
+    seq = scribe.log("x", 1)
+    vandal = raw_connection(home.book_db)
+    vandal.execute("UPDATE entry SET salt = NULL, details = NULL, details_hash = x'00'")
+    vandal.close()
+
+    with pytest.raises(errors.ArchiveDamaged, match=f"seq {seq}"):
+        scribe.merge("plan-b")
+
+
+def test_records_of_the_book_itself_are_no_conflict(home: Home, scribe: Scribe) -> None:
+    """A branch may write about what has its own name; neither merge nor diff minds."""
+    scribe.create("plan-b")
+    scribe.log("plan-b", 1)
+    scribe.create("plan-c")
+
+    with BookReader(home) as reader:
+        found = reader.query(lambda opened: diff_branches(opened, "main", "plan-b"))
+
+    assert found.conflicts == []
+    assert scribe.merge("plan-b").entries == 1
