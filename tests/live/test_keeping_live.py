@@ -1,20 +1,25 @@
 """Redaction, archive and retention through a real journal_writer."""
 
+import random
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import msgspec
+import multiprocess
 import pytest
 from book_actors import ActorProcess, running_compactor, running_writer
 from books import open_writer
 from waiting import wait_until
 
 from hourbook.book.archive.retention import Rule
+from hourbook.book.archive.shelf import put_file
 from hourbook.book.journal import Stamp
 from hourbook.book.reader import BookReader
-from hourbook.compaction import compact
+from hourbook.book.upkeep import JobResult
+from hourbook.compaction import compact, compact_book
 from hourbook.faces.book import Book, connect
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
@@ -138,8 +143,8 @@ DAY_NS = 86_400 * 10**9
 
 
 @pytest.fixture
-def old_book(home: Home) -> Iterator[Book]:
-    """Return a connection to a book whose first 3000 entries are 10 days old."""
+def old_writer(home: Home) -> Iterator[ActorProcess]:
+    """Run a journal_writer on a book whose first 3000 entries are 10 days old."""
     begun_ns = time.time_ns() - 10 * DAY_NS
     writer = open_writer(home)
     kinds = ("log", "trace", "decision")
@@ -151,8 +156,80 @@ def old_book(home: Home) -> Iterator[Book]:
         ]  # fmt: skip
         writer.commit([Append("old", make_nonce(1, first + 1), news)], Stamp(begun_ns, -1))
     writer.close()
-    with running_writer(home), connect("admin", home, shared=True) as connected:
+    with running_writer(home) as running:
+        yield running
+
+
+@pytest.fixture
+def old_book(old_writer: ActorProcess) -> Iterator[Book]:
+    """Return a connection to that book."""
+    with connect("admin", old_writer.home, shared=True) as connected:
         yield connected
+
+
+def check_kept(home: Home) -> None:
+    """Check that each detail is there that no rule has dropped, and that the book verifies."""
+    with BookReader(home) as reader:
+        found = list(reader.since(0, until_seq=3000))
+        verdict = reader.verify(all_signatures=True)
+    assert verdict.ok, verdict.problem
+    for number, one in enumerate(found):
+        if one.missing is None:
+            assert one.details["n"] == number
+        else:
+            assert (number % 3, one.missing.cause) == (1, "retained")
+
+
+def test_kill_9_of_either_side_of_a_compaction_loses_nothing(
+    old_writer: ActorProcess, rng: random.Random
+) -> None:
+    """At random moments: the book is whole each time, and the next compaction ends the work."""
+    home = old_writer.home
+    context = multiprocess.get_context("forkserver")
+    for victim in ("compaction", "writer", "compaction", "writer", "compaction"):
+        process = context.Process(target=compact, args=(home, RULES, time.time_ns()))
+        process.start()
+        threading.Event().wait(rng.uniform(0.05, 0.4))
+        if victim == "writer":
+            old_writer.kill()
+            check_kept(home)
+            old_writer.start()
+            process.join(30)
+        else:
+            process.kill()
+            process.join(10)
+        check_kept(home)
+
+    compact(home, RULES, time.time_ns())
+
+    with BookReader(home) as reader:
+        named = reader.query(lambda c: c.execute("SELECT file, entries FROM archive").fetchall())
+    assert sorted(path.name for path in home.archive_dir.glob("[!.]*")) == sorted(
+        file for file, _ in named
+    )
+    assert sum(entries for _, entries in named) == 1000
+    check_kept(home)
+
+
+def test_redaction_in_the_midst_of_a_compaction_is_no_hindrance(
+    old_book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading and sealing, of an entry in the slice: the slice is made anew without it."""
+    home = old_book.home
+    redacted: list[int] = []
+
+    def put_late(*arguments: Any) -> tuple[str, bytes]:
+        if len(redacted) < 2:
+            redacted.append(old_book.redact(len(redacted) * 3 + 1, "late").target)
+        return put_file(*arguments)
+
+    monkeypatch.setattr("hourbook.compaction.put_file", put_late)
+    done = compact(home, RULES, time.time_ns())
+
+    assert (done.archived, redacted) == (998, [1, 4])
+    assert compact_book(home, RULES).ok
+    wait_until(lambda: len(list(home.archive_dir.glob("*.zst"))) == done.files, 10, "the sweep")
+    assert old_book.verify().ok
 
 
 def test_compaction_follows_the_rules_and_gives_space_back(old_book: Book) -> None:
@@ -167,13 +244,10 @@ def test_compaction_follows_the_rules_and_gives_space_back(old_book: Book) -> No
     assert planned.rules == done.rules
     assert done.freed_pages > 100
     assert home.book_db.stat().st_size < size_before
+    check_kept(home)
     with BookReader(home) as reader:
-        found = list(reader.since(0, until_seq=3000))
-        assert reader.verify(all_signatures=True).ok
-    for number, one in enumerate(found):
-        assert (one.missing is not None) == (number % 3 == 1)
-        if one.missing is None:
-            assert one.details["n"] == number
+        gone = [one.seq for one in reader.since(0, until_seq=3000) if one.missing is not None]
+    assert gone == list(range(2, 3001, 3))
     assert compact(home, RULES, time.time_ns()).archived == 0
 
 
@@ -190,19 +264,22 @@ def test_archived_details_are_dropped_when_their_time_comes(old_book: Book) -> N
 
 
 def test_two_compactions_at_once_are_refused(old_book: Book) -> None:
-    """The second one says that there is another."""
+    """The second one says that there is another; to the calendar that is no failure."""
     home = old_book.home
     refused: list[errors.HourbookError] = []
+    left: list[JobResult] = []
 
     def second(*_: object) -> None:
         try:
             compact(home, RULES, time.time_ns())
         except errors.AlreadyRunning as error:
             refused.append(error)
+        left.append(compact_book(home, RULES))
 
     compact(home, RULES, time.time_ns(), progress=second)
 
     assert refused
+    assert {(result.ok, result.summary[:15]) for result in left} == {(True, "left to another")}
 
 
 def test_appends_are_answered_while_a_book_is_compacted(old_book: Book) -> None:
