@@ -38,6 +38,7 @@ class Bench:
         offset_ns: int,
         *,
         ahead_ns: int = 0,
+        delay_ns: int = 1_000_000,
         source: str = "a",
         waits_for: tuple[str, ...] = (),
     ) -> None:
@@ -48,7 +49,7 @@ class Bench:
             raw_ns=raw_ns + ahead_ns,
             utc_ns=wall_ns + offset_ns,
             half_width_ns=1_000_000,
-            delay_ns=1_000_000,
+            delay_ns=delay_ns,
             poll_s=16,
             origin="ntp",
         )
@@ -160,7 +161,7 @@ def test_what_spoils_raw_throws_the_history_away(home: Home, cause: str) -> None
     bench.hear(0)
 
     answer = told_of(bench, cause, 77)
-    bench.hear(0, ahead_ns=-S_NS)
+    bench.hear(0, delay_ns=10**12)  # its request left before
     deaf = bench.estimates[-1]
     left_ns = answer.as_of_raw_ns + 2_000_000  # longer ago than the next sample was under way
     wait_until(lambda: bench.timebase.raw_ns() > left_ns, 5, "the next request to leave after")
