@@ -6,6 +6,7 @@ go forward only, each in one transaction after a backup; a database of a newer p
 another one, is refused and never touched.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -187,9 +188,7 @@ SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
     if version > 0:
-        backup = path.with_name(f"{path.name}.v{version}")
-        backup.unlink(missing_ok=True)  # of an attempt that failed
-        connection.execute("VACUUM INTO ?", (str(backup),))
+        _copy_aside(connection, path.with_name(f"{path.name}.v{version}"))
     for number in range(version, SCHEMA_VERSION):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -199,6 +198,17 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
         except BaseException:
             connection.rollback()
             raise
+
+
+def _copy_aside(connection: sqlite3.Connection, copy: Path) -> None:
+    """Copy the database as it is, durably, to a file that only its owner can read."""
+    copy.unlink(missing_ok=True)  # of an attempt that failed
+    descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _statements(script: str) -> list[str]:

@@ -264,7 +264,7 @@ def test_book_of_version_1_is_migrated_with_its_entries(
     writer.close()
 
     assert version == schema.SCHEMA_VERSION >= 2
-    assert (home.path / "book.db.v1").exists()
+    assert (home.path / "book.db.v1").stat().st_mode & 0o777 == 0o600
     with BookReader(home) as book:
         assert book.verify(all_signatures=True).entries == 2
 

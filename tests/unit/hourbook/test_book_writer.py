@@ -212,6 +212,29 @@ def test_database_has_the_settled_settings(home: Home) -> None:
     assert values == [4096, 2, "wal", schema.APPLICATION_ID, schema.SCHEMA_VERSION]
 
 
+def test_writer_and_reader_have_the_settled_settings(home: Home) -> None:
+    """What counts for a connection: every commit is fsynced, what is deleted is overwritten."""
+    writer = open_writer(home)
+    wanted = {
+        "synchronous": 2,
+        "secure_delete": 1,
+        "wal_autocheckpoint": 16_000,
+        "busy_timeout": 2000,
+        "trusted_schema": 0,
+        "cell_size_check": 1,
+    }
+
+    def settings(connection: sqlite3.Connection) -> dict[str, int]:
+        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted}
+
+    with BookReader(home) as reader:
+        reading = reader.query(settings)
+        can_change = not reader.query(lambda c: c.execute("PRAGMA query_only").fetchone()[0])
+
+    assert writer.query(settings) == wanted
+    assert (reading["busy_timeout"], reading["trusted_schema"], can_change) == (2000, 0, False)
+
+
 def test_newer_schema_is_refused_and_not_touched(home: Home) -> None:
     """A book of a newer program is refused with both versions, by writer and reader."""
     write_book(home, [1])
