@@ -24,6 +24,7 @@ from actors.config import JournalWriterConfig
 from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
+from actors.store_desk import SegmentGenerations
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
 from hourbook.book import schema
@@ -37,6 +38,7 @@ from protocols.book_messages import Append, Appended, Maintain, Maintained, chec
 from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Beat, ListInstances, Register
+from protocols.kv_messages import KvWrite
 
 __all__ = ["JournalWriter"]
 
@@ -65,6 +67,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._upkeep = WriterUpkeep(self.config.wal_truncate_mib << 20)
         self._figures = WriterFigures()
         self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
+        self._generations = SegmentGenerations(self.home)
         self._stamps = StampSource(self.home, self.timebase)
         self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
         self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin)
@@ -121,6 +124,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._upkeep.tidy(book)
             book.close()
         self._desk.close()
+        self._generations.close()
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -297,10 +301,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
             attempt=guard.containing(
                 self.context.name, self.home, self.timebase.wall_ns, schema.has_failed
             ),
+            generations=self._generations,
         )
 
     def _begin(self, book: BookWriter) -> None:
         """Go on where an opened book ends, with those who hold a name in it."""
+        self._generations.reset_all()
         self._feed.rewind(book.head.seq)
         self._desk.open(book)
 
@@ -321,7 +327,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
 
 def _entry_count(body: Append | Change) -> int:
-    return len(body.entries) if isinstance(body, Append) else 1
+    if isinstance(body, Append):
+        return len(body.entries)
+    return len(body.ops) if isinstance(body, KvWrite) else 1
 
 
 def _answer(outcome: ChangeOutcome) -> object:

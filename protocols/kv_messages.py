@@ -51,6 +51,7 @@ VOLATILE: Final = frozenset(("transient", "cached"))
 """Types that do not outlive a reboot; they are not journaled."""
 
 _Version = Annotated[int, msgspec.Meta(ge=0, le=_I64_MAX)]
+_Number = Annotated[int, msgspec.Meta(ge=-_I64_MAX - 1, le=_I64_MAX)] | float
 _Duration = Annotated[int, msgspec.Meta(ge=1, le=_I64_MAX)]
 
 
@@ -99,7 +100,7 @@ class Increment(_Step, frozen=True, kw_only=True, omit_defaults=True, tag="incre
         ttl_ns: of a key that is not there.
     """
 
-    by: int | float = 1
+    by: _Number = 1
     type: ValueType = ""
     ttl_ns: _Duration | None = None
 
@@ -164,11 +165,19 @@ class LockGranted(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReleaseLock(Change, frozen=True, kw_only=True, omit_defaults=True):
-    """``lock.release``: let a lock go. One that is not held under this token stays as it is."""
+    """``lock.release``: let a lock go. One that is not held under this token stays as it is.
+
+    Attributes:
+        ns, key: what is locked.
+        token: of its lease.
+        reason: "" where the holder lets go; else why journal_writer, which alone may, ends a lease:
+            `expired`, `ended` (the process has), `rebooted`.
+    """
 
     ns: str
     key: str
     token: _Version
+    reason: Literal["", "expired", "ended", "rebooted"] = ""
 
 
 class LockReleased(msgspec.Struct, frozen=True, omit_defaults=True):

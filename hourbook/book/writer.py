@@ -32,6 +32,8 @@ from hourbook.book.rows import (
     commit_from_row,
     commit_row,
 )
+from hourbook.book.store.generations import Generations, Unread
+from hourbook.book.store.stage import KvStage
 from protocols import entry, errors
 from protocols.book_messages import Append
 from protocols.change import Change
@@ -69,6 +71,7 @@ class BookWriter:
         keys: KeyRing,
         kinds: Kinds = KINDS,
         attempt: Attempt = attempt_bare,
+        generations: Generations | None = None,
     ) -> None:
         """Take over a prepared connection; use :meth:`open`."""
         self._connection = connection
@@ -77,6 +80,7 @@ class BookWriter:
         self._kinds, self._attempt = kinds, attempt
         self._shelf = ArchiveShelf(path.parent / "archive")
         self._admission = Admission(connection, kinds)
+        self._store = KvStage(connection, generations or Unread())
         self.head = _load_head(connection)
 
     @classmethod
@@ -89,6 +93,7 @@ class BookWriter:
         size_max_bytes: int = 0,
         kinds: Kinds = KINDS,
         attempt: Attempt = attempt_bare,
+        generations: Generations | None = None,
     ) -> "BookWriter":
         """Open or create a book, migrate it, and check where it ends.
 
@@ -99,6 +104,7 @@ class BookWriter:
             size_max_bytes: (bytes; 0 is no limit).
             kinds: the changes that it knows.
             attempt: does each of them; by default their bugs end the group.
+            generations: tell readers which keys may have changed; None: there are none.
 
         Raises:
             BookCorrupt: it does not verify, or SQLite cannot read it.
@@ -114,7 +120,7 @@ class BookWriter:
         try:
             schema.prepare(connection, path, size_max_bytes=size_max_bytes)
             keys = KeyRing.open(keys_dir, next_key(connection))
-            writer = cls(connection, path, keys, kinds, attempt)
+            writer = cls(connection, path, keys, kinds, attempt, generations)
             writer._check_end()
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -169,15 +175,18 @@ class BookWriter:
             rows, following = self._insert(appends, stamp) if appends else ([], self.head)
             if beside is not None:
                 beside(connection)
+            self._store.announce()
             connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:
                 connection.rollback()
+            self._store.settle()
             self._keys.settle(None)
             self._shelf.settle(is_committed=False)
             if isinstance(error, sqlite3.Error) and schema.error_code(error) == sqlite3.SQLITE_FULL:
                 raise _disk_full(self._path) from None
             raise
+        self._store.settle()
         self.head = following
         if not outcomes:
             return Written(rows, outcomes)
@@ -192,7 +201,8 @@ class BookWriter:
         if not any(isinstance(request, Change) for request in group):
             return cast("Sequence[Append]", group), ()
         seq, keys, shelf, attempt = self.head.seq, self._keys, self._shelf, self._attempt
-        return apply_group(self._connection, self._kinds, group, seq, stamp, keys, shelf, attempt)
+        tables = self._connection, self._kinds
+        return apply_group(*tables, group, seq, stamp, keys, shelf, self._store, attempt)
 
     def _insert(
         self, appends: Sequence[Append], stamp: journal.Stamp

@@ -1,8 +1,9 @@
 """Applying the changes of one group, in the order in which they came, among its plain appends.
 
-Each change works in a savepoint of its own: a refusal undoes that change and leaves its group
-unharmed. So does a bug, where the writer was given an `Attempt` that makes a refusal of it. Nothing
-is hashed here; what the changes record becomes appends, in their place.
+Each change works in a savepoint of its own, or on a draft of the store's keys: a refusal undoes
+that change and leaves its group unharmed. So does a bug, where the writer was given an `Attempt`
+that makes a refusal of it. Nothing is hashed here; what the changes record becomes appends, in
+their place.
 """
 
 import sqlite3
@@ -17,6 +18,7 @@ from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Stamp
 from hourbook.book.proof.key_ring import KeyRing
+from hourbook.book.store.stage import KvStage
 from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change
@@ -41,6 +43,7 @@ def apply_group(
     stamp: Stamp,
     keys: KeyRing,
     shelf: ArchiveShelf,
+    store: KvStage,
     attempt: Attempt = attempt_bare,
 ) -> tuple[list[Append], list[Outcome]]:
     """Apply the changes of `group` inside the open transaction.
@@ -57,20 +60,28 @@ def apply_group(
             head_seq += len(request.entries)
             continue
         kind = kinds[type(request)]
-        scope = Scope(connection, request, head_seq, stamp, keys, shelf)
+        scope = Scope(connection, request, head_seq, stamp, keys, shelf, store)
         outcome = _apply(kind, request, scope, attempt)
         if outcome.error is None or outcome.entries:
             appends += scope.appends
             head_seq += outcome.entries
-        if outcome.error is not None or kind.replay is None or not outcome.entries:
+        is_told = kind.replay is not None and outcome.entries and not scope.keeps_outcome
+        if outcome.error is not None or not is_told:
             outcomes.store(connection, request, outcome, stamp.time_ns)
         results.append(outcome)
+    store.flush()
     return appends, results
 
 
 def _apply(kind: ChangeKind[Any], request: Change, scope: Scope, attempt: Attempt) -> Outcome:
     """Do one change, or undo what it had begun."""
+    if kind.is_staged:
+        try:
+            return attempt(kind.name, request, lambda: _outcome_of(kind, request, scope))
+        except errors.HourbookError as error:
+            return outcomes.refuse(error)
     connection = scope.connection
+    scope.store.flush()
     connection.execute("SAVEPOINT change")
     try:
         outcome = attempt(kind.name, request, lambda: _outcome_of(kind, request, scope))

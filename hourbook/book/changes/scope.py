@@ -15,6 +15,7 @@ import msgspec
 from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.journal import Row, Stamp
 from hourbook.book.proof.key_ring import KeyRing
+from hourbook.book.store.stage import KvStage
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
 from protocols.change import CHANGE_NONCES, Change
@@ -33,6 +34,8 @@ class Scope:
         stamp: the clock's answer for this group, which its entries carry (nanoseconds).
         keys: what signs, and where the next key is made.
         shelf: the files of the archive.
+        store: the keys of the store, as this group has them.
+        keeps_outcome: the entries do not tell the answer to a resend: it must be kept.
         appends: the recorded entries, as the requests that would have written them.
     """
 
@@ -42,9 +45,11 @@ class Scope:
         "_request",
         "appends",
         "connection",
+        "keeps_outcome",
         "keys",
         "shelf",
         "stamp",
+        "store",
     )
 
     def __init__(
@@ -55,8 +60,10 @@ class Scope:
         stamp: Stamp,
         keys: KeyRing,
         shelf: ArchiveShelf,
+        store: KvStage,
     ) -> None:
         self.connection, self.stamp, self.keys, self.shelf = connection, stamp, keys, shelf
+        self.store, self.keeps_outcome = store, False
         self.appends: list[Append] = []
         self._request, self._first_seq, self._count = request, head_seq + 1, 0
 
@@ -129,6 +136,8 @@ class ChangeKind(Generic[ChangeT]):
             (an expiry that is found while refusing).
         replay: where given, answers a resend from the rows of the entries that it recorded, and
             answers of changes that recorded any are not stored: for kinds that are many.
+        is_staged: it works on the store's stage and reads tables, but changes none: a refusal that
+            it raises has nothing to undo.
     """
 
     name: str
@@ -136,3 +145,4 @@ class ChangeKind(Generic[ChangeT]):
     check: Callable[[ChangeT], None]
     apply: Callable[[ChangeT, Scope], msgspec.Struct | errors.HourbookError]
     replay: Callable[[ChangeT, list[Row]], Any] | None = None
+    is_staged: bool = False

@@ -1,0 +1,169 @@
+"""What one step of a write does to its key. Pure: (step, what is there, now) -> effect, or refusal.
+
+A value whose time has come is not there any more, whether or not anybody has swept it: the caller
+takes it away first and passes None.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hourbook.book.store.rows import KvRow
+from protocols import errors
+from protocols.kv_messages import ABSENT, VOLATILE, Check, Delete, Increment, Op, Set
+from protocols.kv_namespaces import Namespace
+
+__all__ = ["DELETE", "NOTHING", "Effect", "Put", "decide", "is_expired", "require_version"]
+
+_I64_MIN: Final = -(1 << 63)
+_I64_MAX: Final = (1 << 63) - 1
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Put(NamedTuple):
+    """The key holds this from now on.
+
+    Attributes:
+        value: MessagePack, not compressed.
+        type: never "".
+        expires_ns: UTC; None: never.
+        metadata: a MessagePack map, None for none.
+        created: version of the write that made the key; 0: this one.
+        by: what an increment added, None of a set.
+        number: what the number is now, of an increment.
+    """
+
+    value: bytes
+    type: str
+    expires_ns: int | None
+    metadata: bytes | None
+    created: int
+    by: int | float | None = None
+    number: int | float = 0
+
+
+class _Plain(NamedTuple):
+    word: str
+
+
+DELETE: Final = _Plain("delete")
+"""The key is not there any more."""
+NOTHING: Final = _Plain("nothing")
+"""All is as it was."""
+Effect = Put | _Plain
+
+
+def is_expired(row: KvRow, now_ns: int) -> bool:
+    """Return whether the time of a value has come (UTC)."""
+    return row.expires_ns is not None and row.expires_ns <= now_ns
+
+
+def decide(
+    op: Op, row: KvRow | None, value: bytes | None, now_ns: int, defaults: Namespace
+) -> Effect:
+    """Return what a step does to its key.
+
+    Args:
+        op: the step, checked.
+        row: what the key holds; None: it is not there.
+        value: of an increment whose key is there: its MessagePack value; None: it was redacted.
+        now_ns: UTC.
+        defaults: of the namespace.
+
+    Raises:
+        VersionConflict: the key has another version than the step rests on.
+        MixedDurability: the key would have to move to the other file.
+        BadRequest, LimitExceeded, Redacted: it cannot be added to.
+    """
+    if op.if_version is not None:
+        require_version(op, row)
+    if isinstance(op, Set):
+        return _put(op, row, now_ns, defaults)
+    if isinstance(op, Delete):
+        return NOTHING if row is None else DELETE
+    if isinstance(op, Increment):
+        return _add(op, row, value, now_ns, defaults)
+    assert isinstance(op, Check)
+    return NOTHING
+
+
+def require_version(op: Op, row: KvRow | None) -> None:
+    """Check that a key has the version that a step rests on.
+
+    Raises:
+        VersionConflict: it has not; `value` is the one that it has.
+    """
+    version = ABSENT if row is None else row.version
+    if op.if_version != version:
+        expected = f"version {op.if_version}" if op.if_version else "no value yet"
+        got = f"version {version}" if version else "none"
+        raise errors.VersionConflict(
+            f"Expected {expected} of key {op.key!r}, got {got}",
+            field="if_version",
+            value=str(version),
+        )
+
+
+def _put(op: Set, row: KvRow | None, now_ns: int, defaults: Namespace) -> Put:
+    type_ = _type_of(op, row, defaults)
+    if op.keep_ttl:
+        expires_ns = None if row is None else row.expires_ns
+    else:
+        expires_ns = _expiry(op.ttl_ns, now_ns, defaults)
+    metadata = None if op.metadata is None else bytes(op.metadata)
+    return Put(bytes(op.value), type_, expires_ns, metadata, 0 if row is None else row.created)
+
+
+def _add(
+    op: Increment, row: KvRow | None, value: bytes | None, now_ns: int, defaults: Namespace
+) -> Put:
+    if row is None:
+        expires_ns = _expiry(op.ttl_ns, now_ns, defaults)
+        number = _sum(op, 0)
+        type_ = _type_of(op, row, defaults)
+        return Put(_encode(number), type_, expires_ns, None, 0, op.by, number)
+    if value is None:
+        raise errors.Redacted(
+            f"Expected a number to add to, of key {op.key!r}, whose value was redacted",
+            field="key",
+            value=op.key,
+        )
+    number = _sum(op, _decode(value))
+    return Put(_encode(number), row.type, row.expires_ns, row.metadata, row.created, op.by, number)
+
+
+def _sum(op: Increment, number: object) -> int | float:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise errors.BadRequest(
+            f"Expected a number to add to, got {type(number).__name__}, of key {op.key!r}",
+            field="key",
+            value=op.key,
+        )
+    total = number + op.by
+    is_kept = _I64_MIN <= total <= _I64_MAX if isinstance(total, int) else math.isfinite(total)
+    if not is_kept:
+        raise errors.LimitExceeded(
+            f"Expected a sum in 64 bits, got {total}, of key {op.key!r}", field="by"
+        )
+    return total
+
+
+def _type_of(op: Set | Increment, row: KvRow | None, defaults: Namespace) -> str:
+    if row is None:
+        return op.type or defaults.type
+    if op.type and (op.type in VOLATILE) != (row.type in VOLATILE):
+        raise errors.MixedDurability(
+            f"Expected a type that lies in one file with {row.type}, got {op.type},"
+            f" of key {op.key!r}",
+            field="type",
+            value=op.type,
+            hint="delete it first",
+        )
+    return op.type or row.type
+
+
+def _expiry(ttl_ns: int | None, now_ns: int, defaults: Namespace) -> int | None:
+    lasting_ns = defaults.ttl_ns if ttl_ns is None else ttl_ns
+    return None if lasting_ns is None else min(now_ns + lasting_ns, _I64_MAX)
