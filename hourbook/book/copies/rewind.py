@@ -112,6 +112,19 @@ def _rebuild_instances(connection: sqlite3.Connection, _: int) -> None:
     )
 
 
+def _rebuild_leases(connection: sqlite3.Connection, _: int) -> None:
+    """Name every lock that was held; as with names, by nobody who lives: the writer lets it go."""
+    connection.execute("DELETE FROM lease")
+    connection.execute(
+        "INSERT INTO lease (ns, key, token, writer, call, boot_id, pid, start_ticks, pid_ns,"
+        " granted_ns, ttl_ns) SELECT substr(entity, 1, instr(entity, '/') - 1),"
+        " substr(entity, instr(entity, '/') + 1), seq, writer, nonce, zeroblob(16), 0, 0, 0,"
+        " time_ns, 1 FROM (SELECT entity, max(seq) AS seq, kind, writer, nonce, time_ns FROM entry"
+        " WHERE kind IN ('lock.grant', 'lock.release', 'lock.expire') GROUP BY entity)"
+        " WHERE kind = 'lock.grant'"
+    )
+
+
 def _cut_cursors(connection: sqlite3.Connection, seq: int) -> None:
     connection.execute("DELETE FROM cursor WHERE name NOT IN (SELECT name FROM instance)")
     connection.execute("UPDATE cursor SET position = min(position, ?)", (seq,))
@@ -191,9 +204,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "detached": _cut_detached,
     "archive": _cut_archives,
     "branch": _cut_branches,
-    **{
-        name: _rule_of_unserved(name) for name in ("kv", "kv_log", "kv_floor", "kv_schema", "lease")
-    },
+    **{name: _rule_of_unserved(name) for name in ("kv", "kv_log", "kv_floor", "kv_schema")},
+    "lease": _rebuild_leases,
 }
 """What becomes of each table, in this order: later ones read the earlier."""
 
