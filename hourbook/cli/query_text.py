@@ -35,7 +35,7 @@ def parse_parameters(given: Iterable[str]) -> dict[str, Value]:
     """Return values by name from ``name=text`` and ``name:=JSON``.
 
     Raises:
-        BadRequest: of another form, no JSON, or JSON that is no single value.
+        BadRequest: of another form, no JSON, JSON that is no single value, or a name twice.
     """
     values: dict[str, Value] = {}
     for argument in given:
@@ -45,6 +45,8 @@ def parse_parameters(given: Iterable[str]) -> dict[str, Value]:
                 f"Expected --param NAME=TEXT or NAME:=JSON, got {argument[:80]!r}", field="param"
             )
         name, form, text = match.groups()
+        if name in values:
+            raise errors.BadRequest(f"Expected --param {name} once, got it twice", field="param")
         values[name] = typed_text(text) if form == "=" else _json_scalar(name, text)
     return values
 

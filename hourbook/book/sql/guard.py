@@ -36,6 +36,7 @@ _LIMITS: Final = (
 )
 _VIEW_NAMES: Final = frozenset(view.name for view in VIEWS)
 _TABLE_FUNCTIONS: Final = frozenset({"json_each", "json_tree"})
+_SCHEMA_TABLES: Final = frozenset({"sqlite_master", "sqlite_temp_master"})
 _FORBIDDEN_FUNCTIONS: Final = frozenset({"load_extension", "fts3_tokenizer"})
 _ACTIONS: Final = {
     getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ")
@@ -110,6 +111,8 @@ class Guard:
             ):
                 return sqlite3.SQLITE_OK
             return self._deny(f"the function {name}")
+        if action == sqlite3.SQLITE_UPDATE and first in _SCHEMA_TABLES:
+            return self._deny("a table that SQLite makes up")  # PRAGMA functions, dbstat
         return self._deny(_ACTIONS.get(action, "something else"))
 
     def _authorize_read(
