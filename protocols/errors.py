@@ -39,6 +39,7 @@ __all__ = [
     "MixedDurability",
     "NameTaken",
     "NeedsWriter",
+    "NeverConverged",
     "NonceExpired",
     "NotInBook",
     "OperatorError",
@@ -218,6 +219,12 @@ class VersionConflict(CallerError, ValueError):
     """The key has another version than the one that the write rests on; `value` is that one."""
 
     code = "version_conflict"
+
+
+class NeverConverged(VersionConflict):
+    """An update was tried as often as it may be, and another write came between each time."""
+
+    code = "never_converged"
 
 
 class TokenStale(CallerError, PermissionError):

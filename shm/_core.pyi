@@ -147,8 +147,15 @@ class StoreCache:
         entries_max: int,
         bytes_max: int,
     ) -> StoreCache: ...
-    # Any: whatever the store holds, or what `elsewhere` answers to other arguments.
-    def get(self, key: str, default: Any = None, /) -> Any: ...  # noqa: ANN401
+    # Any: whatever the store holds. `elsewhere` answers where there are keywords.
+    def get(
+        self,
+        key: str,
+        default: Any = None,  # noqa: ANN401
+        *,
+        version: int | None = None,
+        at: Any = None,  # noqa: ANN401
+    ) -> Any: ...  # noqa: ANN401
     def clear(self) -> None: ...
     def figures(self) -> tuple[int, int, int, int, int, list[int]]: ...
 

@@ -8,7 +8,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Sequence
-from typing import Literal, Self, overload
+from typing import TYPE_CHECKING, Literal, Self, overload
 
 import msgspec
 
@@ -26,7 +26,12 @@ from protocols import book_messages, entry, errors, wire
 from protocols.book_messages import Append, Appended, NewEntry
 from protocols.change import CHANGE_NONCES
 from protocols.entry import Entry
+from protocols.kv_keys import check_namespace
 from protocols.session_messages import SessionStarted, StartSession
+
+if TYPE_CHECKING:
+    from hourbook.book.store.files import StoreFiles
+    from hourbook.faces.store import Store
 
 __all__ = ["Book", "EntryFuture", "Received", "connect"]
 
@@ -58,6 +63,8 @@ class Book(BookKeeping, BookViews):
         self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
         self._nonces = NonceSource()
         self._membership = Membership(self._client, home, name, self._nonces, shared=shared)
+        self._stores: dict[str, Store] = {}
+        self._store_files: StoreFiles | None = None
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -205,6 +212,35 @@ class Book(BookKeeping, BookViews):
             self.session = reader.query(lambda connection: last_session(connection, self.name))
         return self.session
 
+    def store(self, namespace: str) -> "Store":
+        """Return one namespace of the store that all processes share (``hourbook.faces.store``).
+
+        Each time the same object, with one cache; its names are its own, whatever others hold.
+
+        Args:
+            namespace: ``[a-z0-9._-]{1,64}``; it is made by using it.
+
+        Raises:
+            BadRequest: a namespace that does not fit.
+            BookClosed: this connection is closed.
+        """
+        check_namespace(namespace)
+        if namespace in self._stores:
+            return self._stores[namespace]
+        from hourbook.book.store.files import StoreFiles  # noqa: PLC0415 - many only log
+        from hourbook.faces.store import Store  # noqa: PLC0415 - the same
+        from hourbook.faces.store_link import StoreLink  # noqa: PLC0415 - the same
+
+        with self._reader_lock:
+            if self._store_files is None:
+                self._store_files = StoreFiles(self.home)
+        self._store_files.check_open()
+        link = StoreLink(
+            self._client, self._nonces, self._membership, self.name, lambda: self.session
+        )
+        made = Store(namespace, self._store_files, link, self._on_branch)
+        return self._stores.setdefault(namespace, made)
+
     # -- life ------------------------------------------------------------------------------------
 
     def flush(self) -> None:
@@ -217,6 +253,10 @@ class Book(BookKeeping, BookViews):
             return
         self._client.flush()
         self._close_views()
+        for store in list(self._stores.values()):
+            store.close()
+        if self._store_files is not None:
+            self._store_files.close()
         self._membership.leave()
         self._client.close()
 

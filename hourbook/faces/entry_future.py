@@ -1,6 +1,7 @@
-"""What a write hands out before its entry is durable: a future, or a receipt."""
+"""What a write hands out before it is durable: a future, or a receipt."""
 
 from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -8,7 +9,9 @@ from hourbook.link.reply import Reply
 from protocols import errors, wire
 from protocols.entry import Entry
 
-__all__ = ["EntryFuture", "Received"]
+__all__ = ["EntryFuture", "Received", "WriteFuture"]
+
+_T = TypeVar("_T")
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -25,12 +28,12 @@ class Received(msgspec.Struct, frozen=True):
     count: int
 
 
-class EntryFuture:
-    """An entry on its way; see ``Book.log_nowait``."""
+class WriteFuture(Generic[_T]):
+    """The outcome of a write on its way."""
 
     __slots__ = ("_finish", "_reply")
 
-    def __init__(self, reply: Reply, finish: Callable[[wire.Envelope], Entry]) -> None:
+    def __init__(self, reply: Reply, finish: Callable[[wire.Envelope], _T]) -> None:
         """Made by a Book."""
         self._reply = reply
         self._finish = finish
@@ -39,8 +42,8 @@ class EntryFuture:
         """Return whether the outcome is known."""
         return self._reply.done()
 
-    def result(self, timeout_s: float | None = None) -> Entry:
-        """Return the entry once it is durable.
+    def result(self, timeout_s: float | None = None) -> _T:
+        """Return what the write came to, once it is durable.
 
         Raises:
             WaitTimeout: not known after `timeout_s` (seconds).
@@ -58,6 +61,12 @@ class EntryFuture:
             return error
         return None
 
-    def add_done_callback(self, callback: Callable[["EntryFuture"], None]) -> None:
-        """Call back once the outcome is known, from the thread that learns it."""
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Call back with this future once the outcome is known, from the thread that learns it."""
         self._reply.add_done_callback(lambda _: callback(self))
+
+
+class EntryFuture(WriteFuture[Entry]):
+    """An entry on its way; see ``Book.log_nowait``."""
+
+    __slots__ = ()

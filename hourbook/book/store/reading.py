@@ -1,0 +1,303 @@
+"""What the store holds now: one key, many keys, all keys that fit a glob. Reads only, asks nobody.
+
+A key lies in one of two databases: the book, or that of volatile keys. Where both are looked into,
+the book comes first; a key can only move by being deleted, so one that is found in neither was
+absent at some moment in between.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from hourbook.book.store.files import Line, StoreFiles
+from hourbook.book.store.glob import Glob
+from hourbook.book.store.rows import FIND_ROW, KvRow, unpack_value
+from protocols import errors
+from protocols.entry import decode_value
+from protocols.kv_keys import check_key
+
+__all__ = ["Item", "KeyReader", "merge_pages"]
+
+PAGE_ROWS: Final = 256
+"""Keys of one short read transaction."""
+PAGE_BYTES: Final = 4 << 20
+"""Of values in one; the last one may go beyond."""
+_CHARS_SURELY_SHORT: Final = 256
+_POINT: Final = "SELECT encoding, value, expires_ns, version FROM kv WHERE ns = ? AND key = ?"
+_PAGE: Final = (
+    "SELECT key, expires_ns, encoding, value, version FROM kv"
+    " WHERE ns = :ns AND key > :after AND key >= :first AND (:end IS NULL OR key < :end)"
+    " ORDER BY key LIMIT :limit"
+)
+_NAMES: Final = _PAGE.replace("encoding, value, version", "0, NULL, version")
+_COUNT: Final = (
+    "SELECT (SELECT count(*) FROM kv WHERE ns = :ns AND key >= :first"
+    " AND (:end IS NULL OR key < :end))"
+    " - (SELECT count(*) FROM kv WHERE expires_ns <= :now AND ns = :ns AND key >= :first"
+    " AND (:end IS NULL OR key < :end))"
+)
+_T = TypeVar("_T")
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A key with all that is known of it.
+
+    Attributes:
+        key: its name.
+        value: the caller's own copy.
+        version: rises with each write; what `if_version` compares.
+        created: version of the write that made the key.
+        type: persistent, versioned, shared, locked, transient or cached.
+        expires_ns: UTC from which on it is absent (nanoseconds since 1970); None: never.
+        metadata: what the writer gave beside the value.
+    """
+
+    key: str
+    value: Any
+    version: int
+    created: int
+    type: str
+    expires_ns: int | None
+    metadata: dict[str, Any]
+
+
+class Found(NamedTuple):
+    """One row of a page."""
+
+    key: str
+    expires_ns: int | None
+    encoding: int
+    value: bytes | None
+    version: int
+
+
+class KeyReader:
+    """Reads one namespace of main; threads and forked children may share it."""
+
+    __slots__ = ("_files", "_ns", "load")
+
+    def __init__(self, files: StoreFiles, ns: str) -> None:
+        self._files, self._ns = files, ns
+        self.load: Final = _loader(files, ns)
+        """``load(key) -> (value, expires_ns or 0) | None``, for the cache."""
+
+    def find(self, key: str) -> Item | None:
+        """Return a key with all that is known of it; None where it is absent now.
+
+        Raises:
+            BadRequest, LimitExceeded: no key. Redacted: its value was dropped for good.
+        """
+        check_key(key)
+
+        def read(line: Line) -> Item | None:
+            rows = line.durable(FIND_ROW, (self._ns, key)).fetchall()
+            if not rows and (volatile := line.open_volatile(self._files.home)):
+                rows = volatile(FIND_ROW, (self._ns, key)).fetchall()
+            return _item(line, KvRow(*rows[0])) if rows else None
+
+        found = self._read(read)
+        return None if found is None or self._is_over(found.expires_ns) else found
+
+    def many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values of those keys that are there, as they were at one moment.
+
+        Volatile keys are read after the others, at one moment of their own.
+
+        Raises:
+            What :meth:`find` does.
+        """
+        wanted = list(dict.fromkeys(keys))
+        for key in wanted:
+            check_key(key, "keys")
+
+        def read(line: Line) -> dict[str, Any]:
+            found = _many(line, line.durable, self._ns, wanted, self._is_over)
+            missing = [key for key in wanted if key not in found]
+            if missing and (volatile := line.open_volatile(self._files.home)):
+                found |= _many(line, volatile, self._ns, missing, self._is_over)
+            return {key: found[key] for key in wanted if key in found}
+
+        return self._read(read)
+
+    def scan(self, glob: Glob) -> Iterator[tuple[str, Any]]:
+        """Yield key and value of all that fit, by key; each page is of one moment."""
+        for line_found, value in self._pages(glob, _PAGE):
+            yield line_found.key, value
+
+    def keys(self, glob: Glob) -> Iterator[str]:
+        """Yield the keys that fit, rising as UTF-8 does; each page is of one moment."""
+        for found, _ in self._pages(glob, _NAMES):
+            yield found.key
+
+    def count(self, glob: Glob) -> int:
+        """Return how many keys fit."""
+        if glob.pattern != f"{glob.prefix}*":
+            return sum(1 for _ in self.keys(glob))
+        values = {"ns": self._ns, "first": glob.prefix, "end": glob.end}
+        values["now"] = self._files.time_ns()  # type: ignore[assignment]
+
+        def read(line: Line) -> int:
+            count: int = line.durable(_COUNT, values).fetchall()[0][0]
+            if volatile := line.open_volatile(self._files.home):
+                count += volatile(_COUNT, values).fetchall()[0][0]
+            return count
+
+        return self._read(read)
+
+    def _pages(self, glob: Glob, sql: str) -> Iterator[tuple[Found, Any]]:
+        after: str | None = ""
+        while after is not None:
+            rows, after = self._read(partial(self._page, glob, sql, after))
+            yield from rows
+
+    def _page(
+        self, glob: Glob, sql: str, after: str, line: Line
+    ) -> tuple[list[tuple[Found, Any]], str | None]:
+        """Return the next keys that fit, with their values, and after which to go on."""
+        values = {"ns": self._ns, "after": after, "first": glob.prefix, "end": glob.end}
+        values["limit"] = PAGE_ROWS  # type: ignore[assignment]
+        line.open_volatile(self._files.home)
+        both = (line.connection, line.volatile_connection)
+        pages = [_fetch(connection, sql, values) for connection in both if connection is not None]
+        rows, following = merge_pages(pages)
+        fitting = [
+            (row, None if sql is _NAMES else _value(line, row))
+            for row in rows
+            if glob.matches(row.key) and not self._is_over(row.expires_ns)
+        ]
+        return fitting, following
+
+    def _is_over(self, expires_ns: int | None) -> bool:
+        return expires_ns is not None and expires_ns <= self._files.time_ns()
+
+    def _read(self, read: Callable[[Line], _T]) -> _T:
+        line = self._files.take()
+        try:
+            found = read(line)
+        except sqlite3.Error as error:
+            self._files.drop(line, error)
+        except BaseException:
+            line.close()
+            raise
+        self._files.give(line)
+        return found
+
+
+def merge_pages(pages: Sequence[tuple[list[Any], bool]]) -> tuple[list[Any], str | None]:
+    """Merge pages of rows that begin with their key, each sorted; the first page's row counts.
+
+    Args:
+        pages: rows, and whether more follow.
+
+    Returns:
+        Rows up to the last key that all pages have reached; and that key, None at the end.
+    """
+    ends = [rows[-1][0] for rows, has_more in pages if has_more]
+    end = min(ends) if ends else None
+    merged: dict[str, Any] = {}
+    for rows, _ in pages:
+        for row in rows:
+            if end is None or row[0] <= end:
+                merged.setdefault(row[0], row)
+    ordered = list(merged.values())
+    if len(pages) > 1:
+        ordered.sort(key=lambda row: row[0])
+    return ordered, end
+
+
+def _loader(files: StoreFiles, ns: str) -> Callable[[str], tuple[Any, int] | None]:
+    """Return the read of a miss, in as few steps as Python has."""
+    take, give, home = files.take, files.give, files.home
+
+    def load(key: str) -> tuple[Any, int] | None:
+        if not key or len(key) > _CHARS_SURELY_SHORT or not key.isascii():
+            check_key(key)
+        line = take()
+        try:
+            rows = line.durable(_POINT, (ns, key)).fetchall()
+            if not rows:
+                volatile = line.volatile or line.open_volatile(home)
+                if volatile is not None:
+                    rows = volatile(_POINT, (ns, key)).fetchall()
+            if not rows:
+                give(line)
+                return None
+            encoding, value, expires_ns, version = rows[0]
+            if encoding or value is None:
+                found = Found(key, expires_ns, encoding, value, version)
+                return _slow_value(files, line, found)
+        except sqlite3.Error as error:
+            files.drop(line, error)
+        give(line)
+        return _decode(value), expires_ns or 0
+
+    return load
+
+
+def _slow_value(files: StoreFiles, line: Line, found: Found) -> tuple[Any, int]:
+    """Return what is compressed, or raise what became of what is not there."""
+    try:
+        return _value(line, found), found.expires_ns or 0
+    finally:
+        files.give(line)
+
+
+def _many(
+    line: Line,
+    execute: Callable[..., sqlite3.Cursor],
+    ns: str,
+    keys: Sequence[str],
+    is_over: Callable[[int | None], bool],
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    execute("BEGIN")
+    try:
+        for key in keys:
+            for encoding, value, expires_ns, version in execute(_POINT, (ns, key)).fetchall():
+                if not is_over(expires_ns):
+                    found[key] = _value(line, Found(key, expires_ns, encoding, value, version))
+    finally:
+        execute("ROLLBACK")
+    return found
+
+
+def _fetch(
+    connection: sqlite3.Connection, sql: str, values: dict[str, Any]
+) -> tuple[list[Found], bool]:
+    """Return rows up to PAGE_ROWS or PAGE_BYTES, and whether there may be more."""
+    rows, size = [], 0
+    cursor = connection.execute(sql, values)
+    for row in cursor:
+        rows.append(Found(*row))
+        size += len(row[3] or b"")
+        if size > PAGE_BYTES:
+            break
+    cursor.close()  # one half read would hold its transaction
+    return rows, size > PAGE_BYTES or len(rows) == PAGE_ROWS
+
+
+def _value(line: Line, found: Found) -> Any:  # noqa: ANN401 - any MessagePack value
+    if found.value is None:
+        raise _redacted(line, found.key, found.version)
+    return decode_value(unpack_value(found.encoding, found.value), "value")
+
+
+def _redacted(line: Line, key: str, version: int) -> errors.HourbookError:
+    """Return why the value of a key is gone, as the entry that wrote it has it."""
+    entry = line.book.entry(version)
+    try:
+        if entry is not None:
+            _ = entry.details
+    except errors.HourbookError as error:
+        return error
+    return errors.Redacted(f"Expected the value of {key!r}, which is gone", field="value")
+
+
+def _item(line: Line, row: KvRow) -> Item:
+    value = _value(line, Found(row.key, row.expires_ns, row.encoding, row.value, row.version))
+    metadata = {} if row.metadata is None else decode_value(row.metadata, "metadata")
+    return Item(row.key, value, row.version, row.created, row.type, row.expires_ns, metadata)

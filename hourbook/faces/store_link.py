@@ -1,0 +1,76 @@
+"""How a store asks journal_writer: the connection of its book, one request for each write."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from hourbook.faces.membership import Membership
+from hourbook.hybrid_clock import process_clock
+from hourbook.link.client import MailboxClient
+from hourbook.link.nonce_source import NonceSource
+from hourbook.link.reply import Reply
+from protocols import wire
+from protocols.change import CHANGE_NONCES, Change
+from protocols.kv_messages import KvWrite, KvWritten, Op
+
+__all__ = ["KV_WRITE", "StoreLink", "written"]
+
+KV_WRITE: Final = "kv.write"
+_decode_written = msgspec.msgpack.Decoder(KvWritten).decode
+
+
+class StoreLink:
+    """One connection, for all stores of a book and all threads.
+
+    Attributes:
+        client: of journal_writer.
+        writer: the instance's name.
+    """
+
+    def __init__(
+        self,
+        client: MailboxClient,
+        nonces: NonceSource,
+        membership: Membership,
+        writer: str,
+        session: Callable[[], str],
+    ) -> None:
+        """Use ``Book.store``; `session` says in which session the book writes just now."""
+        self.client: Final = client
+        self.writer: Final = writer
+        self._nonces, self._membership, self._session = nonces, membership, session
+
+    def change(
+        self,
+        kind: str,
+        request: type[Change],
+        *,
+        attended: bool = True,
+        **fields: Any,  # noqa: ANN401 - of the change
+    ) -> Reply:
+        """Send a change and return its reply to be.
+
+        Raises:
+            UsedAfterFork, BookClosed, LimitExceeded, NameTaken: nothing was sent.
+        """
+        self.client.check_usable()
+        self._membership.require()
+        change = request(
+            writer=self.writer,
+            nonce=self._nonces.take(CHANGE_NONCES),
+            session=self._session(),
+            hlc=process_clock.to_send(time.time_ns()),
+            **fields,
+        )
+        return self.client.send(kind, change, attended=attended)
+
+    def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> Reply:
+        """Send steps that are done together or not at all."""
+        return self.change(KV_WRITE, KvWrite, attended=attended, ns=ns, ops=ops, branch=branch)
+
+
+def written(envelope: wire.Envelope) -> KvWritten:
+    """Return the answer to a write."""
+    return _decode_written(envelope.body)

@@ -1,0 +1,113 @@
+"""Figures of one namespace: what is in it, and what this process has read and written of it."""
+
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from hourbook.book.store.files import StoreFiles
+from hourbook.book.store.views import read_book
+
+__all__ = ["StoreStats", "WriteCounts", "gather_stats"]
+
+_BINS: Final = 32
+_HELD: Final = (
+    "SELECT type, count(*), sum(length(key) + coalesce(length(value), 0)"
+    " + coalesce(length(metadata), 0)) FROM kv WHERE ns = ? GROUP BY type"
+)
+_LOCKS: Final = "SELECT count(*) FROM lease WHERE ns = ?"
+
+
+class StoreStats(msgspec.Struct, frozen=True):
+    """Figures of one namespace.
+
+    Attributes:
+        namespace: its name.
+        entries: keys by type, those included whose time is over and that were not swept yet.
+        bytes: of keys, values and metadata as they are kept (compressed, where that pays).
+        locks: that are held.
+        reads: gets by this process, of keys as they are now.
+        hits: how many of them the cache has answered.
+        misses: how many it has not.
+        hit_rate: hits / reads (0..1); 0 before the first.
+        evictions: keys that the cache has forgotten for want of room.
+        cached_entries: keys that it holds.
+        cached_bytes: what they weigh, about.
+        miss_latency_ns: how many misses took less than so many nanoseconds, each counted once.
+        writes: requests that this process has had an answer to.
+        refusals: how many of them were refused.
+        write_latency_ns: as `miss_latency_ns`, from sending to the answer, of writes that waited.
+    """
+
+    namespace: str
+    entries: dict[str, int]
+    bytes: int
+    locks: int
+    reads: int
+    hits: int
+    misses: int
+    hit_rate: float
+    evictions: int
+    cached_entries: int
+    cached_bytes: int
+    miss_latency_ns: dict[int, int]
+    writes: int
+    refusals: int
+    write_latency_ns: dict[int, int]
+
+
+class WriteCounts:
+    """Counts writes; not exact where threads write at once, as such figures need not be."""
+
+    __slots__ = ("bins", "refusals", "writes")
+
+    def __init__(self) -> None:
+        self.writes = self.refusals = 0
+        self.bins = [0] * _BINS
+
+    def add(self, took_ns: int) -> None:
+        """Count one that waited so long."""
+        self.writes += 1
+        self.bins[min(took_ns.bit_length(), _BINS - 1)] += 1
+
+
+def gather_stats(
+    files: StoreFiles,
+    ns: str,
+    cache: tuple[int, int, int, int, int, list[int]],
+    counts: WriteCounts,
+) -> StoreStats:
+    """Return the figures of a namespace; `cache` is what ``StoreCache.figures`` says."""
+    hits, misses, evictions, cached_entries, cached_bytes, bins = cache
+    held = read_book(files, lambda connection: _held(connection, ns))
+    line = files.take()
+    if line.open_volatile(files.home) is not None and line.volatile_connection is not None:
+        held += _held(line.volatile_connection, ns)
+    files.give(line)
+    locks = read_book(files, lambda opened: opened.execute(_LOCKS, (ns,)).fetchall()[0][0])
+    return StoreStats(
+        ns,
+        {kind: count for kind, count, _ in held},
+        sum(size for _, _, size in held),
+        locks,
+        hits + misses,
+        hits,
+        misses,
+        hits / (hits + misses) if hits + misses else 0.0,
+        evictions,
+        cached_entries,
+        cached_bytes,
+        _histogram(bins),
+        counts.writes,
+        counts.refusals,
+        _histogram(counts.bins),
+    )
+
+
+def _held(connection: sqlite3.Connection, ns: str) -> list[tuple[str, int, int]]:
+    return connection.execute(_HELD, (ns,)).fetchall()
+
+
+def _histogram(bins: list[int]) -> dict[int, int]:
+    """Return the bins that are not empty, by their upper end."""
+    return {1 << index: count for index, count in enumerate(bins) if count}

@@ -1,0 +1,170 @@
+"""From what a caller says to the steps of a write, checked while the caller still listens. Pure."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import msgspec
+
+from protocols import entry, errors
+from protocols.kv_keys import check_key
+from protocols.kv_messages import Check, Delete, Increment, Set, ValueType
+
+__all__ = [
+    "METADATA_BYTES_MAX",
+    "TTL_S_MAX",
+    "check_count",
+    "check_step",
+    "delete_step",
+    "increment_step",
+    "set_step",
+]
+
+METADATA_BYTES_MAX: Final = 64 << 10
+TTL_S_MAX: Final = 9_000_000_000
+"""285 years."""
+_NS: Final = 1_000_000_000
+_I64: Final = 1 << 63
+_TYPES: Final = get_args(ValueType)
+
+
+def set_step(
+    key: str,
+    value: object,
+    *,
+    ttl_s: float | None = None,
+    keep_ttl: bool = False,
+    type: ValueType = "",  # noqa: A002 - as the store calls it
+    if_version: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    token: int = 0,
+) -> Set:
+    """Return the step that gives a key a value; see ``Store.set``."""
+    check_key(key)
+    raw = entry.encode_value(value, "value")
+    if len(raw) > entry.ENTRY_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
+            f" said of it, got {len(raw)}, of key {key!r}",
+            field="value",
+            value=str(len(raw)),
+        )
+    entry.decode_value(raw, "value")
+    if keep_ttl and ttl_s is not None:
+        raise errors.BadRequest("Expected either `keep_ttl` or `ttl_s`, got both", field="keep_ttl")
+    return Set(
+        key=key,
+        value=msgspec.Raw(raw),
+        type=_type(type),
+        ttl_ns=_ttl_ns(ttl_s),
+        keep_ttl=bool(keep_ttl),
+        if_version=_version(if_version),
+        metadata=_metadata(metadata),
+        token=_natural(token, "token"),
+    )
+
+
+def delete_step(key: str, *, if_version: int | None = None, token: int = 0) -> Delete:
+    """Return the step that takes a key away; see ``Store.delete``."""
+    check_key(key)
+    return Delete(key=key, if_version=_version(if_version), token=_natural(token, "token"))
+
+
+def increment_step(
+    key: str,
+    by: object = 1,
+    *,
+    ttl_s: float | None = None,
+    type: ValueType = "",  # noqa: A002 - as the store calls it
+    if_version: int | None = None,
+    token: int = 0,
+) -> Increment:
+    """Return the step that adds to a number; see ``Store.increment``."""
+    check_key(key)
+    if isinstance(by, bool) or not isinstance(by, int | float) or not _is_carried(by):
+        raise errors.BadRequest(
+            f"Expected `by` as a 64-bit integer or a finite float, got {by!r}",
+            field="by",
+            value=repr(by)[:80],
+        )
+    return Increment(
+        key=key,
+        by=by,
+        type=_type(type),
+        ttl_ns=_ttl_ns(ttl_s),
+        if_version=_version(if_version),
+        token=_natural(token, "token"),
+    )
+
+
+def check_count(number: object, field: str) -> int:
+    """Return a number that is 1 or more.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise errors.BadRequest(
+            f"{field} must be >= 1, got {number!r}", field=field, value=repr(number)[:80]
+        )
+    return number
+
+
+def check_step(key: str, if_version: int | None = None, token: int = 0) -> Check:
+    """Return the step that only requires what it says."""
+    check_key(key)
+    return Check(key=key, if_version=_version(if_version), token=_natural(token, "token"))
+
+
+def _is_carried(by: float) -> bool:
+    return -_I64 <= by < _I64 if isinstance(by, int) else math.isfinite(by)
+
+
+def _ttl_ns(ttl_s: object) -> int | None:
+    if ttl_s is None:
+        return None
+    if not isinstance(ttl_s, int | float) or isinstance(ttl_s, bool) or not 0 < ttl_s <= TTL_S_MAX:
+        raise errors.BadRequest(
+            f"Expected `ttl_s` above 0, up to {TTL_S_MAX}, got {ttl_s!r}",
+            field="ttl_s",
+            value=repr(ttl_s)[:80],
+        )
+    return max(1, round(ttl_s * _NS))
+
+
+def _type(name: ValueType) -> ValueType:
+    if name not in _TYPES:
+        known = ", ".join(known for known in _TYPES if known)
+        raise errors.BadRequest(
+            f"Expected `type` among {known}, got {name!r}", field="type", value=repr(name)[:80]
+        )
+    return name
+
+
+def _version(version: object) -> int | None:
+    return None if version is None else _natural(version, "if_version")
+
+
+def _natural(number: object, field: str) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _I64:
+        raise errors.BadRequest(
+            f"Expected `{field}` in 0..2^63-1, got {number!r}", field=field, value=repr(number)[:80]
+        )
+    return number
+
+
+def _metadata(metadata: object) -> msgspec.Raw | None:
+    if metadata is None:
+        return None
+    if not isinstance(metadata, Mapping):
+        raise errors.BadRequest(
+            f"Expected `metadata` to be a map, got {type(metadata).__name__}", field="metadata"
+        )
+    raw = entry.encode_value(dict(metadata), "metadata")
+    if len(raw) > METADATA_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected `metadata` of at most {METADATA_BYTES_MAX} bytes, got {len(raw)}",
+            field="metadata",
+            value=str(len(raw)),
+        )
+    return msgspec.Raw(raw)
