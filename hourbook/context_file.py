@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ __all__ = ["EVERY_S_MIN", "keep_context", "read_context", "replace_file"]
 
 EVERY_S_MIN: Final = 0.001
 _WAIT_S: Final = 1.0
+_NEW_MODE: Final = 0o600
 
 
 def read_context(reader: BookReader, limits: DigestLimits) -> Digest:
@@ -64,13 +66,39 @@ def keep_context(
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Put `text` in the place of the file `path` in one step: readers see the old or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Put `text` in the place of the file `path` in one step: readers see the old or the new.
+
+    A symbolic link stays one, and what it points to is replaced. A file keeps its mode; a new one
+    is for its owner alone, as the book is.
+
+    Raises:
+        BadRequest: it is something else than a file: a directory, a device, a pipe.
+        OSError: as the system says it; what was there still is.
+    """
+    target = Path(os.path.realpath(path))
+    mode = _mode_of(target, path)
+    temporary = target.with_name(f".hourbook-{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        temporary.replace(path)
-    except BaseException:
+            os.fchmod(file.fileno(), mode)
+        temporary.replace(target)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def _mode_of(target: Path, path: Path) -> int:
+    """Return the mode that a file will have; refuse to replace what is none."""
+    try:
+        found = target.stat().st_mode
+    except FileNotFoundError:
+        return _NEW_MODE
+    if not stat.S_ISREG(found):
+        raise errors.BadRequest(
+            f"Expected a file to write, got something else, at {path}", field="out"
+        )
+    return stat.S_IMODE(found)

@@ -1,6 +1,7 @@
 """What an agent is told of the book: bounded, harmless, and the same for the same book."""
 
 import json
+import os
 import stat
 import threading
 import time
@@ -142,17 +143,53 @@ def test_file_is_replaced_whole_and_only_when_something_changed(home: Home) -> N
     assert out.stat().st_ino != inode
     assert "api.2" in out.read_text()
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    assert [path.name for path in out.parent.glob(".context*")] == []
+    assert list(out.parent.glob(".hourbook-*")) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link to a pipe", "nothing"])
+def test_what_is_no_file_is_left_alone(home: Home, kind: str) -> None:
+    """A device of the machine's least of all: whoever may replace it would lose it."""
+    path = home.path / "taken"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a pipe":
+        os.mkfifo(home.path / "pipe")
+        path.symlink_to("pipe")
+    else:
+        path = Path()
+
+    with pytest.raises(errors.BadRequest, match="Expected a file to write"):
+        replace_file(path, "text")
+
+    assert list(home.path.glob(".hourbook-*")) == []
+    assert kind == "nothing" or not path.is_file()
 
 
 def test_file_that_cannot_be_written_leaves_nothing_behind(home: Home) -> None:
-    """No half file, no temporary one."""
-    (home.path / "taken").mkdir()
+    """No half file, no temporary one, and the error names the file that was asked for."""
+    with pytest.raises(FileNotFoundError, match=r"gone/context\.md"):
+        replace_file(home.path / "gone" / "context.md", "text")
+    with pytest.raises(OSError, match="too long"):
+        replace_file(home.path / ("x" * 256), "text")
 
-    with pytest.raises(OSError, match=r"taken|directory"):
-        replace_file(home.path / "taken", "text")
+    assert list(home.path.glob(".hourbook-*")) == []
+    replace_file(home.path / ("x" * 255), "text")
 
-    assert [path.name for path in home.path.glob(".taken*")] == []
+
+def test_link_stays_a_link_and_a_file_keeps_its_mode(home: Home) -> None:
+    """What it points to is replaced, or made; who could read it still can."""
+    target, link = home.path / "target.md", home.path / "link.md"
+    link.symlink_to("target.md")
+    replace_file(link, "first")
+    target.chmod(0o644)
+
+    replace_file(link, "second")
+
+    assert link.is_symlink()
+    assert target.read_text() == "second"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
 
 
 def test_refresh_too_often_is_refused(home: Home) -> None:
