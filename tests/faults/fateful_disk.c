@@ -94,7 +94,7 @@ int unlink(const char *path)
 int link(const char *from, const char *to)
 {
     NEXT(link);
-    return is_refused(0) ? -1 : next(from, to);
+    return is_refused(1) ? -1 : next(from, to);
 }
 
 int mkdir(const char *path, mode_t mode_of_it)

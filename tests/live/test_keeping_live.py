@@ -23,7 +23,7 @@ from hourbook.faces.book import Book, connect
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from protocols import errors
-from protocols.book_messages import Append, NewEntry
+from protocols.book_messages import Append, Maintain, NewEntry
 from protocols.entry import encode_value, make_nonce
 
 pytestmark = pytest.mark.live
@@ -213,14 +213,17 @@ def test_kill_9_of_either_side_of_a_compaction_loses_nothing(
 def test_redaction_in_the_midst_of_a_compaction_is_no_hindrance(
     old_book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between reading and sealing, of an entry in the slice: the slice is made anew without it."""
+    """The slice is made anew without the entry, and no sweep takes a file that is to be sealed."""
     home = old_book.home
     redacted: list[int] = []
 
     def put_late(*arguments: Any) -> tuple[str, bytes]:
         if len(redacted) < 2:
             redacted.append(old_book.redact(len(redacted) * 3 + 1, "late").target)
-        return put_file(*arguments)
+        made = put_file(*arguments)
+        with closing(MailboxClient(home, "journal_writer", "test")) as client:
+            client.request("book.maintain", Maintain("sweep"))
+        return made
 
     monkeypatch.setattr("hourbook.compaction.put_file", put_late)
     done = compact(home, RULES, time.time_ns())
