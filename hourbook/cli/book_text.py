@@ -19,6 +19,9 @@ __all__ = [
 
 DETAILS_LENGTH_MAX: Final = 100
 """Characters of the details on a line of `tail`; `--json` has them whole."""
+WRITER_WIDTH: Final = 12
+ACTION_WIDTH: Final = 10
+"""What most names and actions keep within: a stream cannot know what is to come."""
 
 
 def parse_details(text: str | None, *, is_json: bool) -> Any:  # noqa: ANN401 - any JSON value
@@ -56,12 +59,12 @@ def details_text(value: object) -> str:
 
 
 def entry_line(entry: Entry) -> str:
-    """Return an entry as one line of `tail`."""
+    """Return an entry as one line of `tail` and `follow`: in columns, where its words are short."""
     parts = [
         f"{entry.seq:>6}",
         format_utc_ns(entry.time_ns, digits=3),
-        entry.writer,
-        visible(entry.action),
+        f"{entry.writer:<{WRITER_WIDTH}}",
+        f"{visible(entry.action):<{ACTION_WIDTH}}",
         visible(entry.entity),
         visible(_shown_details(entry), DETAILS_LENGTH_MAX),
         *(f"#{visible(tag)}" for tag in entry.tags),

@@ -12,6 +12,8 @@ from hourbook.rfc3339 import format_utc_ns
 __all__ = ["diff_lines", "instance_json", "instance_lines", "session_lines"]
 
 SEQS_SHOWN: Final = 10
+GONE_SHOWN: Final = 20
+"""Of the names that nobody holds any more; agents that call themselves anew each day are many."""
 _S_NS: Final = 1_000_000_000
 
 
@@ -32,7 +34,15 @@ def instance_json(status: InstanceStatus) -> dict[str, Any]:
 def instance_lines(
     statuses: Sequence[InstanceStatus], now_ns: int, own_pid_ns: int = 0
 ) -> list[str]:
-    """Return a table of instances; a pid of another namespace than our own says of which."""
+    """Return a table of instances: all that live, and those that were heard of last.
+
+    Args:
+        statuses: of every name.
+        now_ns: UTC.
+        own_pid_ns: a pid of another namespace says of which.
+    """
+    alive = [each for each in statuses if each.alive]
+    gone = sorted((e for e in statuses if not e.alive), key=lambda e: -e.last_seen_ns)
     rows = [("NAME", "ALIVE", "PID", "LAST SEEN", "POSITION", "LAG")]
     rows += [
         (
@@ -43,9 +53,11 @@ def instance_lines(
             "-" if each.position is None else str(each.position),
             "-" if each.lag is None else str(each.lag),
         )
-        for each in statuses
+        for each in (*alive, *gone[:GONE_SHOWN])
     ]
-    return table(rows) if statuses else ["no instance was ever here"]
+    left = len(gone) - GONE_SHOWN
+    more = [f"and {counted(left, 'name', 'names')} heard of before; --json has all"]
+    return table(rows) + (more if left > 0 else []) if statuses else ["no instance was ever here"]
 
 
 def _pid_text(status: InstanceStatus, own_pid_ns: int) -> str:
@@ -79,13 +91,20 @@ def session_lines(sessions: Sequence[SessionState]) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows in columns as wide as their widest cell."""
-    shown = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in shown
-    ]
+    """Return rows, the first of them titles, in columns as wide as their widest cell.
+
+    Columns of numbers are aligned on their right.
+    """
+    columns = zip(*([visible(cell) for cell in row] for row in rows), strict=True)
+    aligned = [_aligned(column) for column in columns]
+    return ["  ".join(cells).rstrip() for cells in zip(*aligned, strict=True)]
+
+
+def _aligned(column: Sequence[str]) -> list[str]:
+    width = max(map(len, column))
+    if all(cell.isdecimal() or cell == "-" for cell in column[1:]):
+        return [cell.rjust(width) for cell in column]
+    return [cell.ljust(width) for cell in column]
 
 
 def _side_lines(side: Side, other: str) -> list[str]:

@@ -53,7 +53,7 @@ def test_entry_line_is_one_line_whatever_the_entry_holds() -> None:
     line = entry_line(make_entry("a\nb\x1b[31m" + "x" * 500, action="de\rploy"))
 
     assert line.startswith(
-        r"    42  2026-11-21T01:35:32.123Z  cli  de\rploy  api.example  a\nb\x1b["
+        r"    42  2026-11-21T01:35:32.123Z  cli           de\rploy    api.example  a\nb\x1b["
     )
     assert line.endswith("…  #prod")
 
