@@ -43,7 +43,7 @@ def make_book(home: Home) -> BookWriter:
 
 def nonce(counter: int) -> bytes:
     """Return a nonce of the compactor."""
-    return entry.make_nonce(11, counter << 16)
+    return entry.make_nonce(11, counter << 17)
 
 
 def seal(writer: BookWriter, home: Home, seqs: list[int], counter: int = 1) -> SealArchive:

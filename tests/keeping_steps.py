@@ -42,7 +42,7 @@ def details_of(seq: int) -> dict[str, object]:
 
 def nonce(number: int) -> bytes:
     """Return a nonce of the keeper."""
-    return entry.make_nonce(11, number << 16)
+    return entry.make_nonce(11, number << 17)
 
 
 def make_template(home: Home) -> None:

@@ -93,7 +93,7 @@ class Life:
         self._write(writer, append(self._counter, count, details=details), count)
 
     def _rotate_key(self, writer: BookWriter) -> None:
-        nonce = make_nonce(1, self._counter << 16)
+        nonce = make_nonce(1, self._counter << 17)
         self._write(writer, RotateKey(writer="operator", nonce=nonce), 1)
 
     def _write(self, writer: BookWriter, request: Append | RotateKey, count: int) -> None:

@@ -25,7 +25,7 @@ from protocols.key_messages import KeyRotated, RotateKey
 
 def rotate(writer: BookWriter, counter: int = 1) -> KeyRotated:
     """Change the key of an open book."""
-    change = RotateKey(writer="operator", nonce=make_nonce(9, counter << 16), why="yearly")
+    change = RotateKey(writer="operator", nonce=make_nonce(9, counter << 17), why="yearly")
     outcome = writer.write([change], STAMP).outcomes[0]
     assert outcome.error is None
     return msgspec.msgpack.decode(outcome.body, type=KeyRotated)
