@@ -19,7 +19,7 @@ from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors
 from protocols.instance_messages import SILENT_NS_MAX, Beat, Beaten, Holder, Instance
 
-__all__ = ["InstanceWatch"]
+__all__ = ["InstanceWatch", "open_pidfd"]
 
 NAMES_REMEMBERED_MAX: Final = 10_000
 
@@ -73,7 +73,7 @@ class InstanceWatch:
         if held is not None and held.holder == holder:
             return
         self.free(name)
-        pidfd = -1 if is_elsewhere(holder) else _open_pidfd(holder)
+        pidfd = -1 if is_elsewhere(holder) else open_pidfd(holder)
         self._held[name] = _Held(holder, pidfd, now_mono_ns)
         if pidfd >= 0:
             self._reactor.watch(pidfd, lambda: self._on_death(name))
@@ -180,7 +180,7 @@ class InstanceWatch:
             self.free(name)
 
 
-def _open_pidfd(holder: Holder) -> int:
+def open_pidfd(holder: Holder) -> int:
     """Return a descriptor of the process, -1 where there is none to be had."""
     # Opened first and checked afterwards, or it might be of another process by then.
     try:

@@ -12,6 +12,7 @@ other failure of the disk ends the process at once (``actors.held_book``).
 """
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -24,6 +25,7 @@ from actors.config import JournalWriterConfig
 from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
+from actors.lock_desk import LockDesk
 from actors.store_desk import SegmentGenerations
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
@@ -38,7 +40,7 @@ from protocols.book_messages import Append, Appended, Maintain, Maintained, chec
 from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Beat, ListInstances, Register
-from protocols.kv_messages import KvWrite
+from protocols.kv_messages import AcquireLock, KvWrite, ListLocks, RenewLock
 
 __all__ = ["JournalWriter"]
 
@@ -70,6 +72,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._generations = SegmentGenerations(self.home)
         self._stamps = StampSource(self.home, self.timebase)
         self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
+        self._locks = LockDesk(self.reactor, self._write_for_locks, self._refuse_one)
         self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin)
         self.reactor.every(TIDY_PERIOD_S, self._tidy)
         self._held.open()
@@ -82,6 +85,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
             "book.maintain": Handler(Maintain, self._maintain),
             "instance.beat": Handler(Beat, self._desk.beat),
             "instance.list": Handler(ListInstances, self._desk.list_all),
+            "lock.list": Handler(ListLocks, self._locks.list_all),
+            "lock.renew": Handler(RenewLock, self._locks.renew),
             **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
         }
 
@@ -106,10 +111,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._commit(group)
         if self._resent:
             self._answer_resent()
+        self._locks.settle()
 
     def snapshot(self) -> Snapshot:
         """Return what was done since the start, and how large the log is."""
-        figures = self._figures.snapshot()
+        figures = self._figures.snapshot() | self._locks.snapshot()
         figures["book_writable"] = float(self._held.is_writable)
         if (book := self._held.book) is not None:
             figures["book_head_seq"] = float(book.head.seq)
@@ -124,6 +130,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._upkeep.tidy(book)
             book.close()
         self._desk.close()
+        self._locks.close()
         self._generations.close()
 
     # -- messages --------------------------------------------------------------------------------
@@ -145,6 +152,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         KINDS[type(change)].check(change)
         if isinstance(change, Register):
             self._desk.prepare(change)
+        elif isinstance(change, KvWrite):
+            self._locks.prepare(change)
         self._admit(request)
 
     def _admit(self, request: Request[Append] | Request[Change]) -> None:
@@ -160,14 +169,17 @@ class JournalWriter(Actor[JournalWriterConfig]):
         except sqlite3.Error as error:
             raise self._held.distrust_or_die(error) from None
         if is_new:
-            self._waiting.append(request)
-            self._waiting_entries += _entry_count(body)
-        else:
-            self._figures.resends += 1
+            if not isinstance(body, AcquireLock) or not self._locks.must_wait(request):
+                self._waiting.append(request)
+                self._waiting_entries += _entry_count(body)
+            return
+        self._figures.resends += 1
+        if not isinstance(body, AcquireLock) or not self._locks.keeps_place(request):
             self._resent.append(request)
 
     def _pending(self) -> Iterable[Append | Change]:
-        return (request.body for request in self._waiting)
+        waiting = (request.body for request in self._waiting)
+        return itertools.chain(waiting, self._locks.waiting())
 
     def _maintain(self, request: Request[Maintain]) -> Maintained:
         body = request.body
@@ -200,6 +212,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
                 outcome = next(outcomes)
                 position += outcome.entries
                 self._desk.note(body, outcome)
+                self._locks.note(body, outcome)
                 request.reply(_answer(outcome))
                 continue
             end = position + len(body.entries)
@@ -246,6 +259,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
         for change, outcome in zip(changes, written.outcomes, strict=True):
             self._desk.note(change, outcome)
 
+    def _write_for_locks(self, changes: list[Change]) -> Sequence[ChangeOutcome]:
+        """Do what the locks need at once; raises what :meth:`_write` raises."""
+        return self._write(self._held.require_writable(), changes).outcomes
+
     def _store_sightings(self, book: BookWriter) -> None:
         """Keep how far the instances have read; nothing else may be waiting to be written."""
         self._sightings_due = True
@@ -258,11 +275,19 @@ class JournalWriter(Actor[JournalWriterConfig]):
         """Refuse a group, and remember it: a resend under way must hear the same."""
         self.log.warning("refused %d requests: %s", len(group), error)
         for request in group:
-            if len(self._refused) >= REFUSALS_REMEMBERED_MAX:
-                self._refused.pop(next(iter(self._refused)))
-            self._refused[request.body.writer, request.body.nonce] = error
-            if isinstance(request.body, Change) or request.body.ack == "durable":
-                request.refuse(error)
+            if isinstance(request.body, Change):
+                self._locks.drop(request.body)
+            self._refuse_one(request, error)
+
+    def _refuse_one(
+        self, request: Request[Append] | Request[Change], error: errors.HourbookError
+    ) -> None:
+        body = request.body
+        if len(self._refused) >= REFUSALS_REMEMBERED_MAX:
+            self._refused.pop(next(iter(self._refused)))
+        self._refused[body.writer, body.nonce] = error
+        if isinstance(body, Change) or body.ack == "durable":
+            request.refuse(error)
 
     def _answer_resent(self) -> None:
         resent, self._resent = self._resent, []
@@ -309,6 +334,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._generations.reset_all()
         self._feed.rewind(book.head.seq)
         self._desk.open(book)
+        self._locks.open(book)
 
     def _tidy(self) -> None:
         """Move the log into the database when a second went by without a commit."""

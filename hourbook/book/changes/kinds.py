@@ -6,7 +6,9 @@ from typing import Any, Final
 from hourbook.book.changes.archiving import RETAIN, SEAL_ARCHIVE
 from hourbook.book.changes.branching import CREATE_BRANCH, DELETE_BRANCH, MERGE_BRANCH
 from hourbook.book.changes.instances import REGISTER, RELEASE
-from hourbook.book.changes.kv import KV_WRITE
+from hourbook.book.changes.kv import KV_WRITE, SWEEP
+from hourbook.book.changes.locks import ACQUIRE
+from hourbook.book.changes.locks import RELEASE as RELEASE_LOCK
 from hourbook.book.changes.redaction import REDACT
 from hourbook.book.changes.scope import ChangeKind
 from hourbook.book.changes.sessions import START_SESSION
@@ -21,6 +23,6 @@ KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
         *(REGISTER, RELEASE, START_SESSION, ROTATE_KEY),
         *(REDACT, SEAL_ARCHIVE, RETAIN),
         *(CREATE_BRANCH, MERGE_BRANCH, DELETE_BRANCH),
-        KV_WRITE,
+        *(KV_WRITE, SWEEP, ACQUIRE, RELEASE_LOCK),
     )
 }

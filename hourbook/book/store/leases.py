@@ -135,6 +135,7 @@ class LockTable:
     def __init__(self) -> None:
         self._places: dict[LockName, _Place] = {}
         self._calls: dict[tuple[str, bytes], Waiter] = {}
+        self._vacant: set[LockName] = set()
 
     # -- holders ---------------------------------------------------------------------------------
 
@@ -215,7 +216,7 @@ class LockTable:
             LimitExceeded: WAITERS_MAX wait already.
         """
         place = self._places.setdefault((change.ns, change.key), _Place())
-        if place.lease is None and not place.is_granting and not place.waiters:
+        if _is_vacant(place) and not place.waiters:
             place.is_granting = True
             return "grant"
         if change.wait_ns == 0:
@@ -230,10 +231,6 @@ class LockTable:
         self._calls[change.writer, change.nonce] = waiter
         return "wait"
 
-    def is_waiting(self, change: AcquireLock) -> bool:
-        """Return whether a call has its place already."""
-        return (change.writer, change.nonce) in self._calls
-
     def waiting(self) -> Iterator[AcquireLock]:
         """Return every call that waits."""
         return (waiter.change for waiter in self._calls.values())
@@ -241,10 +238,12 @@ class LockTable:
     def next_in_line(self) -> list[Waiter]:
         """Return the first waiter of each lock that is free, and grant it that lock."""
         found = []
-        for place in self._places.values():
-            if place.lease is None and not place.is_granting and place.waiters:
+        for name in sorted(self._vacant):
+            place = self._places.get(name)
+            if place is not None and _is_vacant(place) and place.waiters:
                 place.is_granting = True
                 found.append(place.waiters[0])
+        self._vacant.clear()
         return found
 
     def give_back(self, name: LockName) -> None:
@@ -261,6 +260,10 @@ class LockTable:
         if place is not None and waiter in place.waiters:
             place.waiters.remove(waiter)
             self._tidy(waiter.name, place)
+
+    def waiter_of(self, change: AcquireLock) -> Waiter | None:
+        """Return the place of a call in its line; None where it has none."""
+        return self._calls.get((change.writer, change.nonce))
 
     def overdue(self, now_boot_ns: int) -> list[Waiter]:
         """Return every waiter whose wait is over, except where its lock is being granted to it."""
@@ -323,8 +326,15 @@ class LockTable:
         return sum(place.lease is not None for place in self._places.values()), len(self._calls)
 
     def _tidy(self, name: LockName, place: _Place) -> None:
-        if place.lease is None and not place.is_granting and not place.waiters:
-            self._places.pop(name, None)
+        if _is_vacant(place):
+            if place.waiters:
+                self._vacant.add(name)
+            else:
+                self._places.pop(name, None)
+
+
+def _is_vacant(place: _Place) -> bool:
+    return place.lease is None and not place.is_granting
 
 
 def _who(lease: Lease) -> str:

@@ -1,0 +1,371 @@
+"""The part of journal_writer that lends locks: who waits, who has ended, whose time has come.
+
+Grants, releases and expiries are changes (``hourbook.book.changes.locks``), durable before anybody
+hears of them; who is next, and until when, ``hourbook.book.store.leases`` decides. This part
+watches: the processes that hold locks, by pidfds, and what is over next, by one timer. A call that
+waits is answered when it is granted, or refused when its wait is over.
+
+Timers count awake time, deadlines boot time: where the two part, the machine was suspended.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from actors.contract import Reactor, Request
+from actors.instance_watch import open_pidfd
+from hourbook.book.changes.locks import find_lease, list_leases
+from hourbook.book.changes.outcomes import Outcome
+from hourbook.book.store.leases import Lease, LockName, LockTable, Waiter
+from hourbook.book.writer import BookWriter
+from hourbook.link.nonce_source import NonceSource
+from hourbook.process_identity import is_alive, is_elsewhere
+from protocols import errors
+from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
+from protocols.control import Snapshot
+from protocols.instance_messages import Holder
+from protocols.kv_messages import (
+    AcquireLock,
+    KvWrite,
+    ListLocks,
+    LockGranted,
+    LockRenewed,
+    Locks,
+    ReleaseLock,
+    RenewLock,
+)
+from shm.segment import current_boot_id
+
+if TYPE_CHECKING:
+    from actors.timers import Timer
+
+__all__ = ["LockDesk"]
+
+SUSPENDED_NS_MIN: Final = 50_000_000
+"""Boot time that awake time does not have; less is how long it takes to read both."""
+RETRY_NS: Final = 250_000_000
+"""After which what found no room in the book is tried again."""
+_decode_granted = msgspec.msgpack.Decoder(LockGranted).decode
+_Write = Callable[[list[Change]], Sequence[Outcome]]
+_Refuse = Callable[[Request[Any], errors.HourbookError], None]
+
+
+class LockDesk:
+    """The locks of the book, as one incarnation of journal_writer lends them."""
+
+    def __init__(self, reactor: Reactor, write: _Write, refuse: _Refuse) -> None:
+        """Begin without a book.
+
+        Args:
+            reactor: watches the holders and the time.
+            write: does changes at once, and returns what became of each.
+            refuse: answers a call, and remembers that for a resend.
+        """
+        self._reactor, self._write, self._refuse = reactor, write, refuse
+        self._nonces = NonceSource()
+        self._book: BookWriter | None = None
+        self._table = LockTable()
+        self._requests: dict[Waiter, Request[AcquireLock]] = {}
+        self._watched: dict[Holder, tuple[int, set[LockName]]] = {}
+        self._ended: list[Lease] = []
+        self._timer: Timer | None = None
+        self._timer_boot_ns = 0
+        self._suspended_ns = _suspended_ns()
+        self._grants = self._expiries = self._timeouts = 0
+
+    def open(self, book: BookWriter) -> None:
+        """Take over the locks that `book` says are held, and free those of processes that ended."""
+        self.close()
+        self._book = book
+        self._table.take_over(book.query(list_leases), _boot_ns())
+        for lease in list(self._table.leases()):
+            self._watch(lease)
+        self.settle()
+        self._wake_at(self._table.next_due_ns())
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def keeps_place(self, request: Request[Any]) -> bool:
+        """Return whether a call that is sent again waits already; then this is to be answered."""
+        waiter = self._table.waiter_of(request.body)
+        if waiter is not None:
+            self._requests[waiter] = request
+        return waiter is not None
+
+    def must_wait(self, request: Request[Any]) -> bool:
+        """Take in a new call; return False where its change is to be done now.
+
+        Otherwise it is answered from here, sooner or later.
+
+        Raises:
+            BadRequest: the holder does not live, and we would see it if it did.
+            LimitExceeded: too many wait.
+        """
+        change: AcquireLock = request.body
+        _require_life(change.holder)
+        self._note_suspend()
+        self._free_if_over((change.ns, change.key))
+        verdict = self._table.ask(change, _boot_ns())
+        if verdict == "refuse":
+            self._give_up(request)
+        elif verdict == "wait":
+            waiter = self._table.waiter_of(change)
+            assert waiter is not None
+            self._requests[waiter] = request
+            self._wake_at(waiter.until_boot_ns)
+        return verdict != "grant"
+
+    def prepare(self, change: KvWrite) -> None:
+        """See to it that no write rests on a lease whose deadline has come.
+
+        Raises:
+            DiskFull, BookCorrupt: its end could not be written.
+        """
+        for op in change.ops:
+            if op.token:
+                self._note_suspend()
+                name = (change.ns, op.key)
+                lease = self._table.lease_of(name)
+                if lease is not None and self._table.is_past(name, op.token, _boot_ns()):
+                    self._end([lease], "expired")
+
+    def renew(self, request: Request[RenewLock]) -> LockRenewed:
+        """Give a lease its whole time again."""
+        body = request.body
+        self._note_suspend()
+        lease = self._table.renew((body.ns, body.key), body.token, _boot_ns())
+        return LockRenewed(lease.ttl_ns)
+
+    def list_all(self, request: Request[ListLocks]) -> Locks:
+        """Return who holds what, and who waits."""
+        return Locks(self._table.list_locks(request.body.ns, _boot_ns()))
+
+    def waiting(self) -> Iterable[AcquireLock]:
+        """Return the calls that wait: their nonces are taken."""
+        return self._table.waiting()
+
+    # -- the book --------------------------------------------------------------------------------
+
+    def note(self, change: Change, outcome: Outcome) -> None:
+        """Take in what became of a change; :meth:`settle` follows once its group is answered."""
+        if isinstance(change, AcquireLock):
+            self._note_grant(change, outcome)
+        elif isinstance(change, ReleaseLock) and outcome.error is None and outcome.entries:
+            name = (change.ns, change.key)
+            lease = self._table.lease_of(name)
+            if lease is not None and self._table.free(name, change.token):
+                self._unwatch(lease)
+            self._expiries += bool(change.reason)
+
+    def drop(self, change: Change) -> None:
+        """Take in that the group of a change was not written."""
+        if isinstance(change, AcquireLock):
+            self._table.give_back((change.ns, change.key))
+
+    def settle(self) -> None:
+        """Free what belongs to processes that have ended, and lend what is free to who is next."""
+        while True:
+            ended, self._ended = self._ended, []
+            waiters = [] if ended else self._table.next_in_line()
+            if not ended and not waiters:
+                return
+            try:
+                self._end(ended, "ended")
+                self._lend(waiters)
+            except errors.HourbookError:
+                self._ended += ended
+                self._wake_at(_boot_ns() + RETRY_NS)
+                return
+
+    def snapshot(self) -> Snapshot:
+        """Return how many locks are held and waited for, and what was done since the start."""
+        held, waiting = self._table.counts()
+        return {
+            "locks_held": float(held),
+            "locks_waiting": float(waiting),
+            "lock_grants_total": float(self._grants),
+            "lock_expiries_total": float(self._expiries),
+            "lock_timeouts_total": float(self._timeouts),
+        }
+
+    def close(self) -> None:
+        """Watch nobody any more."""
+        for pidfd, _ in self._watched.values():
+            self._close_pidfd(pidfd)
+        self._watched, self._ended = {}, []
+
+    def _note_grant(self, change: AcquireLock, outcome: Outcome) -> None:
+        name = (change.ns, change.key)
+        lease = None
+        if outcome.error is None and self._book is not None:
+            lease = self._book.query(lambda connection: find_lease(connection, *name))
+        if lease is None or lease.token != _decode_granted(outcome.body).token:
+            self._table.give_back(name)
+            return
+        now_ns = _boot_ns()
+        self._table.grant(lease, now_ns)
+        self._grants += 1
+        self._watch(lease)
+        self._wake_at(now_ns + lease.ttl_ns)
+
+    def _lend(self, waiters: list[Waiter]) -> None:
+        """Grant each waiter its lock, those that have ended left out, and answer it.
+
+        Raises:
+            DiskFull, BookCorrupt: nobody got any.
+        """
+        for waiter in waiters:
+            if not _can_live(waiter.change.holder):
+                self._leave(waiter)
+                self._table.give_back(waiter.name)
+        waiters = [waiter for waiter in waiters if waiter in self._requests]
+        if not waiters:
+            return
+        try:
+            outcomes = self._write([waiter.change for waiter in waiters])
+        except errors.HourbookError:
+            for waiter in waiters:
+                self._table.give_back(waiter.name)
+            raise
+        for waiter, outcome in zip(waiters, outcomes, strict=True):
+            request = self._leave(waiter)
+            self.note(waiter.change, outcome)
+            if outcome.error is None:
+                request.reply(msgspec.Raw(outcome.body))
+            else:
+                request.refuse(outcome.error)
+
+    def _end(self, leases: list[Lease], why: str) -> None:
+        """End leases in the book.
+
+        Raises:
+            DiskFull, BookCorrupt: they are still in force there, and nobody else gets them.
+        """
+        changes: list[Change] = [
+            ReleaseLock(
+                writer=WRITER_NAME,
+                nonce=self._nonces.take(CHANGE_NONCES),
+                ns=lease.ns,
+                key=lease.key,
+                token=lease.token,
+                reason="rebooted" if lease.boot_id != current_boot_id() else why,  # type: ignore[arg-type]
+            )
+            for lease in leases
+        ]
+        if changes:
+            for change, outcome in zip(changes, self._write(changes), strict=True):
+                self.note(change, outcome)
+
+    def _leave(self, waiter: Waiter) -> Request[AcquireLock]:
+        self._table.leave(waiter)
+        return self._requests.pop(waiter)
+
+    def _give_up(self, request: Request[AcquireLock]) -> None:
+        self._timeouts += 1
+        self._refuse(request, self._table.timeout_error(request.body))
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def _wake_at(self, boot_ns: int | None) -> None:
+        """See to it that we look again at `boot_ns`, or earlier."""
+        if boot_ns is None or (self._timer is not None and self._timer_boot_ns <= boot_ns):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_boot_ns = boot_ns
+        delay_s = max(0, boot_ns - _boot_ns()) / 1e9
+        self._timer = self._reactor.after(delay_s, self._look)
+
+    def _look(self) -> None:
+        """End the leases and the waits that are over."""
+        self._timer = None
+        self._note_suspend()
+        now_ns = _boot_ns()
+        overdue = self._table.overdue(now_ns)
+        for waiter in overdue:  # all are told before any is forgotten: they may wait for each other
+            self._give_up(self._requests[waiter])
+        for waiter in overdue:
+            self._leave(waiter)
+        try:
+            self._end(self._table.past(now_ns), "expired")
+        except errors.HourbookError:
+            self._wake_at(now_ns + RETRY_NS)
+            return
+        self.settle()
+        self._wake_at(self._table.next_due_ns())
+
+    def _note_suspend(self) -> None:
+        suspended_ns = _suspended_ns()
+        if suspended_ns - self._suspended_ns > SUSPENDED_NS_MIN:
+            self._table.resume(_boot_ns())
+        self._suspended_ns = suspended_ns
+
+    # -- processes -------------------------------------------------------------------------------
+
+    def _watch(self, lease: Lease) -> None:
+        """Hear of the end of a holder; one that has ended already is freed by :meth:`settle`."""
+        holder = lease.holder
+        if holder in self._watched:
+            self._watched[holder][1].add(lease.name)
+            return
+        if is_elsewhere(holder):
+            return  # it cannot be seen: its renewals alone say that it lives
+        pidfd = open_pidfd(holder)
+        if pidfd >= 0:
+            self._watched[holder] = (pidfd, {lease.name})
+            self._reactor.watch(pidfd, lambda: self._on_end_of(holder))
+        elif not is_alive(holder):
+            self._ended.append(lease)
+
+    def _unwatch(self, lease: Lease) -> None:
+        pidfd, names = self._watched.get(lease.holder, (-1, set()))
+        names.discard(lease.name)
+        if pidfd >= 0 and not names:
+            del self._watched[lease.holder]
+            self._close_pidfd(pidfd)
+
+    def _close_pidfd(self, pidfd: int) -> None:
+        self._reactor.unwatch(pidfd)
+        os.close(pidfd)
+
+    def _on_end_of(self, holder: Holder) -> None:
+        pidfd, names = self._watched.pop(holder)
+        self._close_pidfd(pidfd)
+        leases = [self._table.lease_of(name) for name in sorted(names)]
+        self._ended += [lease for lease in leases if lease is not None and lease.holder == holder]
+        self.settle()
+
+    def _free_if_over(self, name: LockName) -> None:
+        """End a lease that stands in the way, where its process or its time has ended."""
+        lease = self._table.lease_of(name)
+        if lease is None:
+            return
+        is_past = self._table.is_past(name, lease.token, _boot_ns())
+        if is_past or not _can_live(lease.holder):
+            with contextlib.suppress(errors.HourbookError):  # then it is still held
+                self._end([lease], "expired" if is_past else "ended")
+
+
+def _can_live(holder: Holder) -> bool:
+    return is_alive(holder) or is_elsewhere(holder)
+
+
+def _require_life(holder: Holder) -> None:
+    if not _can_live(holder):
+        raise errors.BadRequest(
+            f"Expected a process that lives, got {holder.pid}, which is not there",
+            field="holder",
+            value=str(holder.pid),
+        )
+
+
+def _boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _suspended_ns() -> int:
+    return _boot_ns() - time.monotonic_ns()
