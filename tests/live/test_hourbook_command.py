@@ -210,7 +210,8 @@ def test_verify_and_head_json_are_the_contract(tree: FullTree) -> None:
     head = tree.hourbook_json("head")
 
     fields = ["ok", "entries", "commits", "first_bad_seq", "problem", "seconds"]
-    assert list(verdict) == [*fields, "finding", "witnesses"]
+    more = ["finding", "witnesses", "signatures", "detached", "unexplained"]
+    assert list(verdict) == [*fields, *more]
     assert verdict["ok"] is True
     assert verdict["first_bad_seq"] is None
     check_shape(

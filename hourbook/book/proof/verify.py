@@ -175,7 +175,7 @@ class _Run:
         self._named_key = ""
         self._highest: dict[str, bytes] = {}
         self._rows: Iterator[tuple[Any, ...]] = iter(())
-        self._page = connection.cursor()
+        self._page: sqlite3.Cursor | None = None
         self._page_began_ns = 0
 
     def check(self, progress: Progress | None) -> None:
@@ -194,7 +194,7 @@ class _Run:
             self._check_commit(commit, is_head=commit.commit_no == head.commit_no)
             self._check_entries(commit)
             self.commits += 1
-            if time.monotonic_ns() - self._page_began_ns > PAGE_NS:
+            if self._page is not None and time.monotonic_ns() - self._page_began_ns > PAGE_NS:
                 self._page.close()
                 self._rows = chain.from_iterable(self._entry_pages(head.last_seq, progress))
         if progress is not None:
