@@ -67,6 +67,10 @@ class GenerationWriter:
         self.segment, self._lock = segment.open_writer(path, layout.GENERATIONS)
         self._table = _core.GenerationWriter(self.segment.map)
 
+    def is_unused(self) -> bool:
+        """Say whether no writer has begun in this segment yet (:meth:`reset_all`)."""
+        return self._table.load(0) == 0
+
     def begin(self, buckets: Sequence[int]) -> None:
         """Make the counters odd: before the COMMIT. Buckets (0..4095) may repeat."""
         self._table.begin(buckets)

@@ -6,7 +6,7 @@ SQLite, writes ask journal_writer (``store_writes``), and nothing that reads eve
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hourbook.book.branches import MAIN
 from hourbook.book.moment import MomentLike
@@ -21,6 +21,9 @@ from hourbook.faces.store_steps import check_count
 from hourbook.faces.store_writes import StoreWrites
 from protocols import errors
 from shm import _core
+
+if TYPE_CHECKING:
+    from hourbook.faces.store_async import AsyncStore
 
 __all__ = ["CACHE_BYTES", "CACHE_ENTRIES", "HISTORY_LIMIT", "Getter", "Store"]
 
@@ -161,6 +164,12 @@ class Store(StoreWrites):
     def stats(self) -> StoreStats:
         """Return what is in the namespace, and what this process has read and written of it."""
         return gather_stats(self._files, self.namespace, self._cache.figures(), self._write_counts)
+
+    def asynchronous(self) -> "AsyncStore":
+        """Return the same namespace for the tasks of an event loop (``store_async``)."""
+        from hourbook.faces.store_async import AsyncStore  # noqa: PLC0415 - few use asyncio
+
+        return AsyncStore(self)
 
     def close(self) -> None:
         """Forget what is cached; the book closes the rest."""

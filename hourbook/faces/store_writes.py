@@ -15,7 +15,7 @@ from hourbook.faces.store_link import StoreLink, written
 from hourbook.faces.store_stats import WriteCounts
 from hourbook.faces.store_steps import check_count, delete_step, increment_step, set_step
 from hourbook.faces.store_transaction import Transaction
-from protocols import errors
+from protocols import errors, wire
 from protocols.kv_messages import ABSENT, KvWritten, Op, Set, ValueType
 
 __all__ = ["UPDATE_ATTEMPTS", "StoreWrites"]
@@ -116,7 +116,9 @@ class StoreWrites:
             metadata=metadata,
             token=token,
         )
-        return self._write_nowait([step], lambda answer: answer.versions[0])
+        reply = self._link.write(self.namespace, [step], self._branch, attended=False)
+        self._write_counts.writes += 1
+        return WriteFuture(reply, _version)
 
     def delete(self, key: str, *, if_version: int | None = None, token: int = 0) -> int:
         """Take a key away; return the version of that, 0 where it was absent already.
@@ -218,10 +220,15 @@ class StoreWrites:
         finally:
             self._write_counts.add(time.perf_counter_ns() - started_ns)
 
-    def _write_nowait(self, ops: list[Op], finish: Callable[[KvWritten], Any]) -> WriteFuture[Any]:
+    def write_nowait(self, ops: list[Op]) -> WriteFuture[KvWritten]:
+        """Send steps that are done together or not at all, and return at once."""
         reply = self._link.write(self.namespace, ops, self._branch, attended=False)
         self._write_counts.writes += 1
-        return WriteFuture(reply, lambda envelope: finish(written(envelope)))
+        return WriteFuture(reply, written)
+
+
+def _version(envelope: wire.Envelope) -> int:
+    return written(envelope).versions[0]
 
 
 def update_step(key: str, value: object, item: Item | None, token: int) -> Set:
