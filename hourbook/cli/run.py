@@ -21,10 +21,10 @@ __all__ = ["run"]
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return what the process should exit with."""
     mend_standard_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _with_group_word(list(sys.argv[1:] if argv is None else argv))
     try:
         app = make_app(describe=_asks_what_there_is(words))
-        code = app(_home_after_command(_with_group_word(words)))
+        code = app(_home_after_command(words))
         sys.stdout.flush()
     except (CycloptsError, errors.HourbookError, OSError, KeyboardInterrupt) as error:
         return _end(error)
