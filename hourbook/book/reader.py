@@ -131,19 +131,14 @@ class BookReader:
             except sqlite3.DatabaseError as error:
                 raise _unreadable(self._home.book_db, error) from None
 
-    def of_writer(self, writer: str, kind: str) -> Iterator[Entry]:
-        """Yield the entries of one kind by one writer, in the order of their nonces."""
-        nonce = b""
-        while True:
-            page = self._entries(
-                f"SELECT {ENTRY_COLUMNS} FROM entry WHERE writer = ? AND nonce > ?"  # noqa: S608 - constants
-                " AND kind = ? ORDER BY nonce LIMIT ?",
-                (writer, nonce, kind, PAGE_ENTRIES),
-            )
-            if not page:
-                return
-            yield from page
-            nonce = page[-1].nonce
+    def at_nonce(self, writer: str, nonce: bytes) -> Entry | None:
+        """Return the entry of a writer with this nonce, else with the next one; None after all."""
+        found = self._entries(
+            f"SELECT {ENTRY_COLUMNS} FROM entry WHERE writer = ? AND nonce >= ?"  # noqa: S608 - constants
+            " ORDER BY nonce LIMIT 1",
+            (writer, nonce),
+        )
+        return found[0] if found else None
 
     def verify(
         self,

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from hourbook.book.lines.entry import ORIGIN, digest_of, origin_entry
+from hourbook.book.lines.entry import digest_of, origin_entry
 from hourbook.book.lines.reading import DIGEST_SIZE, Reading
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
+from protocols.entry import Entry
 
 if TYPE_CHECKING:
     from hourbook.link.reply import Reply
@@ -65,14 +66,7 @@ class Slots:
 
     def read_digests(self) -> Iterator[bytes]:
         """Yield the digests of the lines in slots that were not read before, and note the slots."""
-        if self._reader is None:
-            return
-        for origin in self._reader.of_writer(IMPORTER, ORIGIN):
-            slot = _slot_of(origin.nonce)
-            if slot is None or slot in self._read:
-                continue
-            self._read.add(slot)
-            self._taken.add(slot)
+        for slot, origin in self._unread():
             if origin.details_raw is None:
                 yield from self._digests_told(origin.seq, slot)
                 continue
@@ -80,6 +74,23 @@ class Slots:
             if isinstance(digests, bytes):
                 for start in range(0, len(digests), DIGEST_SIZE):
                     yield digests[start : start + DIGEST_SIZE]
+
+    def _unread(self) -> Iterator[tuple[int, Entry]]:
+        """Yield each slot that was not read before with its first entry, the origin; note it."""
+        slot = 0
+        while self._reader is not None:
+            while slot in self._read:
+                slot += 1
+            nonce = entry.make_nonce(INCARNATION, slot * SLOT_COUNTERS)
+            first = self._reader.at_nonce(IMPORTER, nonce)
+            found = None if first is None else _slot_of(first.nonce)
+            if first is None or found is None:
+                return
+            slot = found
+            if slot not in self._read:
+                self._read.add(slot)
+                self._taken.add(slot)
+                yield slot, first
 
     def _digests_told(self, origin_seq: int, slot: int) -> Iterator[bytes]:
         """Yield the digests that an origin has lost, as far as the entries of its slot tell."""
