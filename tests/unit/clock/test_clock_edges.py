@@ -57,6 +57,7 @@ def test_honest_server_gives_an_answer_that_contains_the_truth() -> None:
 def test_kernel_tells_the_arrival_of_a_reply_that_is_read_late() -> None:
     """A process that was busy for a while measures the delay of the network, not its own."""
     with scripted_server(lambda request, _: [reply_to(request)]) as server:
+        sent_ns = time.monotonic_ns()
         asked = Exchange(address_of(server.name), max_drift_ppb=500_000)
         select.select([asked.fd], [], [], 5)
         began_ns = time.monotonic_ns()
@@ -66,7 +67,7 @@ def test_kernel_tells_the_arrival_of_a_reply_that_is_read_late() -> None:
 
     assert isinstance(answer, Answer)
     assert answer.is_kernel_stamped
-    assert answer.measurement.delay_ns < 50_000_000
+    assert answer.measurement.delay_ns <= began_ns - sent_ns + 1_000_000  # however slow that was
     assert abs(answer.realtime_offset_ns) <= answer.half_width.total_ns
 
 
