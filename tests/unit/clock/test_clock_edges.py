@@ -239,7 +239,12 @@ def test_upstream_is_empty_for_a_clock_of_ones_own(
 
 @pytest.mark.parametrize(
     ("stratum", "reference_id", "is_own"),
-    [(10, b"\x7f\x7f\1\1", True), (4, b"\x7f\0\0\1", False), (2, b"\xc0\0\2\1", False)],
+    [
+        (10, b"\x7f\x7f\1\1", True),
+        (1, b"\x7f\x7f\1\1", False),  # the letters of a reference clock, whatever they spell
+        (4, b"\x7f\0\0\1", False),
+        (2, b"\xc0\0\2\1", False),
+    ],
 )
 def test_undisciplined_server_is_told_from_one_that_follows_its_loopback(
     stratum: int, reference_id: bytes, *, is_own: bool
