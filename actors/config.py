@@ -175,6 +175,10 @@ class JournalWriterConfig(_Config, frozen=True):
     """Largest size of the database (MiB, >= 0; 0 is no limit): beyond it appends hear DiskFull."""
     wal_truncate_mib: Annotated[int, msgspec.Meta(ge=1)] = 256
     """Size of the log at which it is cut back to nothing (MiB, >= 1)."""
+    cached_max_mib: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """What cached keys may weigh together (MiB, >= 1): beyond it the least lately used go."""
+    transient_max_mib: Annotated[int, msgspec.Meta(ge=1)] = 256
+    """What transient keys may weigh together (MiB, >= 1): beyond it writes are refused."""
 
 
 class CompactorConfig(_Config, frozen=True):

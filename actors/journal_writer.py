@@ -26,7 +26,7 @@ from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
 from actors.lock_desk import LockDesk
-from actors.store_desk import SegmentGenerations
+from actors.store_desk import StoreDesk
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
 from hourbook.book import schema
@@ -40,7 +40,7 @@ from protocols.book_messages import Append, Appended, Maintain, Maintained, chec
 from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Beat, ListInstances, Register
-from protocols.kv_messages import AcquireLock, KvWrite, ListLocks, RenewLock
+from protocols.kv_messages import AcquireLock, KvUsed, KvWrite, ListLocks, RenewLock
 
 __all__ = ["JournalWriter"]
 
@@ -69,8 +69,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._upkeep = WriterUpkeep(self.config.wal_truncate_mib << 20)
         self._figures = WriterFigures()
         self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
-        self._generations = SegmentGenerations(self.home)
         self._stamps = StampSource(self.home, self.timebase)
+        self._store = StoreDesk(
+            self.home, self.config, self.reactor, self._stamps, self._write_own
+        )
         self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
         self._locks = LockDesk(self.reactor, self._write_for_locks, self._refuse_one)
         self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin)
@@ -85,6 +87,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             "book.maintain": Handler(Maintain, self._maintain),
             "instance.beat": Handler(Beat, self._desk.beat),
             "instance.list": Handler(ListInstances, self._desk.list_all),
+            "kv.used": Handler(KvUsed, self._store.used),
             "lock.list": Handler(ListLocks, self._locks.list_all),
             "lock.renew": Handler(RenewLock, self._locks.renew),
             **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
@@ -112,10 +115,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if self._resent:
             self._answer_resent()
         self._locks.settle()
+        self._store.settle()
 
     def snapshot(self) -> Snapshot:
         """Return what was done since the start, and how large the log is."""
-        figures = self._figures.snapshot() | self._locks.snapshot()
+        figures = self._figures.snapshot() | self._locks.snapshot() | self._store.snapshot()
         figures["book_writable"] = float(self._held.is_writable)
         if (book := self._held.book) is not None:
             figures["book_head_seq"] = float(book.head.seq)
@@ -131,7 +135,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             book.close()
         self._desk.close()
         self._locks.close()
-        self._generations.close()
+        self._store.close()
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -326,12 +330,13 @@ class JournalWriter(Actor[JournalWriterConfig]):
             attempt=guard.containing(
                 self.context.name, self.home, self.timebase.wall_ns, schema.has_failed
             ),
-            generations=self._generations,
+            generations=self._store.generations,
+            volatile=self._store.volatile(),
         )
 
     def _begin(self, book: BookWriter) -> None:
         """Go on where an opened book ends, with those who hold a name in it."""
-        self._generations.reset_all()
+        self._store.open(book)
         self._feed.rewind(book.head.seq)
         self._desk.open(book)
         self._locks.open(book)
@@ -343,6 +348,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             return
         self._feed.renew(book.head.seq)
         self._desk.release_dead()
+        self._store.tidy()
         self._sightings_due = True
         if self._desk.watch.has_moved and self._held.is_writable:
             self._store_sightings(book)

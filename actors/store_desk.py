@@ -5,16 +5,148 @@ that they may (``hourbook.book.store.generations``). Where the segment was repla
 the old one must not believe its counters any more: they stay odd for ever.
 """
 
-from collections.abc import Sequence
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from actors.config import JournalWriterConfig
+from actors.contract import Reactor, Request
+from hourbook.book.stamps import StampSource
+from hourbook.book.store.key_files import find_due
 from hourbook.book.store.rows import BUCKETS
+from hourbook.book.store.volatile import Capacity, VolatileStage, open_volatile
+from hourbook.book.writer import BookWriter
 from hourbook.home import Home
+from hourbook.link.nonce_source import NonceSource
+from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
+from protocols.control import Snapshot
+from protocols.kv_messages import KvUsed, Sweep
+from shm.segment import current_boot_id
 from shm.writer import GenerationWriter
 
-__all__ = ["SegmentGenerations"]
+__all__ = ["SegmentGenerations", "StoreDesk"]
 
 _ALL: Final = range(BUCKETS)
+_WAIT_S_MAX: Final = 60.0
+_RETRY_S: Final = 1.0
+_S_NS: Final = 1_000_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class StoreDesk:
+    """The store as one incarnation of journal_writer keeps it.
+
+    Attributes:
+        generations: what its readers are told.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        config: JournalWriterConfig,
+        reactor: Reactor,
+        stamps: StampSource,
+        write_own: Callable[[list[Change]], None],
+    ) -> None:
+        """Begin without a book.
+
+        Raises:
+            AlreadyRunning: another process commits here.
+        """
+        self._home, self._reactor, self._stamps, self._write_own = home, reactor, stamps, write_own
+        self._capacity = Capacity(config.cached_max_mib << 20, config.transient_max_mib << 20)
+        self._nonces = NonceSource()
+        self._book: BookWriter | None = None
+        self._volatile: VolatileStage | None = None
+        self._cancel: Callable[[], None] | None = None
+        self._armed_ns: int | None = None
+        self._expired = self._sweeps = 0
+        self.generations = SegmentGenerations(home)
+
+    def volatile(self) -> VolatileStage | None:
+        """Return the volatile keys, from the file in the run directory; None: it cannot be."""
+        if self._volatile is None:
+            try:
+                connection = open_volatile(self._home.volatile_db, current_boot_id())
+                self._volatile = VolatileStage(connection, self.generations, self._capacity)
+            except (OSError, sqlite3.Error):
+                _log.exception("no volatile keys, at %s", self._home.volatile_db)
+        return self._volatile
+
+    def open(self, book: BookWriter) -> None:
+        """Serve the store of an opened book; what is over by now is taken away."""
+        self._book = book
+        if self._volatile is not None:
+            book.query(self._volatile.give_way)
+        self.generations.reset_all()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wake up when the next value's time comes; after each group."""
+        soonest_ns = None if self._book is None else self._book.store.soonest_ns
+        if soonest_ns is not None and (self._armed_ns is None or soonest_ns < self._armed_ns):
+            left_s = (soonest_ns - self._stamps.time_ns()) / _S_NS
+            self._arm(soonest_ns, max(0.0, min(left_s, _WAIT_S_MAX)))
+
+    def tidy(self) -> None:
+        """Look whether the clock was set past the time of a value; once a second."""
+        if self._armed_ns is not None and self._armed_ns <= self._stamps.time_ns():
+            self._sweep()
+
+    def used(self, request: Request[KvUsed]) -> None:
+        """Take in that cached keys were read, so that others go first."""
+        if self._volatile is not None:
+            ns = request.body.ns
+            self._volatile.use((ns, key) for key in request.body.keys)
+
+    def snapshot(self) -> Snapshot:
+        """Return what was swept and put out, and what volatile keys weigh."""
+        figures: Snapshot = {
+            "store_expired_total": float(self._expired),
+            "store_sweeps_total": float(self._sweeps),
+        }
+        if (volatile := self._volatile) is not None:
+            figures["store_evictions_total"] = float(volatile.evictions)
+            figures["store_volatile_keys"] = float(len(volatile.weights))
+            figures["store_cached_bytes"] = float(volatile.weights.cached_bytes)
+            figures["store_transient_bytes"] = float(volatile.weights.transient_bytes)
+        return figures
+
+    def close(self) -> None:
+        """Give up what is held."""
+        if self._volatile is not None:
+            self._volatile.close()
+        self.generations.close()
+
+    def _arm(self, due_ns: int, delay_s: float) -> None:
+        if self._cancel is not None:
+            self._cancel()
+        self._armed_ns = due_ns
+        self._cancel = self._reactor.after(delay_s, self._sweep).cancel
+
+    def _sweep(self) -> None:
+        """Take away what is over, and sleep until the next is."""
+        book, now_ns = self._book, self._stamps.time_ns()
+        if book is None:
+            return
+        store, self._armed_ns = book.store, None
+        due_ns = store.soonest_ns
+        if due_ns is not None and due_ns <= now_ns:
+            self._sweeps += 1
+            if self._volatile is not None:
+                self._expired += self._volatile.expire(now_ns)
+            if due := book.query(lambda connection: find_due(connection, now_ns)):
+                before = book.head.seq
+                nonce = self._nonces.take(CHANGE_NONCES)
+                self._write_own([Sweep(writer=WRITER_NAME, nonce=nonce)])
+                if book.head.seq == before:  # refused, for want of room or trust
+                    self._arm(due[0][1], _RETRY_S)
+                    return
+                self._expired += book.head.seq - before
+            store.main.soonest_ns = store.main.next_expiry_ns()
+        self.settle()
 
 
 class SegmentGenerations:

@@ -23,6 +23,7 @@ __all__ = [
     "Check",
     "Delete",
     "Increment",
+    "KvUsed",
     "KvWrite",
     "KvWritten",
     "ListLocks",
@@ -35,6 +36,8 @@ __all__ = [
     "ReleaseLock",
     "RenewLock",
     "Set",
+    "Sweep",
+    "Swept",
     "ValueType",
 ]
 
@@ -137,6 +140,28 @@ class KvWritten(msgspec.Struct, frozen=True, omit_defaults=True):
 
     versions: list[int]
     numbers: list[int | float] = []
+
+
+class Sweep(Change, frozen=True, kw_only=True, omit_defaults=True):
+    """``kv.sweep``: take away values whose time has come. journal_writer does so by itself."""
+
+
+class Swept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``kv.sweep``: how many durable keys that were; 1000 at a time."""
+
+    count: int = 0
+
+
+class KvUsed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``kv.used``: cached keys were read, the last of them last. No answer; no key must be there.
+
+    Attributes:
+        ns: the namespace.
+        keys: up to OPS_MAX of them.
+    """
+
+    ns: str
+    keys: Annotated[list[str], msgspec.Meta(max_length=OPS_MAX)]
 
 
 class AcquireLock(Change, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from hourbook.book.changes.group import Kinds
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.nonces import contents, last_nonce, overlap, require_same
 from hourbook.book.rows import ENTRY_COLUMNS
+from hourbook.book.store.volatile import VolatileStage
 from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change
@@ -29,8 +30,10 @@ WRITERS_REMEMBERED_MAX: Final = 10_000
 class Admission:
     """What an open book knows of nonces; for the writer's one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, kinds: Kinds) -> None:
-        self._connection, self._kinds = connection, kinds
+    def __init__(
+        self, connection: sqlite3.Connection, kinds: Kinds, volatile: VolatileStage | None = None
+    ) -> None:
+        self._connection, self._kinds, self._volatile = connection, kinds, volatile
         self._highest_nonce: dict[str, bytes] = {}
 
     def is_new(
@@ -86,6 +89,8 @@ class Admission:
             NonceExpired: it was done, and its answer is no longer known.
         """
         outcome = outcomes.find(self._connection, change)
+        if outcome is None and self._volatile is not None:
+            outcome = outcomes.find(self._volatile.connection, change)
         if outcome is not None:
             return outcome
         rows = self._rows(change)
@@ -116,6 +121,9 @@ class Admission:
             " UNION ALL SELECT max(nonce) FROM outcome WHERE writer = ?",
             (writer, writer),
         ).fetchall()
+        if self._volatile is not None:
+            sql = "SELECT max(nonce) FROM outcome WHERE writer = ?"
+            rows += self._volatile.connection.execute(sql, (writer,)).fetchall()
         known = [row[0] or b"" for row in rows]
         known += [last_nonce(other) for other in pending if other.writer == writer]
         highest = self._highest_nonce[writer] = max(known)

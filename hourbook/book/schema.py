@@ -27,6 +27,7 @@ __all__ = [
     "error_code",
     "has_failed",
     "prepare",
+    "run_script",
 ]
 
 APPLICATION_ID: Final = 0x48424B31
@@ -168,7 +169,11 @@ def _add_store(connection: sqlite3.Connection) -> None:
 
 
 def _run_script(connection: sqlite3.Connection, name: str) -> None:
-    script = resources.files("hourbook.book").joinpath(name).read_text("utf-8")
+    run_script(connection, resources.files("hourbook.book").joinpath(name).read_text("utf-8"))
+
+
+def run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run the statements of a script inside the open transaction."""
     for statement in _statements(script):
         connection.execute(statement)
 

@@ -33,7 +33,9 @@ from hourbook.book.rows import (
     commit_row,
 )
 from hourbook.book.store.generations import Generations, Unread
+from hourbook.book.store.key_files import KeyFiles
 from hourbook.book.store.stage import KvStage
+from hourbook.book.store.volatile import VolatileStage
 from protocols import entry, errors
 from protocols.book_messages import Append
 from protocols.change import Change
@@ -72,6 +74,7 @@ class BookWriter:
         kinds: Kinds = KINDS,
         attempt: Attempt = attempt_bare,
         generations: Generations | None = None,
+        volatile: VolatileStage | None = None,
     ) -> None:
         """Take over a prepared connection; use :meth:`open`."""
         self._connection = connection
@@ -79,8 +82,8 @@ class BookWriter:
         self._keys = keys
         self._kinds, self._attempt = kinds, attempt
         self._shelf = ArchiveShelf(path.parent / "archive")
-        self._admission = Admission(connection, kinds)
-        self._store = KvStage(connection, generations or Unread())
+        self._admission = Admission(connection, kinds, volatile)
+        self.store = KeyFiles(KvStage(connection, generations or Unread()), volatile)
         self.head = _load_head(connection)
 
     @classmethod
@@ -94,6 +97,7 @@ class BookWriter:
         kinds: Kinds = KINDS,
         attempt: Attempt = attempt_bare,
         generations: Generations | None = None,
+        volatile: VolatileStage | None = None,
     ) -> "BookWriter":
         """Open or create a book, migrate it, and check where it ends.
 
@@ -105,6 +109,7 @@ class BookWriter:
             kinds: the changes that it knows.
             attempt: does each of them; by default their bugs end the group.
             generations: tell readers which keys may have changed; None: there are none.
+            volatile: keys that are not journaled; None: such keys are refused.
 
         Raises:
             BookCorrupt: it does not verify, or SQLite cannot read it.
@@ -120,7 +125,7 @@ class BookWriter:
         try:
             schema.prepare(connection, path, size_max_bytes=size_max_bytes)
             keys = KeyRing.open(keys_dir, next_key(connection))
-            writer = cls(connection, path, keys, kinds, attempt, generations)
+            writer = cls(connection, path, keys, kinds, attempt, generations, volatile)
             writer._check_end()
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -175,19 +180,21 @@ class BookWriter:
             rows, following = self._insert(appends, stamp) if appends else ([], self.head)
             if beside is not None:
                 beside(connection)
-            self._store.announce()
+            self.store.main.announce()
             connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:
                 connection.rollback()
-            self._store.settle()
+            self.store.abandon()
             self._keys.settle(None)
             self._shelf.settle(is_committed=False)
             if isinstance(error, sqlite3.Error) and schema.error_code(error) == sqlite3.SQLITE_FULL:
                 raise _disk_full(self._path) from None
             raise
-        self._store.settle()
+        self.store.main.settle()
         self.head = following
+        if self.store.volatile is not None:
+            self.store.volatile.commit(outcomes, stamp.time_ns)
         if not outcomes:
             return Written(rows, outcomes)
         has_erased = self._shelf.settle(is_committed=True)
@@ -196,13 +203,13 @@ class BookWriter:
 
     def _appends_of(
         self, group: Sequence[Append | Change], stamp: journal.Stamp
-    ) -> tuple[Sequence[Append], Sequence[Outcome]]:
+    ) -> tuple[Sequence[Append], list[Outcome]]:
         """Return what the group appends, once its changes are applied."""
         if not any(isinstance(request, Change) for request in group):
-            return cast("Sequence[Append]", group), ()
+            return cast("Sequence[Append]", group), []
         seq, keys, shelf, attempt = self.head.seq, self._keys, self._shelf, self._attempt
         tables = self._connection, self._kinds
-        return apply_group(*tables, group, seq, stamp, keys, shelf, self._store, attempt)
+        return apply_group(*tables, group, seq, stamp, keys, shelf, self.store, attempt)
 
     def _insert(
         self, appends: Sequence[Append], stamp: journal.Stamp

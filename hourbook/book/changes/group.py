@@ -18,7 +18,7 @@ from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Stamp
 from hourbook.book.proof.key_ring import KeyRing
-from hourbook.book.store.stage import KvStage
+from hourbook.book.store.key_files import KeyFiles
 from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change
@@ -43,7 +43,7 @@ def apply_group(
     stamp: Stamp,
     keys: KeyRing,
     shelf: ArchiveShelf,
-    store: KvStage,
+    store: KeyFiles,
     attempt: Attempt = attempt_bare,
 ) -> tuple[list[Append], list[Outcome]]:
     """Apply the changes of `group` inside the open transaction.
@@ -66,10 +66,12 @@ def apply_group(
             appends += scope.appends
             head_seq += outcome.entries
         is_told = kind.replay is not None and outcome.entries and not scope.keeps_outcome
-        if outcome.error is not None or not is_told:
+        if scope.is_volatile:
+            store.require_volatile().answer(len(results), request, outcome)
+        elif outcome.error is not None or not is_told:
             outcomes.store(connection, request, outcome, stamp.time_ns)
         results.append(outcome)
-    store.flush()
+    store.main.flush()
     return appends, results
 
 
@@ -81,7 +83,7 @@ def _apply(kind: ChangeKind[Any], request: Change, scope: Scope, attempt: Attemp
         except errors.HourbookError as error:
             return outcomes.refuse(error)
     connection = scope.connection
-    scope.store.flush()
+    scope.store.main.flush()
     connection.execute("SAVEPOINT change")
     try:
         outcome = attempt(kind.name, request, lambda: _outcome_of(kind, request, scope))

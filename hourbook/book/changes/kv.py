@@ -8,9 +8,12 @@ from typing import Final
 
 import msgspec
 
+from hourbook.book.changes.locks import token_in_force
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Row
-from hourbook.book.store.decide import DELETE, Put, decide, is_expired
+from hourbook.book.store.decide import DELETE, NOTHING, Effect, Put, decide, is_expired
+from hourbook.book.store.key_files import find_due
+from hourbook.book.store.leases import require_token
 from hourbook.book.store.rows import (
     KV_DELETE,
     KV_EXPIRE,
@@ -20,9 +23,10 @@ from hourbook.book.store.rows import (
     decode_details,
     encode_details,
     entity_of,
+    pack_value,
     row_of_details,
 )
-from hourbook.book.store.stage import Draft, Name
+from hourbook.book.store.stage import Draft, KvStage, Name
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_change
@@ -30,6 +34,7 @@ from protocols.kv_keys import check_key, check_namespace
 from protocols.kv_messages import (
     ABSENT,
     OPS_MAX,
+    VOLATILE,
     Check,
     Delete,
     Increment,
@@ -37,13 +42,14 @@ from protocols.kv_messages import (
     KvWritten,
     Op,
     Set,
+    Sweep,
+    Swept,
 )
 from protocols.kv_namespaces import defaults_of
 
-__all__ = ["KV_WRITE", "METADATA_BYTES_MAX"]
+__all__ = ["KV_WRITE", "METADATA_BYTES_MAX", "SWEEP"]
 
 METADATA_BYTES_MAX: Final = 64 << 10
-_DELETED: Final = NewEntry("delete", "", kind=KV_DELETE)
 _KIND: Final = 8
 _ENTITY: Final = 10
 _DETAILS: Final = 13
@@ -72,13 +78,7 @@ def _check(change: KvWrite) -> None:
 def _check_op(op: Op) -> None:
     check_key(op.key)
     if isinstance(op, Set):
-        if len(op.value) > entry.ENTRY_BYTES_MAX:
-            raise errors.LimitExceeded(
-                f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all"
-                f" that is said of it, got {len(op.value)}, of key {op.key!r}",
-                field="value",
-                value=str(len(op.value)),
-            )
+        _check_size(len(op.value), ("", op.key))
         entry.decode_value(bytes(op.value), "value")
         if op.metadata is not None:
             _check_metadata(op.metadata)
@@ -109,71 +109,147 @@ def _check_metadata(raw: msgspec.Raw) -> None:
 
 
 def _apply(change: KvWrite, scope: Scope) -> KvWritten:
-    draft = scope.store.draft()
+    stage: KvStage = scope.store.main
+    if scope.store.is_volatile(change):
+        scope.is_volatile = True
+        stage = scope.store.require_volatile()
+    draft = stage.draft()
+    work = _VolatileWork(scope, draft) if scope.is_volatile else _Work(scope, draft)
     versions: list[int] = []
     numbers: list[int | float] = []
     defaults, now_ns = defaults_of(change.ns), scope.stamp.time_ns
     for index, op in enumerate(change.ops):
         name = (change.ns, op.key)
-        row = _living(draft, name, scope)
+        row = work.living(name)
         value = None
         if row is not None and type(op) is Increment:
             value = draft.value(name, row)
         try:
             effect = decide(op, row, value, now_ns, defaults)
+            _check_token(change.ns, op, row, effect, scope)
         except errors.HourbookError as error:
             error.field = f"ops[{index}].{error.field}"
             raise
         if isinstance(effect, Put):
-            versions.append(_record_put(draft, name, effect, scope))
+            if (effect.type in VOLATILE) != scope.is_volatile:
+                raise _mixed(op.key, effect.type)
+            versions.append(work.put(name, effect))
             if effect.by is not None:
                 numbers.append(effect.number)
         elif effect is DELETE:
-            deleted = msgspec.structs.replace(_DELETED, entity=entity_of(*name))
-            seq = scope.record_raw(deleted)
-            draft.put(name, None, seq)
-            versions.append(seq)
+            versions.append(work.delete(name))
         else:
             versions.append(ABSENT if row is None else row.version)
             # What a check has found its entries do not tell to a resend.
             scope.keeps_outcome |= type(op) is Check and op.if_version is None
-    scope.store.merge(draft)
+    stage.merge(draft)
     return KvWritten(versions, numbers)
 
 
-def _living(draft: Draft, name: Name, scope: Scope) -> KvRow | None:
-    """Return what a key holds; a value whose time has come is taken away first."""
-    row = draft.find(name)
-    if row is None or row.expires_ns is None or not is_expired(row, scope.stamp.time_ns):
-        return row
-    details = {"expires_ns": row.expires_ns}
-    seq = scope.record(KV_EXPIRE, "expire", entity_of(*name), details)
-    draft.put(name, None, seq)
-    return None
+def _check_token(ns: str, op: Op, row: KvRow | None, effect: Effect, scope: Scope) -> None:
+    """Check that a step may write its key: under the lock that it names, or that the key needs.
+
+    Raises:
+        TokenStale: it may not.
+    """
+    is_locked = effect is not NOTHING and row is not None and row.type == "locked"
+    is_locked |= isinstance(effect, Put) and effect.type == "locked"
+    if op.token or is_locked:
+        in_force = token_in_force(scope.connection, ns, op.key)
+        require_token(ns, op.key, op.token, in_force, is_locked=is_locked)
 
 
-def _record_put(draft: Draft, name: Name, put: Put, scope: Scope) -> int:
-    """Record what a key holds from now on; return the seq."""
-    details = KvDetails(
-        msgspec.Raw(put.value),
-        put.type,
-        put.expires_ns,
-        None if put.metadata is None else msgspec.Raw(put.metadata),
-        put.created,
-        put.by,
-    )
-    raw = encode_details(details)
-    if len(raw) > entry.ENTRY_BYTES_MAX:
+class _Work:
+    """What the steps of a write do to durable keys: entries, and the rows that follow from them."""
+
+    __slots__ = ("_draft", "_scope")
+
+    def __init__(self, scope: Scope, draft: Draft) -> None:
+        self._scope, self._draft = scope, draft
+
+    def living(self, name: Name) -> KvRow | None:
+        """Return what a key holds; a value whose time has come is taken away first."""
+        row = self._draft.find(name)
+        if row is None or row.expires_ns is None or not is_expired(row, self._scope.stamp.time_ns):
+            return row
+        self.expire(name, row.expires_ns)
+        return None
+
+    def expire(self, name: Name, expires_ns: int) -> None:
+        """Take away a value whose time has come."""
+        details = {"expires_ns": expires_ns}
+        seq = self._scope.record(KV_EXPIRE, "expire", entity_of(*name), details)
+        self._draft.put(name, None, seq)
+
+    def put(self, name: Name, put: Put) -> int:
+        """Let a key hold something; return its version."""
+        metadata = None if put.metadata is None else msgspec.Raw(put.metadata)
+        value = msgspec.Raw(put.value)
+        details = KvDetails(value, put.type, put.expires_ns, metadata, put.created, put.by)
+        raw = encode_details(details)
+        _check_size(len(raw), name)
+        action = "set" if put.by is None else "increment"
+        new = NewEntry(action, entity_of(*name), msgspec.Raw(raw), (), KV_SET)
+        seq = self._scope.record_raw(new)
+        self._draft.put(name, row_of_details(*name, seq, details), seq)
+        return seq
+
+    def delete(self, name: Name) -> int:
+        """Take a key away; return the version of that."""
+        seq = self._scope.record_raw(NewEntry("delete", entity_of(*name), kind=KV_DELETE))
+        self._draft.put(name, None, seq)
+        return seq
+
+
+class _VolatileWork(_Work):
+    """The same for volatile keys, without entries."""
+
+    __slots__ = ()
+
+    def expire(self, name: Name, expires_ns: int) -> None:  # noqa: ARG002 - nobody is told
+        """Take away a value whose time has come."""
+        self._draft.put(name, None, ABSENT)
+
+    def put(self, name: Name, put: Put) -> int:
+        """Let a key hold something; return its version."""
+        _check_size(len(put.value) + len(put.metadata or b""), name)
+        version = self._next_version()
+        encoding, value = pack_value(put.value)
+        created = put.created or version
+        row = KvRow(
+            *name, version, created, put.type, put.expires_ns, encoding, value, put.metadata
+        )
+        self._draft.put(name, row, version)
+        return version
+
+    def delete(self, name: Name) -> int:
+        """Take a key away; return the version of that."""
+        version = self._next_version()
+        self._draft.put(name, None, version)
+        return version
+
+    def _next_version(self) -> int:
+        stage = self._scope.store.require_volatile()
+        return stage.next_version(self._scope.stamp.time_ns)
+
+
+def _check_size(size: int, name: Name) -> None:
+    if size > entry.ENTRY_BYTES_MAX:
         raise errors.LimitExceeded(
             f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
-            f" said of it, got {len(raw)}, of key {name[1]!r}",
+            f" said of it, got {size}, of key {name[1]!r}",
             field="value",
-            value=str(len(raw)),
+            value=str(size),
         )
-    action = "set" if put.by is None else "increment"
-    seq = scope.record_raw(NewEntry(action, entity_of(*name), msgspec.Raw(raw), (), KV_SET))
-    draft.put(name, row_of_details(*name, seq, details), seq)
-    return seq
+
+
+def _mixed(key: str, type_: str) -> errors.MixedDurability:
+    return errors.MixedDurability(
+        f"Expected a key to stay in one file, got type {type_} for what was deleted from the other"
+        f" in the same write, of key {key!r}",
+        field="type",
+        value=type_,
+    )
 
 
 # -- again -----------------------------------------------------------------------------------------
@@ -245,4 +321,18 @@ def _reused(change: KvWrite) -> errors.BadRequest:
     )
 
 
+# -- what is over ----------------------------------------------------------------------------------
+
+
+def _sweep(_: Sweep, scope: Scope) -> Swept:
+    """Take away every durable value whose time has come: once for each key."""
+    work = _Work(scope, draft := scope.store.draft())
+    due = find_due(scope.connection, scope.stamp.time_ns)
+    for name, expires_ns in due:
+        work.expire(name, expires_ns)
+    scope.store.main.merge(draft)
+    return Swept(len(due))
+
+
+SWEEP: Final = ChangeKind("kv.sweep", Sweep, check_change, _sweep)
 KV_WRITE: Final = ChangeKind("kv.write", KvWrite, _check, _apply, _replay, is_staged=True)

@@ -15,7 +15,7 @@ import msgspec
 from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.journal import Row, Stamp
 from hourbook.book.proof.key_ring import KeyRing
-from hourbook.book.store.stage import KvStage
+from hourbook.book.store.key_files import KeyFiles
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
 from protocols.change import CHANGE_NONCES, Change
@@ -35,6 +35,7 @@ class Scope:
         keys: what signs, and where the next key is made.
         shelf: the files of the archive.
         store: the keys of the store, as this group has them.
+        is_volatile: what it does is not journaled: its outcome is kept with the volatile keys.
         keeps_outcome: the entries do not tell the answer to a resend: it must be kept.
         appends: the recorded entries, as the requests that would have written them.
     """
@@ -45,6 +46,7 @@ class Scope:
         "_request",
         "appends",
         "connection",
+        "is_volatile",
         "keeps_outcome",
         "keys",
         "shelf",
@@ -60,10 +62,11 @@ class Scope:
         stamp: Stamp,
         keys: KeyRing,
         shelf: ArchiveShelf,
-        store: KvStage,
+        store: KeyFiles,
     ) -> None:
         self.connection, self.stamp, self.keys, self.shelf = connection, stamp, keys, shelf
-        self.store, self.keeps_outcome = store, False
+        self.store = store
+        self.keeps_outcome = self.is_volatile = False
         self.appends: list[Append] = []
         self._request, self._first_seq, self._count = request, head_seq + 1, 0
 

@@ -31,18 +31,22 @@ _MAIN: Final = 0
 _FIND_HEAD: Final = (
     "SELECT version, created, type, expires_ns, metadata FROM kv WHERE ns = ? AND key = ?"
 )
+_SOONEST: Final = (
+    "SELECT expires_ns FROM kv WHERE expires_ns IS NOT NULL ORDER BY expires_ns LIMIT 1"
+)
 _FIND_VALUE: Final = "SELECT encoding, value FROM kv WHERE ns = ? AND key = ?"
 
 
 class Draft:
     """What one change would do."""
 
-    __slots__ = ("_stage", "changed", "log")
+    __slots__ = ("_stage", "changed", "log", "soonest_ns")
 
     def __init__(self, stage: "KvStage") -> None:
         self._stage = stage
         self.changed: dict[Name, KvRow | None] = {}
         self.log: list[tuple[int, str, str, int]] = []
+        self.soonest_ns: int | None = None
 
     def find(self, name: Name) -> KvRow | None:
         """Return what a key holds, as this change sees it."""
@@ -57,6 +61,8 @@ class Draft:
     def put(self, name: Name, row: KvRow | None, seq: int) -> None:
         """Let a key hold something, or nothing, as the entry `seq` says."""
         self.changed[name] = row
+        if row is not None and row.expires_ns is not None:
+            self.soonest_ns = min(self.soonest_ns or row.expires_ns, row.expires_ns)
         self.log.append((_MAIN, *name, seq))
 
 
@@ -65,12 +71,14 @@ class KvStage:
 
     Attributes:
         touched: every key that was changed since the last :meth:`settle`.
+        soonest_ns: when the next value's time comes, at the earliest (UTC); None: never.
     """
 
     def __init__(self, connection: sqlite3.Connection, generations: Generations) -> None:
         """Begin with nothing changed."""
         self._connection, self._generations = connection, generations
         self._odd: list[int] = []
+        self.soonest_ns: int | None = self.next_expiry_ns()
         self._rows: dict[Name, KvRow | None] = {}
         self._dirty: set[Name] = set()
         self._log: list[tuple[int, str, str, int]] = []
@@ -102,6 +110,13 @@ class KvStage:
         self._rows.update(draft.changed)
         self._dirty.update(draft.changed)
         self._log += draft.log
+        if draft.soonest_ns is not None:
+            self.soonest_ns = min(self.soonest_ns or draft.soonest_ns, draft.soonest_ns)
+
+    def next_expiry_ns(self) -> int | None:
+        """Return when the time of a value in the file comes next (UTC)."""
+        row = self._connection.execute(_SOONEST).fetchone()
+        return None if row is None else int(row[0])
 
     def note(self, name: Name) -> None:
         """Say that SQL has changed a key: what is known of it is void."""

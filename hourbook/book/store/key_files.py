@@ -1,0 +1,117 @@
+"""The keys of a home as its writer has them: those in the book, those of branches, volatile ones.
+
+A key lies in one file. A write whose keys lie in both is refused: no transaction spans them.
+"""
+
+import sqlite3
+from typing import Final
+
+from hourbook.book.store.stage import Draft, KvStage, Name
+from hourbook.book.store.volatile import VolatileStage
+from protocols import errors
+from protocols.kv_messages import VOLATILE, Increment, KvWrite, Set
+from protocols.kv_namespaces import defaults_of
+
+__all__ = ["KeyFiles", "find_due"]
+
+_DUE_AT_ONCE: Final = 1000
+_DUE: Final = "SELECT ns, key, expires_ns FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?"
+
+
+class KeyFiles:
+    """Both files, in the hands of the one writer.
+
+    Attributes:
+        main: keys of the book.
+        volatile: the others; None where there is no place for them.
+    """
+
+    def __init__(self, main: KvStage, volatile: VolatileStage | None = None) -> None:
+        """Begin with nothing changed."""
+        self.main, self.volatile = main, volatile
+
+    def is_volatile(self, change: KvWrite) -> bool:
+        """Return which file a write is about.
+
+        A key is where it is; one that is nowhere goes where its type, or its namespace, says.
+
+        Raises:
+            MixedDurability: both.
+            BadRequest: volatile keys on a branch.
+        """
+        volatile = self.volatile
+        is_here = is_there = False
+        placed: set[str] = set()
+        for op in change.ops:
+            if op.key in placed:
+                continue
+            name = (change.ns, op.key)
+            type_ = op.type if isinstance(op, Set | Increment) else ""
+            if volatile is not None and not change.branch and volatile.find(name) is not None:
+                is_there = True
+            elif (type_ and type_ not in VOLATILE) or self._is_in_book(change, name):
+                is_here = True
+            elif type_ or (isinstance(op, Set | Increment) and _is_usually_volatile(change.ns)):
+                is_there = True
+            elif isinstance(op, Set | Increment):
+                is_here = True
+            else:
+                continue
+            placed.add(op.key)
+        if is_here and is_there:
+            raise errors.MixedDurability(
+                f"Expected keys of {change.ns} that all outlive a reboot, or all do not, got both",
+                field="ops",
+                hint="write them one after the other, or delete first what shall change its type",
+            )
+        if not is_here and not is_there:
+            is_there = _is_usually_volatile(change.ns) and not change.branch
+        if is_there and change.branch:
+            raise errors.BadRequest(
+                "Expected a type that is journaled, got a volatile one, on a branch", field="type"
+            )
+        return is_there
+
+    def _is_in_book(self, change: KvWrite, name: Name) -> bool:
+        return not change.branch and self.main.find(name) is not None
+
+    def require_volatile(self) -> VolatileStage:
+        """Return where volatile keys are.
+
+        Raises:
+            HomeUnusable: nowhere.
+        """
+        if self.volatile is None:
+            raise errors.HomeUnusable(
+                "Expected a database for volatile keys, got none: it could not be made",
+                hint="see the log of journal_writer",
+            )
+        return self.volatile
+
+    def abandon(self) -> None:
+        """Forget what the group has done: it was not committed."""
+        self.main.settle()
+        if self.volatile is not None:
+            self.volatile.abandon()
+
+    def draft(self) -> Draft:
+        """Return what a change of durable keys may work on."""
+        return self.main.draft()
+
+    @property
+    def soonest_ns(self) -> int | None:
+        """When the next value's time comes, at the earliest (UTC); None: never."""
+        both = [self.main.soonest_ns]
+        if self.volatile is not None:
+            both.append(self.volatile.soonest_ns)
+        return min((due_ns for due_ns in both if due_ns is not None), default=None)
+
+
+def find_due(connection: sqlite3.Connection, now_ns: int) -> list[tuple[Name, int]]:
+    """Return keys whose time has come (UTC), at most _DUE_AT_ONCE of them, and when it did."""
+    rows = connection.execute(_DUE, (now_ns, _DUE_AT_ONCE)).fetchall()
+    return [((ns, key), expires_ns) for ns, key, expires_ns in rows]
+
+
+def _is_usually_volatile(ns: str) -> bool:
+    return defaults_of(ns).type in VOLATILE

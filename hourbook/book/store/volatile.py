@@ -1,0 +1,236 @@
+"""Keys that need not outlive a reboot: a database of their own, in the run directory.
+
+Never attached to the book (that breaks the atomicity of both), and never synced: what a process has
+written survives its end, not the machine's. A group's volatile part is one transaction, after that
+of the book; the outcome of each of its changes is in it, so a resend is not done again.
+
+Assumes one writer. A file of another boot, or one that SQLite cannot read, is made anew.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from hourbook.book import schema
+from hourbook.book.changes import outcomes
+from hourbook.book.changes.outcomes import Outcome
+from hourbook.book.store.generations import Generations
+from hourbook.book.store.rows import KvRow
+from hourbook.book.store.stage import Draft, KvStage, Name
+from hourbook.book.store.weights import ROW_BYTES, Weights, weight_of
+from protocols import errors
+from protocols.change import Change
+from protocols.hlc import tick
+
+__all__ = ["Capacity", "VolatileStage", "open_volatile"]
+
+_WEIGH: Final = (
+    "SELECT ns, key, type, length(CAST(ns AS BLOB)) + length(CAST(key AS BLOB))"
+    " + coalesce(length(value), 0) + coalesce(length(metadata), 0) FROM kv ORDER BY version"
+)
+
+
+class Capacity(NamedTuple):
+    """How much volatile keys may weigh together (bytes).
+
+    Attributes:
+        cached_bytes: beyond it those go that were used least lately.
+        transient_bytes: beyond it writes are refused.
+    """
+
+    cached_bytes: int = 64 << 20
+    transient_bytes: int = 256 << 20
+
+
+def open_volatile(path: Path, boot_id: bytes) -> sqlite3.Connection:
+    """Open the database of volatile keys, made anew unless this boot has made it.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be made.
+    """
+    try:
+        connection = _connect(path)
+        row = connection.execute("SELECT boot_id FROM life").fetchone()
+        if row is not None and row[0] == boot_id:
+            connection.execute("SELECT count(version), count(hex(value)) FROM kv").fetchone()
+            return connection
+        connection.close()
+    except sqlite3.DatabaseError:
+        pass
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        name.unlink(missing_ok=True)
+    connection = _connect(path)
+    connection.execute("BEGIN IMMEDIATE")
+    script = resources.files("hourbook.book.store").joinpath("volatile.sql").read_text("utf-8")
+    schema.run_script(connection, script)
+    connection.execute("INSERT INTO life VALUES (?, 0)", (boot_id,))
+    connection.execute("COMMIT")
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=32, timeout=0)
+    path.chmod(0o600)
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute(f"PRAGMA busy_timeout={schema.BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA trusted_schema=OFF")
+    return connection
+
+
+class VolatileStage(KvStage):
+    """The volatile keys, for the writer of the book.
+
+    Attributes:
+        weights: of all keys.
+        evictions: of cached keys, since the start.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, generations: Generations, capacity: Capacity
+    ) -> None:
+        """Take over an open database."""
+        super().__init__(connection, generations)
+        self.connection, self._capacity = connection, capacity
+        self._answers: list[tuple[int, Change, Outcome]] = []
+        self.evictions = 0
+        self.weights = Weights()
+        self._hlc = 0
+        self._load()
+
+    def give_way(self, book: sqlite3.Connection) -> None:
+        """Drop keys that the book has, too: a group was cut off between its two commits."""
+        rows = self.connection.execute("SELECT ns, key FROM kv").fetchall()
+        sql = "SELECT 1 FROM kv WHERE ns = ? AND key = ?"
+        twice = [row for row in rows if book.execute(sql, row).fetchone() is not None]
+        self.connection.executemany("DELETE FROM kv WHERE ns = ? AND key = ?", twice)
+        self._load()
+
+    def find(self, name: Name) -> KvRow | None:
+        """Return what a key holds."""
+        if name not in self.weights and name not in self._rows:
+            return None
+        return super().find(name)
+
+    def next_version(self, now_ns: int) -> int:
+        """Return a version above every other, also those of before a restart."""
+        self._hlc = tick(self._hlc, now_ns)
+        return self._hlc
+
+    def merge(self, draft: Draft) -> None:
+        """Take over what a change has done; what is cached too much goes.
+
+        Raises:
+            LimitExceeded: transient keys would weigh more than they may; nothing was taken over.
+        """
+        self._require_room(draft)
+        draft.log.clear()
+        super().merge(draft)
+        for name, row in draft.changed.items():
+            if row is None:
+                self.weights.drop(name)
+            else:
+                self.weights.put(name, row.type, weight_of(row))
+        for name in self.weights.surplus(self._capacity.cached_bytes):
+            self.weights.drop(name)
+            self._rows[name] = None
+            self._dirty.add(name)
+            self.evictions += 1
+
+    def answer(self, index: int, change: Change, outcome: Outcome) -> None:
+        """Keep the outcome of a change, the group's `index`-th, with what it did."""
+        self._answers.append((index, change, outcome))
+
+    def commit(self, results: list[Outcome], time_ns: int) -> None:
+        """Write what the group has done here; where there is no room, its changes are refused.
+
+        Raises:
+            sqlite3.Error: the database failed.
+        """
+        if not self._answers and not self._dirty:
+            return
+        connection = self.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self.flush()
+            for _, change, outcome in self._answers:
+                outcomes.store(connection, change, outcome, time_ns)
+            connection.execute("UPDATE life SET hlc = ?", (self._hlc,))
+            self.announce()
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.rollback()
+            full = schema.error_code(error) & 0xFF == sqlite3.SQLITE_FULL
+            answers = self._answers
+            self.abandon()
+            if not full:
+                raise
+            refusal = errors.DiskFull(
+                "Expected room for volatile keys, got a full disk, in the run directory",
+                hint="nothing of it was kept; free some space and write it again",
+            )
+            for index, _, _ in answers:
+                results[index] = outcomes.refuse(refusal)
+            return
+        self._answers = []
+        self.settle()
+
+    def abandon(self) -> None:
+        """Forget what the group has done here: it was not committed."""
+        is_changed = bool(self._dirty or self.touched)
+        self._answers = []
+        self.settle()
+        if is_changed:
+            self._load()
+
+    def expire(self, now_ns: int) -> int:
+        """Drop every key whose time has come (UTC), in a transaction of its own; return how many.
+
+        Raises:
+            sqlite3.Error: the database failed.
+        """
+        rows = self.connection.execute(
+            "SELECT ns, key FROM kv WHERE expires_ns <= ?", (now_ns,)
+        ).fetchall()
+        draft = self.draft()
+        draft.changed.update((row, None) for row in rows)
+        self.merge(draft)
+        self.commit([], now_ns)
+        self.soonest_ns = self.next_expiry_ns()
+        return len(rows)
+
+    def use(self, names: Iterable[Name]) -> None:
+        """Take in that keys were read, the last of them last."""
+        self.weights.use(names)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.connection.close()
+
+    def _require_room(self, draft: Draft) -> None:
+        added = sum(
+            weight_of(row) - self.weights.of(name)
+            for name, row in draft.changed.items()
+            if row is not None and row.type == "transient"
+        )
+        room = self._capacity.transient_bytes
+        if added > 0 and self.weights.transient_bytes + added > room:
+            raise errors.LimitExceeded(
+                f"Expected transient keys of at most {room >> 20} MiB together, got more",
+                field="value",
+                hint="delete some, or let them be cached",
+            )
+
+    def _load(self) -> None:
+        """Weigh what the file holds; the last written was used last."""
+        self.weights = Weights()
+        rows: Sequence[tuple[str, str, str, int]] = self.connection.execute(_WEIGH).fetchall()
+        for ns, key, type_, size in rows:
+            self.weights.put((ns, key), type_, size + ROW_BYTES)
+        stored = self.connection.execute("SELECT hlc FROM life").fetchone()[0]
+        self._hlc = max(self._hlc, stored)
+        self.soonest_ns = self.next_expiry_ns()
