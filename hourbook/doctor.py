@@ -21,6 +21,8 @@ DISK_FREE_LOW: Final = 64 << 20
 """Bytes: SQLite's log alone may grow to this between two checkpoints."""
 SHM_FREE_MIN: Final = 16 << 20
 """Bytes: the segment takes 4 MiB of /dev/shm, transient values the rest."""
+LOG_BYTES_MAX: Final = 1 << 30
+"""Of the book: it is cut back at 256 MiB, unless somebody has been reading from it all along."""
 STALE_NS: Final = 5_000_000_000
 """Without a publication for so long, the publisher is dead or stuck."""
 _RUNS: Final = frozenset({"READY", "DISABLED"})
@@ -65,6 +67,7 @@ class Facts:
     clock_problem: str = ""
     book_seq: int | None = None
     book_problem: str = ""
+    book_log_bytes: int = 0
     disk_free: int | None = None
     shm_free: int | None = None
     ports: tuple[PortFact, ...] = field(default=())
@@ -246,6 +249,9 @@ def _check_book(facts: Facts) -> Iterator[Finding]:
         yield Finding("book", "wrong", facts.book_problem, remedy)
     elif facts.book_seq is None:
         yield Finding("book", "ok", "none yet: the first start creates it")
+    elif facts.book_log_bytes > LOG_BYTES_MAX:
+        text = f"its log has grown to {facts.book_log_bytes >> 20} MiB: somebody reads for too long"
+        yield Finding("book", "warning", text, "end the program that reads book.db (`lsof`)")
     else:
         yield Finding(
             "book", "ok", f"{facts.book_seq} {'entry' if facts.book_seq == 1 else 'entries'}"

@@ -46,6 +46,7 @@ def probe(home: Home, version: str) -> Facts:
         clock_problem=clock_problem,
         book_seq=book_seq,
         book_problem=book_problem,
+        book_log_bytes=_size_of(home.book_db.with_name("book.db-wal")),
         disk_free=_free(home.path),
         shm_free=_free(home.run_dir.parent),
         ports=() if status is not None else _probe_ports(home),
@@ -89,6 +90,13 @@ def _probe_book(home: Home) -> tuple[int | None, str]:
         return None, error.message
     except OSError as error:
         return None, f"{error.strerror or error}, at {home.book_db}"
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _directory_problem(path: Path, when_missing: str) -> str:

@@ -122,6 +122,7 @@ def test_doctor_finds_nothing_wrong_with_a_sound_tree() -> None:
             "a lying one",
             "at least 3",
         ),
+        (replace(WELL, book_log_bytes=2 << 30), "book", "warning", "grown to 2048 MiB", "lsof"),
         (replace(WELL, book_problem="no hash"), "book", "wrong", "no hash", "OPERATIONS.md"),
         (replace(WELL, book_seq=None), "book", "ok", "none yet", ""),
         (replace(WELL, disk_free=32 << 20), "disk", "wrong", "32 MiB free", "make room"),
