@@ -118,6 +118,45 @@ def test_branch_as_of_a_moment_shows_what_it_showed_then(home: Home, scribe: Scr
     assert seen(home, "") == ["m1", "m2", "m3"]
 
 
+def test_branch_may_begin_before_its_parent_did(home: Home, scribe: Scribe) -> None:
+    """It sees of its parent what the parent saw then, and nothing that the parent wrote."""
+    scribe.log("m1")
+    scribe.log("m2")
+    scribe.create("plan-b")
+    scribe.log("b1", 1)
+    scribe.create("plan-c", parent=1, base_seq=1)
+    scribe.log("c1", 2)
+
+    assert seen(home, "plan-c") == ["m1", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "base_seq", "error"),
+    [
+        (0, 1 << 40, errors.NotInBook),
+        (7, 0, errors.UnknownName),
+        (1, 0, errors.UnknownName),
+    ],
+    ids=["base to come", "no such parent", "deleted parent"],
+)
+def test_branch_without_a_place_to_begin_is_refused(
+    scribe: Scribe, parent: int, base_seq: int, error: type[errors.HourbookError]
+) -> None:
+    """A client of another language may ask for anything; nothing is written."""
+    scribe.create("gone")
+    scribe.delete("gone")
+    head = scribe.writer.head
+    nonce = entry.make_nonce(10, 1)
+    request = CreateBranch(
+        writer="agent", nonce=nonce, name="new", parent=parent, base_seq=base_seq
+    )
+
+    (outcome,) = scribe.writer.write([request], STAMP).outcomes
+
+    assert isinstance(outcome.error, error)
+    assert scribe.writer.head == head
+
+
 def test_name_means_the_branch_that_had_it_then(home: Home, scribe: Scribe) -> None:
     """A branch can be read as of when it lived, also under a name that another has since."""
     before = scribe.log("m1")
