@@ -115,14 +115,15 @@ def test_baselines_are_what_they_are_called(horizon_s: int) -> None:
     assert found["zero"] == pytest.approx(sum(2.0 * n for n in range(20, 60)) / 40)
 
 
-def test_smoothed_truth_is_the_median_of_nine() -> None:
-    """A lone spike is no truth: to predict nothing of it costs nothing there."""
-    rows = [row(64 * n, 50.0 if n == 40 else 0.0) for n in range(60)]
+@pytest.mark.parametrize(("width", "true_rows"), [(1, 0), (4, 0), (5, 5)])
+def test_smoothed_truth_is_the_median_of_nine(width: int, true_rows: int) -> None:
+    """Four rows in a row are a spike, which costs nobody who predicts nothing; five are true."""
+    rows = [row(64 * n, 50.0 if 40 <= n < 40 + width else 0.0) for n in range(60)]
     scores = Scores()
     for one in told(rows):
         scores.add(one)
 
-    document = scores.document()
+    zero = scores.document()["baselines"]["zero"]
 
-    assert document["baselines"]["zero"]["raw"]["mae_ms"] == pytest.approx(50 / 40)
-    assert document["baselines"]["zero"]["smoothed"]["mae_ms"] == 0
+    assert zero["raw"]["mae_ms"] == pytest.approx(50 * width / 40)
+    assert zero["smoothed"]["mae_ms"] == pytest.approx(50 * true_rows / 40)
