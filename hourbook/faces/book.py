@@ -16,6 +16,7 @@ from hourbook.book.digest import last_session
 from hourbook.faces.book_keeping import BookKeeping
 from hourbook.faces.book_views import MAIN_BRANCH, BookViews
 from hourbook.faces.entry_future import EntryFuture, Received
+from hourbook.faces.lock_keeper import LockKeeper
 from hourbook.faces.membership import JOURNAL_WRITER, Membership
 from hourbook.faces.new_entry import NewLike, coerce_entry, make_entry
 from hourbook.home import Home, find_home
@@ -65,6 +66,7 @@ class Book(BookKeeping, BookViews):
         self._membership = Membership(self._client, home, name, self._nonces, shared=shared)
         self._stores: dict[str, Store] = {}
         self._store_files: StoreFiles | None = None
+        self._lock_keeper = LockKeeper()
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -236,7 +238,12 @@ class Book(BookKeeping, BookViews):
                 self._store_files = StoreFiles(self.home)
         self._store_files.check_open()
         link = StoreLink(
-            self._client, self._nonces, self._membership, self.name, lambda: self.session
+            self._client,
+            self._nonces,
+            self._membership,
+            self.name,
+            lambda: self.session,
+            self._lock_keeper,
         )
         made = Store(namespace, self._store_files, link, self._on_branch)
         return self._stores.setdefault(namespace, made)
@@ -251,6 +258,7 @@ class Book(BookKeeping, BookViews):
         """Wait for what is under way (5 s at most), then close. Again: no effect."""
         if not self._client.is_usable():
             return
+        self._lock_keeper.close()
         self._client.flush()
         self._close_views()
         for store in list(self._stores.values()):

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.faces.lock_keeper import LockKeeper
 from hourbook.faces.membership import Membership
 from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import MailboxClient
@@ -27,6 +28,7 @@ class StoreLink:
     Attributes:
         client: of journal_writer.
         writer: the instance's name.
+        keeper: renews the locks that are held.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class StoreLink:
         membership: Membership,
         writer: str,
         session: Callable[[], str],
+        keeper: LockKeeper,
     ) -> None:
         """Use ``Book.store``; `session` says in which session the book writes just now."""
         self.client: Final = client
         self.writer: Final = writer
+        self.keeper: Final = keeper
         self._nonces, self._membership, self._session = nonces, membership, session
 
     def change(
@@ -48,9 +52,10 @@ class StoreLink:
         request: type[Change],
         *,
         attended: bool = True,
+        extra_s: float = 0.0,
         **fields: Any,  # noqa: ANN401 - of the change
     ) -> Reply:
-        """Send a change and return its reply to be.
+        """Send a change and return its reply to be, `extra_s` later than usual at most.
 
         Raises:
             UsedAfterFork, BookClosed, LimitExceeded, NameTaken: nothing was sent.
@@ -64,7 +69,7 @@ class StoreLink:
             hlc=process_clock.to_send(time.time_ns()),
             **fields,
         )
-        return self.client.send(kind, change, attended=attended)
+        return self.client.send(kind, change, attended=attended, extra_s=extra_s)
 
     def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> Reply:
         """Send steps that are done together or not at all."""

@@ -84,13 +84,16 @@ class MailboxClient:
         self._poll.register(self._wake_fd, select.POLLIN)
         self._patience = Patience()
 
-    def send(self, kind: str, body: object, *, attended: bool = True) -> Reply:
+    def send(
+        self, kind: str, body: object, *, attended: bool = True, extra_s: float = 0.0
+    ) -> Reply:
         """Send a request and return its reply to be.
 
         Args:
             kind: of the message.
             body: a Struct or a dict.
             attended: somebody will call ``wait`` soon; otherwise the background thread sees to it.
+            extra_s: how much longer than usual the answer may take (seconds).
 
         Raises:
             UsedAfterFork, BookClosed, LimitExceeded: nothing was sent.
@@ -110,7 +113,8 @@ class MailboxClient:
                 value=str(len(frame)),
             )
         now_ns = time.monotonic_ns()
-        reply = Reply(self, request, frame, now_ns + self._timeout_ns)
+        deadline_ns = now_ns + self._timeout_ns + int(extra_s * _S_NS)
+        reply = Reply(self, request, frame, deadline_ns)
         self._flying[request.id] = reply
         with self._socket_lock:
             self._check_open()
@@ -119,7 +123,7 @@ class MailboxClient:
         if arrived:
             self._dispatch(arrived)
         if not attended:
-            self._attend()
+            self.attend()
         return reply
 
     def request(self, kind: str, body: object) -> wire.Envelope:
@@ -253,8 +257,8 @@ class MailboxClient:
 
     # -- the background thread -------------------------------------------------------------------
 
-    def _attend(self) -> None:
-        """See to it that a reply nobody waits for is received."""
+    def attend(self) -> None:
+        """See to it that replies are received for which nobody waits, or no longer."""
         with self.state_lock:
             if self._background is None:
                 self._background = threading.Thread(

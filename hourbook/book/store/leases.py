@@ -294,8 +294,9 @@ class LockTable:
         text = f"{wanted}; it is held by {_who(lease)}"
         for waiter in self._calls.values():
             theirs = self.lease_of(waiter.name)
-            is_mutual = theirs is not None and theirs.holder == change.holder
-            if waiter.change.holder == lease.holder and theirs is not None and is_mutual:
+            if waiter.change.holder != lease.holder or theirs is None or waiter.name == name:
+                continue
+            if theirs.holder == change.holder:
                 text += f", who waits for {theirs.ns}/{theirs.key}, held by {_who(theirs)}"
                 break
         return errors.LockTimeout(text, field="key", value=change.key)
