@@ -41,7 +41,7 @@ def context(
     format:
         `markdown`, `compact` (a line each), or `json` (also `--json`).
     out:
-        The file to write, instead of standard output.
+        The file to write, instead of standard output. One that is there keeps its mode.
     every:
         The least time between two refreshes (seconds, 0.001 or more).
     """
