@@ -226,7 +226,7 @@ def test_session_costs_nothing_for_the_entries_of_others(home: Home) -> None:
                 taken: list[None] = []
                 count = lambda taken=taken: taken.append(None)  # noqa: E731 - a step
                 reader.query(lambda opened, c=count: opened.set_progress_handler(c, 1))  # type: ignore[misc]
-                reader.query(read)  # type: ignore[arg-type] # of two results
+                reader.query(read)
                 counts.append(len(taken))
         return counts
 
