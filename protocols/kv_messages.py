@@ -17,6 +17,7 @@ from protocols.instance_messages import Holder
 __all__ = [
     "ABSENT",
     "KEY_BYTES_MAX",
+    "NO_METADATA",
     "OPS_MAX",
     "VOLATILE",
     "AcquireLock",
@@ -50,6 +51,8 @@ _I64_MAX: Final = (1 << 63) - 1
 
 ValueType = Literal["", "persistent", "versioned", "shared", "locked", "transient", "cached"]
 """What becomes of a value; "" is what the key has, and for a new key what its namespace has."""
+NO_METADATA: Final = msgspec.Raw(b"\xc0")
+"""Nil. (A union of raw bytes and None cannot be decoded.)"""
 VOLATILE: Final = frozenset(("transient", "cached"))
 """Types that do not outlive a reboot; they are not journaled."""
 
@@ -80,14 +83,14 @@ class Set(_Step, frozen=True, kw_only=True, omit_defaults=True, tag="set"):
         type: of the value.
         ttl_ns: how long it lives, by our clock; None: for ever, or as its namespace has it.
         keep_ttl: what is there keeps the time that it has left (`ttl_ns` is None).
-        metadata: a map of the writer's own; None: none.
+        metadata: a map of the writer's own; nil: none.
     """
 
     value: msgspec.Raw
     type: ValueType = ""
     ttl_ns: _Duration | None = None
     keep_ttl: bool = False
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = NO_METADATA
 
 
 class Delete(_Step, frozen=True, kw_only=True, omit_defaults=True, tag="delete"):

@@ -8,7 +8,7 @@ import msgspec
 
 from protocols import entry, errors
 from protocols.kv_keys import check_key
-from protocols.kv_messages import Check, Delete, Increment, Set, ValueType
+from protocols.kv_messages import NO_METADATA, Check, Delete, Increment, Set, ValueType
 
 __all__ = [
     "METADATA_BYTES_MAX",
@@ -153,9 +153,9 @@ def _natural(number: object, field: str) -> int:
     return number
 
 
-def _metadata(metadata: object) -> msgspec.Raw | None:
+def _metadata(metadata: object) -> msgspec.Raw:
     if metadata is None:
-        return None
+        return NO_METADATA
     if not isinstance(metadata, Mapping):
         raise errors.BadRequest(
             f"Expected `metadata` to be a map, got {type(metadata).__name__}", field="metadata"

@@ -33,6 +33,7 @@ from protocols.change import check_change
 from protocols.kv_keys import check_key, check_namespace
 from protocols.kv_messages import (
     ABSENT,
+    NO_METADATA,
     OPS_MAX,
     VOLATILE,
     Check,
@@ -80,7 +81,7 @@ def _check_op(op: Op) -> None:
     if isinstance(op, Set):
         _check_size(len(op.value), ("", op.key))
         entry.decode_value(bytes(op.value), "value")
-        if op.metadata is not None:
+        if op.metadata != NO_METADATA:
             _check_metadata(op.metadata)
         if op.keep_ttl and op.ttl_ns is not None:
             raise errors.BadRequest(
@@ -183,7 +184,7 @@ class _Work:
 
     def put(self, name: Name, put: Put) -> int:
         """Let a key hold something; return its version."""
-        metadata = None if put.metadata is None else msgspec.Raw(put.metadata)
+        metadata = NO_METADATA if put.metadata is None else msgspec.Raw(put.metadata)
         value = msgspec.Raw(put.value)
         details = KvDetails(value, put.type, put.expires_ns, metadata, put.created, put.by)
         raw = encode_details(details)

@@ -11,7 +11,16 @@ import msgspec
 
 from hourbook.book.store.rows import KvRow
 from protocols import errors
-from protocols.kv_messages import ABSENT, VOLATILE, Check, Delete, Increment, Op, Set
+from protocols.kv_messages import (
+    ABSENT,
+    NO_METADATA,
+    VOLATILE,
+    Check,
+    Delete,
+    Increment,
+    Op,
+    Set,
+)
 from protocols.kv_namespaces import Namespace
 
 __all__ = ["DELETE", "NOTHING", "Effect", "Put", "decide", "is_expired", "require_version"]
@@ -112,7 +121,7 @@ def _put(op: Set, row: KvRow | None, now_ns: int, defaults: Namespace) -> Put:
         expires_ns = None if row is None else row.expires_ns
     else:
         expires_ns = _expiry(op.ttl_ns, now_ns, defaults)
-    metadata = None if op.metadata is None else bytes(op.metadata)
+    metadata = None if op.metadata == NO_METADATA else bytes(op.metadata)
     return Put(bytes(op.value), type_, expires_ns, metadata, 0 if row is None else row.created)
 
 

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from protocols.kv_messages import NO_METADATA
+
 __all__ = [
     "BUCKETS",
     "COMPRESS_BYTES_MIN",
@@ -94,7 +96,7 @@ class KvDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     value: msgspec.Raw
     type: str = "persistent"
     expires_ns: int | None = None
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = NO_METADATA
     created: int = 0
     by: int | float | None = None
 
@@ -121,7 +123,7 @@ def decode_details(raw: bytes) -> KvDetails:
 def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:
     """Return the row that the entry `seq` of a key means."""
     encoding, value = pack_value(bytes(details.value))
-    metadata = None if details.metadata is None else bytes(details.metadata)
+    metadata = None if details.metadata == NO_METADATA else bytes(details.metadata)
     return KvRow(
         ns,
         key,
