@@ -18,8 +18,9 @@ from books import STAMP, append, open_writer
 from keeping_steps import FULL, KILL, LATER, changes, disk, lives, make_template
 from keeping_steps import check as check_book
 
-from hourbook.book.copies.backup import ARCHIVE_SUFFIX, back_up
+from hourbook.book.copies.backup import back_up
 from hourbook.book.copies.book_file import verify_file
+from hourbook.book.copies.parts import ARCHIVE_SUFFIX
 from hourbook.book.copies.restore import RestoreReport, restore_book
 from hourbook.book.moment import parse_moment
 from hourbook.book.proof.key_chain import key_periods

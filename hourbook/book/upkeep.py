@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from hourbook.book import distrust
-from hourbook.book.copies.backup import back_up, clear_remains, remove_backup
+from hourbook.book.copies.backup import back_up
+from hourbook.book.copies.parts import clear_remains, remove_backup
 from hourbook.book.reader import BookReader
 from hourbook.home import Home
 from hourbook.rfc3339 import format_utc_ns

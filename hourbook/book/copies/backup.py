@@ -7,18 +7,17 @@ the files of the archive, where the book has any. FILE itself gets its name last
 rest is. An earlier backup that is replaced keeps its archive files until then.
 
 Nothing is ever overwritten unless asked, no half backup ever has the name of a whole one, and what
-a killed run left behind is cleared by the next one to the same FILE, or by ``clear_remains``.
+a killed run left behind is cleared by the next one to the same FILE, or by
+``hourbook.book.copies.parts.clear_remains``.
 
 A damaged archive file does not stop a backup: its other details, and all entries, are worth having.
 It is reported.
 """
 
 import contextlib
-import fcntl
 import os
-import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -34,6 +33,13 @@ from hourbook.book.copies.book_file import (
     open_book,
     verify_file,
 )
+from hourbook.book.copies.parts import (
+    ARCHIVE_SUFFIX,
+    backup_files,
+    beside,
+    remove,
+    temporary_of,
+)
 from hourbook.book.durable import disk_full_as_error, place, sync_directory, write_new
 from hourbook.book.proof.key_chain import next_key
 from hourbook.book.proof.keys import KEY_FILE_NAME, SiteKey, read_public
@@ -43,17 +49,8 @@ from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Commit
 
-__all__ = [
-    "ARCHIVE_SUFFIX",
-    "BackupReport",
-    "back_up",
-    "backup_files",
-    "clear_remains",
-    "remove_backup",
-]
+__all__ = ["BackupReport", "back_up"]
 
-ARCHIVE_SUFFIX: Final = ".archive"
-_PARTIAL_SUFFIX: Final = ".partial"
 _NS: Final = 1e-9
 
 
@@ -123,14 +120,14 @@ def back_up(
     with (
         BookReader(home) as reader,
         disk_full_as_error("a backup", target),
-        _temporary(target) as temporary,
+        temporary_of(target) as temporary,
         sparing(home.archive_dir),  # what the copy names must still be there to be copied
     ):
         reader.copy_to(
             temporary, progress=None if progress is None else partial(progress, "copying")
         )
         head, demanded, names = _contents_of(temporary)
-        archive = _beside(temporary, ARCHIVE_SUFFIX)
+        archive = beside(temporary, ARCHIVE_SUFFIX)
         archive_files = copy_archive(home.archive_dir, archive, names)
         public = read_public(home.keys_dir) or demanded
         if verify:
@@ -139,7 +136,7 @@ def back_up(
         _stage_keys(temporary, public, seed)
         _place_all(temporary, target, replace=replace)
         if replace:
-            _drop_others(_beside(target, ARCHIVE_SUFFIX), names)
+            _drop_others(beside(target, ARCHIVE_SUFFIX), names)
     return BackupReport(
         path=str(target),
         size_bytes=target.stat().st_size,
@@ -155,12 +152,6 @@ def back_up(
     )
 
 
-def backup_files(target: Path) -> list[Path]:
-    """Return every name that a backup to `target` may have, its own last."""
-    suffixes = (PUBLIC_SUFFIX, KEY_SUFFIX, ARCHIVE_SUFFIX)
-    return [*(_beside(target, suffix) for suffix in suffixes), target]
-
-
 def _refuse_taken(target: Path) -> None:
     taken = next((path for path in reversed(backup_files(target)) if os.path.lexists(path)), None)
     if taken is not None:
@@ -171,84 +162,21 @@ def _refuse_taken(target: Path) -> None:
         )
 
 
-def clear_remains(directory: Path, name_glob: str) -> None:
-    """Remove what killed runs left in a directory of backups: half copies, and parts without one.
-
-    Args:
-        directory: of backups.
-        name_glob: fits the names of the backups that are ours to clear.
-    """
-    for path in directory.glob(f".{name_glob}{_PARTIAL_SUFFIX}"):
-        target = path.with_name(path.name[1 : -len(_PARTIAL_SUFFIX)])
-        with contextlib.suppress(errors.AlreadyRunning), _temporary(target):
-            pass
-    for suffix in (PUBLIC_SUFFIX, KEY_SUFFIX, ARCHIVE_SUFFIX):
-        for path in directory.glob(f"{name_glob}{suffix}"):
-            if not path.with_name(path.name.removesuffix(suffix)).exists():
-                _remove(path)
-
-
-def remove_backup(target: Path) -> None:
-    """Remove a backup, with everything beside it; FILE itself first."""
-    for path in reversed(backup_files(target)):
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _refuse_others(target: Path) -> None:
     """Refuse to replace what is no backup."""
-    archive = _beside(target, ARCHIVE_SUFFIX)
+    archive = beside(target, ARCHIVE_SUFFIX)
     if target.exists() and not target.is_file():
         raise errors.BadRequest(f"Expected a file to replace, got another thing, at {target}")
     if archive.exists() and not archive.is_dir():
         raise errors.BadRequest(f"Expected a directory to replace, got a file, at {archive}")
 
 
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """Yield an empty file beside `target` that is ours alone; whatever is left of it goes."""
-    path = target.with_name(f".{target.name}{_PARTIAL_SUFFIX}")
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.AlreadyRunning(
-                f"Expected no other backup to {target}, got one that is under way"
-            ) from None
-        os.fchmod(descriptor, 0o600)
-        try:
-            _clear_remains(path)
-            os.ftruncate(descriptor, 0)
-            yield path
-        finally:
-            _clear_remains(path)
-            if os.path.lexists(path) and os.path.samestat(path.lstat(), os.fstat(descriptor)):
-                path.unlink()
-    finally:
-        os.close(descriptor)  # last: it would drop the locks that SQLite holds on the file
-
-
-def _clear_remains(temporary: Path) -> None:
-    """Remove what stands beside a temporary file, from this run or one that was killed."""
-    for suffix in ("-journal", "-wal", "-shm", PUBLIC_SUFFIX, KEY_SUFFIX):
-        _beside(temporary, suffix).unlink(missing_ok=True)
-    shutil.rmtree(_beside(temporary, ARCHIVE_SUFFIX), ignore_errors=True)
-
-
 def _stage_keys(temporary: Path, public: bytes | None, seed: bytes | None) -> None:
     """Write the keys beside a temporary file, and sync it: from here on there are only names."""
     if public is not None:
-        write_new(_beside(temporary, PUBLIC_SUFFIX), public.hex().encode() + b"\n")
+        write_new(beside(temporary, PUBLIC_SUFFIX), public.hex().encode() + b"\n")
     if seed is not None:
-        write_new(_beside(temporary, KEY_SUFFIX), seed)
+        write_new(beside(temporary, KEY_SUFFIX), seed)
     descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -272,7 +200,7 @@ def _place_all(temporary: Path, target: Path, *, replace: bool) -> None:
                 final.unlink(missing_ok=True)  # of the backup before
     except BaseException:
         for path in placed if not replace else ():
-            _remove(path)
+            remove(path)
         raise
 
 
@@ -308,7 +236,3 @@ def _signing_key(home: Home, demanded: bytes | None) -> bytes | None:
             hint="if it has just been changed, run it again",
         )
     return (home.keys_dir / KEY_FILE_NAME).read_bytes()
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

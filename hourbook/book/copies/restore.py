@@ -21,8 +21,8 @@ from typing import Final
 import msgspec
 
 from hourbook.book.archive.attachments import copy_archive, named_files, trim_archive
-from hourbook.book.copies.backup import ARCHIVE_SUFFIX
 from hourbook.book.copies.book_file import head_of, open_book, unreadable, verify_file
+from hourbook.book.copies.parts import ARCHIVE_SUFFIX, beside
 from hourbook.book.copies.restored_keys import stage_keys, trusted_key
 from hourbook.book.copies.rewind import find_cut, rewind
 from hourbook.book.durable import disk_full_as_error, sync_directory
@@ -240,7 +240,7 @@ def _copy_archive(source: Path, book: Path, archive: Path) -> int:
     """Copy the archive files that a copy names, without what was cut off; return how many."""
     with contextlib.closing(_open_copy(book)) as connection:
         names = named_files(connection)
-        copy_archive(source.with_name(source.name + ARCHIVE_SUFFIX), archive, names)
+        copy_archive(beside(source, ARCHIVE_SUFFIX), archive, names)
         head = head_of(connection)
         trim_archive(connection, archive, 0 if head is None else head.last_seq)
     return len(names)
