@@ -90,7 +90,7 @@ class KeyFiles:
 
     def abandon(self) -> None:
         """Forget what the group has done: it was not committed."""
-        self.main.settle()
+        self.main.abandon()
         if self.volatile is not None:
             self.volatile.abandon()
 

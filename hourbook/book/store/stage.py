@@ -5,7 +5,8 @@ more than all the rest: so a change works on a draft of rows, which is dropped w
 refused and merged where it succeeds, and the group's last state of each key is written by three
 ``executemany``. Whoever looks at the tables meanwhile flushes first.
 
-Assumes that nobody else writes the file.
+Assumes that nobody else writes the file: what was read or written stays known. Whoever changes a
+key by SQL says so (:meth:`KvStage.note`).
 """
 
 import sqlite3
@@ -23,6 +24,9 @@ from hourbook.book.store.rows import (
 
 __all__ = ["NOT_LOADED", "Draft", "KvStage", "Name"]
 
+ROWS_KEPT_MAX: Final = 20_000
+"""Rows that are known from one group to the next: some 10 MiB."""
+_SMALL_BYTES: Final = 512
 Name = tuple[str, str]
 """Namespace and key."""
 NOT_LOADED: Final = -1
@@ -86,8 +90,10 @@ class KvStage:
 
     def find(self, name: Name) -> KvRow | None:
         """Return what a key holds; its value may be NOT_LOADED."""
-        if name in self._rows:
+        try:
             return self._rows[name]
+        except KeyError:
+            pass
         found = self._connection.execute(_FIND_HEAD, name).fetchone()
         row = None
         if found is not None:
@@ -124,13 +130,14 @@ class KvStage:
         self.touched.add(name)
 
     def flush(self) -> None:
-        """Write what is gathered into the open transaction, and forget what was read.
+        """Write what is gathered into the open transaction.
 
         Raises:
             sqlite3.Error: no room, or the disk failed.
         """
         if self._dirty:
-            rows = [(name, self._rows[name]) for name in self._dirty]
+            # In order: neighbours lie on the same pages.
+            rows = [(name, self._rows[name]) for name in sorted(self._dirty)]
             gone = [name for name, row in rows if row is None]
             kept = [row for _, row in rows if row is not None]
             if gone:
@@ -140,9 +147,8 @@ class KvStage:
             self.touched |= self._dirty
             self._dirty = set()
         if self._log:
-            self._connection.executemany(INSERT_LOG, self._log)
+            self._connection.executemany(INSERT_LOG, sorted(self._log))
             self._log = []
-        self._rows = {}
 
     def announce(self) -> None:
         """Tell readers what the COMMIT that follows may change."""
@@ -151,9 +157,25 @@ class KvStage:
             self._generations.begin(self._odd)
 
     def settle(self) -> None:
-        """Begin anew, once the transaction has ended, however it did."""
+        """Begin anew, once the transaction has ended."""
         if self._odd:
             self._generations.end(self._odd)
             self._odd = []
+        if self.touched:
+            self._forget_surplus()
+            self.touched = set()
+
+    def abandon(self) -> None:
+        """Begin anew, once the transaction was rolled back."""
         self._rows, self._log = {}, []
-        self._dirty, self.touched = set(), set()
+        self._dirty = set()
+        self.settle()
+
+    def _forget_surplus(self) -> None:
+        """Keep rows for the next group, but neither too many nor large ones."""
+        if len(self._rows) > ROWS_KEPT_MAX:
+            self._rows = {}
+        for name in self.touched:
+            row = self._rows.get(name)
+            if row is not None and len(row.value or b"") + len(row.metadata or b"") > _SMALL_BYTES:
+                del self._rows[name]

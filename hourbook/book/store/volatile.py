@@ -183,7 +183,7 @@ class VolatileStage(KvStage):
         """Forget what the group has done here: it was not committed."""
         is_changed = bool(self._dirty or self.touched)
         self._answers = []
-        self.settle()
+        super().abandon()
         if is_changed:
             self._load()
 
