@@ -2,11 +2,14 @@
 
 Readers in other processes keep values of their own for as long as the counters of the segment say
 that they may (``hourbook.book.store.generations``). Where the segment was replaced, who still reads
-the old one must not believe its counters any more: they stay odd for ever.
+the old one must not believe its counters any more: they stay odd for ever. A predecessor that died
+could not do that; so who finds a table that nobody has used begins when every reader has looked
+anew (``docs/SEGMENT.md``).
 """
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -28,6 +31,8 @@ from shm.writer import GenerationWriter
 __all__ = ["SegmentGenerations", "StoreDesk"]
 
 _ALL: Final = range(BUCKETS)
+_LEASES_S: Final = 0.04
+"""Twice as long as a reader trusts the segment that it has mapped (``shm/store_cache.c``)."""
 _WAIT_S_MAX: Final = 60.0
 _RETRY_S: Final = 1.0
 _S_NS: Final = 1_000_000_000
@@ -92,6 +97,7 @@ class StoreDesk:
 
     def tidy(self) -> None:
         """Look whether the clock was set past the time of a value; once a second."""
+        self.generations.settle()
         if self._armed_ns is not None and self._armed_ns <= self._stamps.time_ns():
             self._sweep()
 
@@ -160,10 +166,14 @@ class SegmentGenerations:
         """
         self._home = home
         self._table = GenerationWriter(home.segment)
+        self._opened_s = time.monotonic()
 
     def begin(self, buckets: Sequence[int]) -> None:
-        """Make counters odd."""
+        """Make counters odd; the first of a new segment wait until every reader has found it."""
         self._renew()
+        if self._table.is_unused():
+            time.sleep(max(0.0, self._left_s()))
+            self._table.reset_all()
         self._table.begin(buckets)
 
     def end(self, buckets: Sequence[int]) -> None:
@@ -172,12 +182,24 @@ class SegmentGenerations:
         self._renew()
 
     def reset_all(self) -> None:
-        """Let every reader look anew: a predecessor may have died in the middle of a commit."""
-        self._table.reset_all()
+        """Let every reader look anew: a predecessor may have died in the middle of a commit.
+
+        In a new segment only once that is safe: until then nobody keeps anything.
+        """
+        if not self._table.is_unused() or self._left_s() <= 0:
+            self._table.reset_all()
+
+    def settle(self) -> None:
+        """Let readers keep what they read, where that had to wait."""
+        if self._table.is_unused():
+            self.reset_all()
 
     def close(self) -> None:
         """Give the table up."""
         self._table.close()
+
+    def _left_s(self) -> float:
+        return self._opened_s + _LEASES_S - time.monotonic()
 
     def _renew(self) -> None:
         if self._table.segment.is_lost():

@@ -22,7 +22,7 @@
 #include "atomics.h"
 #include "store_rows.h"
 
-#define LEASE_NS 50000000
+#define LEASE_NS 20000000
 #define LATENCY_BINS 32
 #define NO_WRITER_YET 0 /* what a new table is full of; the writer may still be at an old one */
 

@@ -2,7 +2,7 @@
 
 Two databases, the book and that of volatile keys, and the segment whose counters say when a value
 that was read has changed. Each may be replaced under a reader: a backup is restored, a run
-directory removed. Whoever reads finds out by their inodes, when `inspect` is called (every 50 ms at
+directory removed. Whoever reads finds out by their inodes, when `inspect` is called (every 20 ms at
 most, by the cache), and begins anew.
 
 Connections are lent to one read at a time, in autocommit, each statement read to its end: a cursor
@@ -127,7 +127,7 @@ class StoreFiles:
             self._inodes = inodes
             self.stamp += 1
         try:
-            inode = os.stat(self._segment_path).st_ino  # noqa: PTH116 - each 50 ms, of each store
+            inode = os.stat(self._segment_path).st_ino  # noqa: PTH116 - each 20 ms, of each store
             if self._segment is None or self._segment.inode != inode:
                 self._segment = segment.open_reader(self.home.segment)
         except (OSError, errors.HourbookError):

@@ -162,7 +162,7 @@ def test_a_closed_segment_keeps_nothing(world: World, home: Home) -> None:
 
 
 def test_another_segment_empties_the_cache_within_its_lease(world: World, home: Home) -> None:
-    """A map whose file was removed never moves again: it is trusted for 50 ms only."""
+    """A map whose file was removed never moves again: it is trusted for 20 ms only."""
     cache = world.cache()
     world.write("k", 1)
     cache.get("k")
