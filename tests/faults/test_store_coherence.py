@@ -1,0 +1,126 @@
+"""Readers in several processes while their writer is killed: nobody goes back, nobody is behind.
+
+What was acknowledged stands in a page that all share: who begins a get after that must see it.
+"""
+
+import mmap
+import random
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import multiprocess
+import pytest
+from book_actors import QuickWriter
+
+from hourbook.faces.book import connect
+from hourbook.home import Home, find_home
+from protocols import errors
+
+pytestmark = pytest.mark.live
+
+READERS = 3
+RUN_S = 4.0
+KEYS = [f"key-{number}" for number in range(5)]
+_WORD = struct.Struct("=q")
+
+
+class Page:
+    """Numbers that processes share; each is written by one of them."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 4096)
+
+    def __getitem__(self, index: int) -> int:
+        number: int = _WORD.unpack_from(self._map, 8 * index)[0]
+        return number
+
+    def __setitem__(self, index: int, number: int) -> None:
+        _WORD.pack_into(self._map, 8 * index, number)
+
+
+STOP = len(KEYS)
+
+
+def read_on(home_path: str, page_path: str, seed: int, pipe: Any) -> None:
+    """Get keys until told to stop; send what was wrong, and how much was read."""
+    page, rng = Page(Path(page_path)), random.Random(seed)
+    wrong: list[tuple[str, int, int]] = []
+    last = [0] * len(KEYS)
+    with connect(f"reader-{seed}", find_home(home_path), shared=True) as book:
+        store = book.store("coherence")
+        pipe.send("ready")
+        while not page[STOP]:
+            index = rng.randrange(len(KEYS))
+            floor = max(page[index], last[index])
+            value = store.get(KEYS[index], 0)
+            if value < floor:
+                wrong.append((KEYS[index], value, floor))
+            last[index] = value
+        stats = store.stats()
+        pipe.send((wrong[:10], stats.hits, stats.misses))
+
+
+def write_on(home: Home, page: Page, index: int, count: list[int]) -> None:
+    """Set one key to 1, 2, 3 ... each until it is acknowledged."""
+    with connect(f"writer-{index}", home, shared=True) as book:
+        store = book.store("coherence")
+        number = 0
+        while not page[STOP]:
+            number += 1
+            try:
+                store.set(KEYS[index], number)
+            except (errors.OutcomeUnknown, errors.ActorUnreachable):
+                continue
+            page[index] = number
+            time.sleep(0.001)  # so that some gets are hits
+        count.append(number)
+
+
+def test_no_reader_is_behind_while_the_writer_is_killed(
+    home: Home, tmp_path: Path, rng: random.Random
+) -> None:
+    """A writer dies about ten times, at any moment; each get is of now."""
+    page_path = tmp_path / "page"
+    page_path.write_bytes(bytes(4096))
+    page = Page(page_path)
+    spawn = multiprocess.get_context("spawn")
+    writer = QuickWriter(home)
+    pipes, readers = [], []
+    for number in range(READERS):
+        ours, theirs = spawn.Pipe()
+        arguments = (str(home.path), str(page_path), number, theirs)
+        readers.append(spawn.Process(target=read_on, args=arguments, daemon=True))
+        readers[-1].start()
+        pipes.append(ours)
+    counts: list[int] = []
+    threads = [
+        threading.Thread(target=write_on, args=(home, page, index, counts))
+        for index in range(len(KEYS))
+    ]
+    with connect("first", home) as book:
+        book.store("coherence").set("other", 1)
+    for pipe in pipes:
+        assert pipe.recv() == "ready"
+
+    for thread in threads:
+        thread.start()
+    end_s = time.monotonic() + RUN_S
+    while time.monotonic() < end_s:
+        time.sleep(rng.uniform(0.1, 0.6))
+        writer.kill()
+        writer.start()
+    page[STOP] = 1
+    for thread in threads:
+        thread.join()
+    results = [pipe.recv() for pipe in pipes]
+
+    for reader in readers:
+        reader.join(10)
+    writer.stop()
+    assert [wrong for wrong, _, _ in results] == [[]] * READERS
+    assert all(hits > 1_000 and misses > 100 for _, hits, misses in results)
+    assert sum(counts) > 200
