@@ -1,0 +1,438 @@
+"""Locks between real processes: killed, stopped and forked holders, and a writer that dies."""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from book_actors import ActorProcess, QuickWriter, running_writer
+from books import raw_connection
+from waiting import wait_until
+
+from hourbook.faces.book import Book, connect
+from hourbook.faces.store import Store
+from hourbook.home import Home
+from hourbook.process_identity import own_holder
+from protocols import errors
+
+pytestmark = pytest.mark.live
+
+AGENT = """
+import sys, threading, hourbook
+from protocols import errors
+name, home, ttl_s, wait_s = sys.argv[1:]
+book = hourbook.connect(name, home)
+store = book.store("app")
+print("up", flush=True)
+lock = None
+for line in sys.stdin:
+    word, _, key = line.strip().partition(" ")
+    try:
+        if word == "lock":
+            lock = store.lock(key, ttl_s=float(ttl_s), wait_s=float(wait_s)).acquire()
+            said = lock.token
+        elif word == "unlock":
+            said = lock.release()
+        elif word == "write":
+            said = store.set(key, name, token=lock.token)
+        elif word == "lost":
+            said = lock.is_lost
+    except errors.HourbookError as error:
+        said = f"{type(error).__name__}: {error}"
+    print(said, flush=True)
+"""
+WORKER = """
+import sys, time, hourbook
+name, home, log = sys.argv[1:]
+book = hourbook.connect(name, home, shared=True, timeout_s=30)
+store = book.store("app")
+with open(log, "a", buffering=1) as out:
+    while True:
+        with store.lock("k", ttl_s=1, wait_s=30) as lock:
+            began = time.monotonic_ns()
+            time.sleep(0.002)
+            ended = began if lock.is_lost else time.monotonic_ns()
+            out.write(f"{lock.token} {began} {ended}\\n")
+"""
+
+
+class Agent:
+    """Another process that locks and writes as it is told."""
+
+    def __init__(self, home: Home, name: str, ttl_s: float, wait_s: float) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", AGENT, name, str(home.path), str(ttl_s), str(wait_s)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.name = name
+
+    def tell(self, words: str) -> None:
+        """Say what to do."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        """Return what came of it."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def ask(self, words: str) -> str:
+        """Do both."""
+        self.tell(words)
+        return self.hear()
+
+    def signal(self, number: int) -> None:
+        """Stop, continue or kill it."""
+        os.kill(self.process.pid, number)
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait(10)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+@contextlib.contextmanager
+def agents(
+    home: Home, count: int, *, ttl_s: float = 5, wait_s: float = 10
+) -> Iterator[list[Agent]]:
+    """Run several, called a0, a1 and so on."""
+    made = [Agent(home, f"a{index}", ttl_s, wait_s) for index in range(count)]
+    try:
+        for agent in made:
+            assert agent.hear() == "up"
+        yield made
+    finally:
+        for agent in made:
+            agent.close()
+
+
+@pytest.fixture
+def writer(home: Home) -> Iterator[ActorProcess]:
+    """Run a journal_writer on the test's home."""
+    with running_writer(home) as running:
+        yield running
+
+
+@pytest.fixture
+def book(writer: ActorProcess) -> Iterator[Book]:
+    """Connect to it."""
+    with connect("tester", writer.home) as connected:
+        yield connected
+
+
+@pytest.fixture
+def store(book: Book) -> Store:
+    """Return the namespace of these tests."""
+    return book.store("app")
+
+
+def locks_in(book: Book) -> list[tuple[str, str]]:
+    """Return what was journaled of locks."""
+    return [(e.kind, e.entity) for e in book.tail(1000) if e.kind.startswith("lock.")]
+
+
+def wait_for_waiters(store: Store, count: int) -> None:
+    """Return once so many wait for the one lock that is held."""
+    wait_until(lambda: [len(x.waiting) for x in store.locks()] == [count], 5, "waiters")
+
+
+def test_lock_is_held_for_a_block_and_listed_with_its_holder(book: Book, store: Store) -> None:
+    """Grant and release are entries; the token is the seq of the grant."""
+    with store.lock("k", ttl_s=2) as lock:
+        (listed,) = store.locks()
+        version = store.set("k", 1, token=lock.token)
+
+    assert (listed.key, listed.token, listed.writer) == ("k", lock.token, "tester")
+    assert listed.holder == own_holder()
+    assert 0 < listed.left_ns <= listed.ttl_ns == 2_000_000_000
+    assert locks_in(book) == [("lock.grant", "app/k"), ("lock.release", "app/k")]
+    assert lock.token < version
+    assert store.locks() == []
+    assert not lock.is_held
+    assert not lock.is_lost
+
+
+def test_locked_key_is_written_under_its_token_alone(store: Store) -> None:
+    """Without one, with an old one, with a foreign one and with one of another key: refused."""
+    with store.lock("k") as old:
+        store.set("k", 1, type="locked", token=old.token)
+    with store.lock("other") as other, store.lock("k") as lock:
+        for token in (0, old.token, other.token, lock.token + 1):
+            with pytest.raises(errors.TokenStale) as refused:
+                store.set("k", 2, token=token)
+            assert refused.value.value == str(lock.token)
+
+        store.set("k", 3, token=lock.token)
+
+    assert store.get("k") == 3
+    with pytest.raises(errors.TokenStale, match="nobody holds the lock"):
+        store.delete("k", token=lock.token)
+
+
+def test_waiters_get_the_lock_in_the_order_in_which_they_asked(book: Book, store: Store) -> None:
+    """First in, first out, with rising tokens."""
+    with agents(book.home, 3) as waiting:
+        with store.lock("k") as lock:
+            for count, agent in enumerate(waiting, start=1):
+                agent.tell("lock k")
+                wait_for_waiters(store, count)
+            assert store.locks()[0].waiting == ["a0", "a1", "a2"]
+        tokens = [lock.token]
+        for agent in waiting:
+            tokens.append(int(agent.hear()))
+            assert store.locks()[0].writer == agent.name
+            assert agent.ask("unlock") == "True"
+    assert tokens == sorted(set(tokens))
+
+
+def test_two_that_wait_for_each_other_end_by_time_and_learn_of_both(book: Book) -> None:
+    """The message names the lock, its holder, and what that one waits for."""
+    with agents(book.home, 2, wait_s=0.6) as (one, other):
+        one.ask("lock a")
+        other.ask("lock b")
+        one.tell("lock b")
+        wait_until(lambda: any(x.waiting for x in book.store("app").locks()), 5, "a waiter")
+
+        other.tell("lock a")
+        said = one.hear()
+
+    assert said.startswith(
+        "LockTimeout: Expected lock app/b within 0.6 s; it is held by a1 (process"
+    )
+    assert "who waits for app/a, held by a0 (process" in said
+
+
+def test_killed_holder_is_freed_at_once_for_the_next(book: Book, store: Store) -> None:
+    """No time-out is waited for, and the expiry is journaled."""
+    with agents(book.home, 1, ttl_s=3600) as (agent,):
+        token = int(agent.ask("lock k"))
+        agent.signal(signal.SIGKILL)
+        began_s = time.monotonic()
+
+        with store.lock("k", wait_s=5) as lock:
+            took_s = time.monotonic() - began_s
+
+    assert lock.token > token
+    assert took_s < 1
+    assert ("lock.expire", "app/k") in locks_in(book)
+
+
+def test_killed_waiter_is_passed_over(book: Book, store: Store) -> None:
+    """Who comes after it does not wait for a process that is not there."""
+    with agents(book.home, 2, ttl_s=3600) as (dead, alive):
+        with store.lock("k"):
+            for count, agent in enumerate((dead, alive), start=1):
+                agent.tell("lock k")
+                wait_for_waiters(store, count)
+            dead.close()
+
+        assert int(alive.hear()) > 0
+    granted = [entry for entry in book.tail(100) if entry.kind == "lock.grant"]
+    assert [entry.writer for entry in granted] == ["tester", "a1"]
+
+
+def test_stopped_holder_loses_its_lease_and_its_late_write_is_refused(
+    book: Book, store: Store
+) -> None:
+    """After its TTL somebody else has the lock; when it goes on it finds out before it harms."""
+    with agents(book.home, 1, ttl_s=0.4) as (agent,):
+        token = int(agent.ask("lock k"))
+        agent.signal(signal.SIGSTOP)
+        stopped_s = time.monotonic()
+
+        with store.lock("k", wait_s=5) as lock:
+            waited_s = time.monotonic() - stopped_s
+            agent.signal(signal.SIGCONT)
+            said = agent.ask("write k")
+
+            assert agent.ask("lost") == "True"
+            store.set("k", "ours", token=lock.token)
+    assert said.startswith("TokenStale")
+    assert lock.token > token
+    assert 0.1 < waited_s < 2
+    assert store.get("k") == "ours"
+
+
+def test_lease_is_renewed_while_the_holder_lives_and_no_longer(store: Store) -> None:
+    """By one thread; a thread that ended without letting go loses its lock."""
+    found: list[str] = []
+
+    def forget() -> None:
+        kept.append(store.lock("forgotten", ttl_s=0.3).acquire())
+        found.append("got")
+
+    kept: list[object] = []
+    thread = threading.Thread(target=forget)
+    with store.lock("k", ttl_s=0.3) as lock:
+        thread.start()
+        thread.join()
+        wait_until(lambda: [x.key for x in store.locks()] == ["k"], 5, "the lease to run out")
+        names = [each.name for each in threading.enumerate()]
+
+        assert lock.is_held
+        assert names.count("hourbook-locks") == 1
+        store.set("k", 1, token=lock.token)
+    assert found == ["got"]
+
+
+def test_lock_is_not_shared_with_another_thread(store: Store) -> None:
+    """It says whose it is."""
+    raised: list[errors.HourbookError] = []
+
+    def use() -> None:
+        try:
+            _ = lock.token
+        except errors.HourbookError as error:
+            raised.append(error)
+
+    with store.lock("k") as lock:
+        thread = threading.Thread(target=use, name="other")
+        thread.start()
+        thread.join()
+
+    assert "Expected the thread that acquired the lock of app/k, MainThread, got other" in str(
+        raised[0]
+    )
+
+
+def test_fork_does_not_inherit_the_lock(store: Store) -> None:
+    """The child is another process, and is told so."""
+    with store.lock("k") as lock:
+        child = os.fork()
+        if child == 0:
+            try:
+                _ = lock.token
+            except errors.UsedAfterFork:
+                os._exit(17)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 17
+
+
+@pytest.mark.parametrize(
+    ("ttl_s", "wait_s"),
+    [(0, 1), (0.05, 1), (8e5, 1), (float("nan"), 1), (1, -1), (1, 1e6), (True, 1)],
+)
+def test_lock_with_an_impossible_time_is_refused_at_the_call(
+    store: Store, ttl_s: float, wait_s: float
+) -> None:
+    """The range is in the message."""
+    with pytest.raises(errors.BadRequest, match=r"Expected `(ttl_s|wait_s)` in "):
+        store.lock("k", ttl_s=ttl_s, wait_s=wait_s)
+
+
+def test_live_lease_outlives_the_writer_and_a_dead_one_does_not(home: Home) -> None:
+    """A restart takes nobody's lock away, and keeps none for a process that died meanwhile."""
+    writer = QuickWriter(home)
+    try:
+        with connect("tester", home) as book, agents(home, 1, ttl_s=3600) as (agent,):
+            store = book.store("app")
+            token = agent.ask("lock theirs")
+            with store.lock("ours", ttl_s=2) as lock:
+                writer.kill()
+                agent.close()
+                writer.start()
+
+                store.set("ours", 1, token=lock.token)
+                assert [each.key for each in store.locks()] == ["ours"]
+                assert not lock.is_lost
+            with store.lock("theirs", wait_s=0) as next_lock:
+                assert next_lock.token > int(token)
+    finally:
+        writer.stop()
+
+
+def test_waiter_keeps_waiting_while_the_writer_is_restarted(home: Home) -> None:
+    """Its call is sent again; it has its time, and then its lock."""
+    writer = QuickWriter(home)
+    try:
+        with connect("tester", home) as book, agents(home, 1) as (agent,):
+            store = book.store("app")
+            with store.lock("k", ttl_s=5):
+                agent.tell("lock k")
+                wait_for_waiters(store, 1)
+                writer.kill()
+                writer.start()
+                wait_for_waiters(store, 1)
+
+            assert int(agent.hear()) > 0
+    finally:
+        writer.stop()
+
+
+@pytest.mark.parametrize("other", ["pid used again", "another boot"])
+def test_holder_of_another_life_is_freed_when_the_writer_starts(home: Home, other: str) -> None:
+    """The same pid is not the same process, nor the same numbers after a boot."""
+    with running_writer(home) as writer, connect("tester", home) as book:
+        lock = book.store("app").lock("k", ttl_s=3600).acquire()
+        writer.stop()
+        change = "start_ticks = start_ticks - 1" if other == "pid used again" else "boot_id = ?"
+        with contextlib.closing(raw_connection(home.book_db)) as raw:
+            raw.execute(f"UPDATE lease SET {change}", [bytes(16)] * change.count("?"))  # noqa: S608
+        with running_writer(home):
+            assert book.store("app").locks() == []
+            with pytest.raises(errors.TokenStale):
+                lock.renew()
+            reasons = [e.details["reason"] for e in book.tail(9) if e.kind == "lock.expire"]
+            book.close()
+    assert reasons == ["ended" if other == "pid used again" else "rebooted"]
+
+
+def test_intervals_never_overlap_while_everybody_is_killed(home: Home, tmp_path: Path) -> None:
+    """Holders, waiters and the writer die at random; tokens rise from each holder to the next."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    writer = QuickWriter(home)
+    workers: list[subprocess.Popen[bytes]] = []
+    log = tmp_path / "intervals"
+
+    def start_worker() -> None:
+        name = f"w{len(workers)}"
+        command = [sys.executable, "-c", WORKER, name, str(home.path), str(log)]
+        workers.append(subprocess.Popen(command))
+
+    def rows() -> list[tuple[int, ...]]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        return sorted(tuple(map(int, line.split())) for line in lines if line.count(" ") == 2)
+
+    try:
+        for _ in range(4):
+            start_worker()
+        wait_until(rows, 20, "the first interval")
+        for step in range(12):
+            before = len(rows())
+            wait_until(lambda at=before: len(rows()) > at + 5, 20, "work to go on")  # type: ignore[misc]
+            time.sleep(chance.random() * 0.01)
+            if step % 3 == 0:
+                writer.kill()
+                writer.start()
+            else:
+                chance.choice([each for each in workers if each.poll() is None]).kill()
+                start_worker()
+        found = rows()
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait(10)
+        writer.stop()
+
+    assert len(found) == len({token for token, _, _ in found})
+    for (_, _, ended), (_, began, _) in itertools.pairwise(found):
+        assert ended <= began
