@@ -10,9 +10,12 @@ from books import STAMP, append, open_writer, raw_connection, write_book
 from hourbook.book import as_of, schema
 from hourbook.book.as_of import seq_at_time, seq_since
 from hourbook.book.book_view import BookView, seq_at, view_at
-from hourbook.book.journal import Stamp
+from hourbook.book.journal import EMPTY_HEAD, Stamp, seal, sequence
 from hourbook.book.moment import MomentLike, parse_moment
+from hourbook.book.proof.key_chain import next_key
+from hourbook.book.proof.key_ring import KeyRing
 from hourbook.book.reader import BookReader
+from hourbook.book.rows import INSERT_COMMIT, INSERT_ENTRY, commit_row
 from hourbook.faces.book import connect
 from hourbook.home import Home
 from protocols import entry, errors
@@ -29,6 +32,22 @@ def write_at(home: Home, commits: list[tuple[int, int]]) -> None:
         writer.commit([append(counter, count)], Stamp(time_ns, 1000))
         counter += count
     writer.close()
+
+
+def write_by_hand(home: Home, commits: list[tuple[int, int]]) -> None:
+    """Do what `write_at` does, in a book too old for the writer of today."""
+    connection = schema.connect_writer(home.book_db)
+    schema.prepare(connection, home.book_db)
+    key = KeyRing.open(home.keys_dir, next_key(connection)).current
+    head, counter = EMPTY_HEAD, 1
+    for time_ns, count in commits:
+        salts = bytes(entry.SALT_SIZE * count)
+        rows = sequence(head, [append(counter, count)], Stamp(time_ns, 1000), salts)
+        commit, head = seal(head, rows, key.public, key.sign)
+        connection.executemany(INSERT_ENTRY, rows)
+        connection.execute(INSERT_COMMIT, commit_row(commit))
+        counter += count
+    connection.close()
 
 
 def last_not_later(commits: list[tuple[int, int]], time_ns: int) -> int:
@@ -128,7 +147,7 @@ def test_migration_finds_where_the_clock_was_set_back(
     with monkeypatch.context() as old:
         old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
         old.setattr(schema, "SCHEMA_VERSION", 2)
-        write_at(home, commits[:-2])
+        write_by_hand(home, commits[:-2])
     writer = open_writer(home)
     for number, (time_ns, count) in enumerate(commits[-2:]):
         writer.commit([append(100 + 10 * number, count)], Stamp(time_ns, 1))
