@@ -9,14 +9,14 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from book_actors import ActorProcess, running_writer
+from book_actors import running_writer
 from books import open_writer, write_book
 from fakes.time_pages import page_now
 from full_tree import run_hourbook
@@ -34,20 +34,6 @@ from shm.writer import TimeWriter
 pytestmark = pytest.mark.live
 
 DAY_NS = 86_400 * 10**9
-
-
-@pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
-
-
-@pytest.fixture
-def book(writer: ActorProcess) -> Iterator[Book]:
-    """Return a connection to it."""
-    with connect("agent", writer.home, shared=True) as connected:
-        yield connected
 
 
 def ask_mcp(home: Home, tool: str, **arguments: Any) -> Any:

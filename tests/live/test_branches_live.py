@@ -3,22 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from book_actors import ActorProcess, running_writer
+from book_actors import ActorProcess
 
 from hourbook.faces.book import Book, connect
-from hourbook.home import Home
 from protocols import errors
 from protocols.book_messages import Append, NewEntry
 from protocols.entry import make_nonce
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
 
 
 @pytest.fixture

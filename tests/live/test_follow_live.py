@@ -3,10 +3,9 @@
 import asyncio
 import resource
 import time
-from collections.abc import Iterator
 
 import pytest
-from book_actors import ActorProcess, running_writer
+from book_actors import running_writer
 from books import STAMP, append, open_writer
 
 from hourbook.book.journal import Stamp
@@ -20,20 +19,6 @@ from protocols.entry import Entry
 pytestmark = pytest.mark.live
 
 HOUR_NS = 3_600_000_000_000
-
-
-@pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
-
-
-@pytest.fixture
-def book(writer: ActorProcess) -> Iterator[Book]:
-    """Return a connection to it."""
-    with connect("agent", writer.home, shared=True) as connected:
-        yield connected
 
 
 def actions(follower: Follower) -> list[str]:

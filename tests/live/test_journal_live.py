@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
 
 import msgpack
 import pytest
@@ -20,20 +19,6 @@ from hourbook.link.client import MailboxClient
 from protocols import book_messages, errors
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
-
-
-@pytest.fixture
-def book(writer: ActorProcess) -> Iterator[Book]:
-    """Return a connection to it."""
-    with connect("agent", writer.home, shared=True) as connected:
-        yield connected
 
 
 def test_entry_returned_is_the_entry_that_others_read(book: Book) -> None:

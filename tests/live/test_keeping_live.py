@@ -31,20 +31,6 @@ pytestmark = pytest.mark.live
 SECRET = b"swordfish-0815"
 
 
-@pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
-
-
-@pytest.fixture
-def book(writer: ActorProcess) -> Iterator[Book]:
-    """Return a connection to it."""
-    with connect("admin", writer.home, shared=True) as connected:
-        yield connected
-
-
 def holders(home: Home, secret: bytes) -> list[str]:
     """Return the names of the files of the home and the run directory that hold `secret`."""
     return [
