@@ -54,7 +54,7 @@ def test_redacted_secret_is_nowhere_a_moment_later(book: Book) -> None:
     wait_until(lambda: not holders(book.home, SECRET), 10, "the secret to be gone")
     seen = [next(follower) for _ in range(3)]
     assert [entry.kind for entry in seen] == ["log", "log", "book.redact"]
-    with pytest.raises(errors.Redacted, match="by admin"):
+    with pytest.raises(errors.Redacted, match="by agent"):
         _ = seen[1].details
     book.log("goes", "on")
     assert next(follower).seq == 4
