@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["HINT", "RedisStream", "running_redis"]
+__all__ = ["HINT", "RedisKeys", "RedisStream", "running_redis"]
 
 HINT: Final = "Redis is missing, and its rows show -: apt-get install redis-server"
 SOCKET: Final = "redis.sock"
@@ -73,6 +73,45 @@ class RedisStream:
             if size[:1] != b"$":
                 raise RuntimeError(f"Expected the id of an entry, got {size!r}, from Redis")
             self._replies.readline()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._replies.close()
+        self._socket.close()
+
+
+class RedisKeys:
+    """A connection that gets and sets keys."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._replies = self._socket.makefile("rb")
+
+    def get(self, key: str) -> bytes:
+        """Return the value of a key that is there."""
+        name = key.encode()
+        self._socket.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(name), name))
+        size = int(self._replies.readline()[1:])
+        return self._replies.read(size + 2)[:size]
+
+    def send_set(self, keys: list[str], value: bytes) -> None:
+        """Send a SET of each key, without waiting; several are one transaction."""
+        commands = b"".join(
+            b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(value), value)
+            for name in (key.encode() for key in keys)
+        )
+        if len(keys) > 1:
+            commands = b"*1\r\n$5\r\nMULTI\r\n" + commands + b"*1\r\n$4\r\nEXEC\r\n"
+        self._socket.sendall(commands)
+
+    def receive_set(self, count: int) -> None:
+        """Wait for the answer to :meth:`send_set` of `count` keys."""
+        lines = 1 if count == 1 else 2 + 2 * count  # MULTI, QUEUED each; the array, OK each
+        for _ in range(lines):
+            line = self._replies.readline()
+            if line[:1] not in b"+*":
+                raise RuntimeError(f"Expected an OK, got {line!r}, from Redis")
 
     def close(self) -> None:
         """Close the connection."""

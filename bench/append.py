@@ -9,10 +9,8 @@ batches as ours. All run on the same disk, one after the other, in the same run.
 the disk's fsync; ratios less so.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
 import sqlite3
 import sys
@@ -20,14 +18,12 @@ import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import multiprocess
 
-from actors.base import ActorContext
-from actors.journal_writer import JournalWriter
+from bench._measure import Row, disk, percentile, rate, rate_row, running_writer, time_row, timed
 from bench._redis import HINT, RedisStream, running_redis
 from hourbook.book.journal import Stamp, row_payload
 from hourbook.book.writer import BookWriter
@@ -40,12 +36,7 @@ from shm.writer import RingWriter
 
 __all__ = ["run"]
 
-Row = tuple[str, str, str, str, str]
-"""Name, ours, the peer's, ratio, target."""
-Job = Callable[[Any, int], int]
-"""Writes until CLOCK_MONOTONIC has come, and returns how many entries."""
-
-PROCESSES = IN_FLIGHT = 8
+IN_FLIGHT = 8
 BATCH = 100
 ENTRY = ("deployed", "api.example", {"version": "1.2", "ok": True})
 _PLAIN_TABLE = (
@@ -64,58 +55,41 @@ _spawn = multiprocess.get_context("spawn")
 def run(*, quick: bool) -> list[Row]:
     """Measure everything; return one row for each figure."""
     scale = 1 if quick else 4
-    with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=_disk()) as directory:
-        with _running_writer(Path(directory)) as home:
+    with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=disk()) as directory:
+        with running_writer(Path(directory)) as home:
             single = _latencies(home, 500 * scale)
-            one = _rate(_open_book, _write_one_by_one, home.path, scale)
-            eight = _rate(_open_book, _write_eight_in_flight, home.path, scale)
-            batches = _rate(_open_book, _write_batches, home.path, scale)
+            one = rate(_open_book, _write_one_by_one, home.path, scale)
+            eight = rate(_open_book, _write_eight_in_flight, home.path, scale)
+            batches = rate(_open_book, _write_batches, home.path, scale)
         woken = _wake_latencies(Path(directory), 300 * scale)
         tuned_path, plain_path = Path(directory) / "tuned.db", Path(directory) / "plain.db"
         tuned_single = _tuned_latencies(tuned_path, 500 * scale)
-        tuned = _rate(_open_tuned, _insert_rows, tuned_path, scale)
-        plain = _rate(_open_plain, _insert_rows, plain_path, scale)
+        tuned = rate(_open_tuned, _insert_rows, tuned_path, scale)
+        plain = rate(_open_plain, _insert_rows, plain_path, scale)
         redis = _redis_rates(Path(directory), scale)
-    p50, p99 = _percentile(single, 50), _percentile(single, 99)
-    tuned_p50, tuned_p99 = _percentile(tuned_single, 50), _percentile(tuned_single, 99)
+    p50, p99 = percentile(single, 50), percentile(single, 99)
+    tuned_p50, tuned_p99 = percentile(tuned_single, 50), percentile(tuned_single, 99)
     return [
-        _time_row("append durable, 1 writer, p50 (tuned)", p50, tuned_p50, "<= 0.6 ms"),
-        _time_row("append durable, 1 writer, p99 (tuned)", p99, tuned_p99, "<= 3 ms"),
-        _rate_row("8 processes, 1 in flight each", one, plain, ">= 7500/s, > 2x"),
-        _rate_row("8 processes, 1 in flight each (tuned)", one, tuned, "-"),
-        _rate_row("8 processes, 1 in flight each (Redis)", one, redis[0], "> 1x"),
-        _rate_row("8 processes, 8 in flight each", eight, plain, ">= 20000/s"),
-        _rate_row("8 processes, 8 in flight each (Redis)", eight, redis[1], "-"),
-        _rate_row("8 processes, batches of 100", batches, plain, ">= 40000/s"),
-        _rate_row("8 processes, batches of 100 (Redis)", batches, redis[2], "-"),
-        _time_row("committed -> follower woken, p50", _percentile(woken, 50), None, "<= 0.1 ms"),
-        _time_row("committed -> follower woken, p99", _percentile(woken, 99), None, "<= 2 ms"),
+        time_row("append durable, 1 writer, p50 (tuned)", p50, tuned_p50, "<= 0.6 ms"),
+        time_row("append durable, 1 writer, p99 (tuned)", p99, tuned_p99, "<= 3 ms"),
+        rate_row("8 processes, 1 in flight each", one, plain, ">= 7500/s, > 2x"),
+        rate_row("8 processes, 1 in flight each (tuned)", one, tuned, "-"),
+        rate_row("8 processes, 1 in flight each (Redis)", one, redis[0], "> 1x"),
+        rate_row("8 processes, 8 in flight each", eight, plain, ">= 20000/s"),
+        rate_row("8 processes, 8 in flight each (Redis)", eight, redis[1], "-"),
+        rate_row("8 processes, batches of 100", batches, plain, ">= 40000/s"),
+        rate_row("8 processes, batches of 100 (Redis)", batches, redis[2], "-"),
+        time_row("committed -> follower woken, p50", percentile(woken, 50), None, "<= 0.1 ms"),
+        time_row("committed -> follower woken, p99", percentile(woken, 99), None, "<= 2 ms"),
     ]
 
 
 # -- ours ---------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _running_writer(directory: Path) -> Iterator[Home]:
-    home = find_home(directory / "home")
-    prepare_home(home)
-    context = ActorContext("journal_writer", 1, str(home.path), str(home.run_dir))
-    writer = _spawn.Process(target=JournalWriter.main, args=(context,), daemon=True)
-    writer.start()
-    try:
-        with connect("warm-up", home) as book:
-            book.log(*ENTRY)
-        yield home
-    finally:
-        writer.terminate()
-        writer.join(10)
-        shutil.rmtree(home.run_dir, ignore_errors=True)
-
-
 def _latencies(home: Home, count: int) -> list[int]:
     with connect("single", home) as book:
-        return _timed(lambda: book.log(*ENTRY), count)
+        return timed(lambda: book.log(*ENTRY), count)
 
 
 def _open_book(home: Path, name: str) -> Book:
@@ -225,7 +199,7 @@ def _insert_row(connection: sqlite3.Connection) -> None:
 
 def _tuned_latencies(path: Path, count: int) -> list[int]:
     connection = _open_tuned(path, "")
-    return _timed(lambda: _insert_row(connection), count)
+    return timed(lambda: _insert_row(connection), count)
 
 
 def _redis_rates(directory: Path, seconds: int) -> tuple[float | None, ...]:
@@ -236,7 +210,7 @@ def _redis_rates(directory: Path, seconds: int) -> tuple[float | None, ...]:
         if path is None:
             print(HINT, file=sys.stderr)
             return (None,) * len(jobs)
-        return tuple(_rate(_open_redis, job, path, seconds) for job in jobs)
+        return tuple(rate(_open_redis, job, path, seconds) for job in jobs)
 
 
 def _open_redis(path: Path, _name: str) -> RedisStream:
@@ -277,72 +251,3 @@ def _add_batches(stream: RedisStream, until_ns: int) -> int:
         stream.receive(BATCH)
         count += BATCH
     return count
-
-
-# -- measuring ----------------------------------------------------------------------------------
-
-
-def _timed(job: Callable[[], object], count: int) -> list[int]:
-    durations = []
-    for _ in range(count):
-        started_ns = time.perf_counter_ns()
-        job()
-        durations.append(time.perf_counter_ns() - started_ns)
-    return durations
-
-
-def _rate(open_: Callable[[Path, str], Any], job: Job, path: Path, seconds: int) -> float:
-    """Run `job` in PROCESSES processes for a while; return entries a second, all together."""
-    pipes, workers = [], []
-    for number in range(PROCESSES):
-        parent, child = _spawn.Pipe()
-        name = f"{job.__name__.strip('_').replace('_', '-')}-{number}"
-        arguments = (open_, job, path, name, child)
-        worker = _spawn.Process(target=_work, args=arguments, daemon=True)
-        worker.start()
-        workers.append(worker)
-        pipes.append(parent)
-        parent.recv()  # one after the other: two cannot create a database at once
-    started_ns = time.monotonic_ns()
-    for pipe in pipes:
-        pipe.send(started_ns + seconds * 10**9)
-    count: int = sum(pipe.recv() for pipe in pipes)
-    took_s = (time.monotonic_ns() - started_ns) / 1e9
-    for worker in workers:
-        worker.join(10)
-    return count / took_s
-
-
-def _work(
-    open_: Callable[[Path, str], Any],
-    job: Job,
-    path: Path,
-    name: str,
-    pipe: Any,  # noqa: ANN401 - untyped
-) -> None:
-    target = open_(path, name)
-    pipe.send("ready")
-    pipe.send(job(target, pipe.recv()))
-    target.close()
-
-
-def _percentile(durations_ns: list[int], percent: int) -> float:
-    return sorted(durations_ns)[len(durations_ns) * percent // 100] / 1e6
-
-
-def _time_row(name: str, ours_ms: float, peer_ms: float | None, target: str) -> Row:
-    if peer_ms is None:
-        return (name, f"{ours_ms:.3f} ms", "-", "-", target)
-    return (name, f"{ours_ms:.3f} ms", f"{peer_ms:.3f} ms", f"{ours_ms / peer_ms:.2f}x", target)
-
-
-def _rate_row(name: str, ours: float, peer: float | None, target: str) -> Row:
-    if peer is None:
-        return (name, f"{ours:.0f}/s", "-", "-", target)
-    return (name, f"{ours:.0f}/s", f"{peer:.0f}/s", f"{ours / peer:.2f}x", target)
-
-
-def _disk() -> Path | None:
-    """Return a directory on a disk: on tmpfs an fsync costs nothing, and proves nothing."""
-    here = Path(__file__).resolve().parent.parent
-    return here if os.access(here, os.W_OK) else None

@@ -19,7 +19,8 @@ from statistics import median
 
 import msgspec
 
-from bench.append import _disk, _running_writer, _write_eight_in_flight, _write_one_by_one
+from bench._measure import disk, running_writer
+from bench.append import _write_eight_in_flight, _write_one_by_one
 from hourbook.book.digest import DigestLimits, digest_of
 from hourbook.book.entry_filter import EntryFilter, make_filter
 from hourbook.book.journal import Stamp
@@ -45,8 +46,8 @@ def run(*, quick: bool) -> list[Row]:
     """Measure everything; return one row for each figure."""
     rounds = 1 if quick else ROUNDS
     one, eight = _write_one_by_one, _write_eight_in_flight
-    with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=_disk()) as directory:
-        with _running_writer(Path(directory)) as home:
+    with tempfile.TemporaryDirectory(prefix="hourbook-bench-", dir=disk()) as directory:
+        with running_writer(Path(directory)) as home:
             idle = _idle_share(home, 3)
             rows = [
                 ("idle follower, share of a core", f"{idle:.3%}", "-", "-", "< 0.5 %"),

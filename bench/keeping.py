@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from bench.append import _running_writer
+from bench._measure import running_writer
 from hourbook.book.archive.retention import Rule
 from hourbook.book.journal import Stamp
 from hourbook.book.writer import BookWriter
@@ -44,7 +44,7 @@ def run(*, quick: bool) -> list[Row]:
     for do, done in ways:
         with tempfile.TemporaryDirectory(prefix="hourbook-bench-") as directory:
             _write_old_book(find_home(Path(directory) / "home"), count)
-            with _running_writer(Path(directory)) as home:
+            with running_writer(Path(directory)) as home:
                 alone_ms = _longest_append_ms(home, lambda: time.sleep(1))
                 ours_ms = _longest_append_ms(home, partial(_keep, home, do))
         name = f"longest append while {count} details are {done}"

@@ -262,7 +262,7 @@ class Book(BookKeeping, BookViews):
         self._client.flush()
         self._close_views()
         for store in list(self._stores.values()):
-            store.close()
+            store.forget()
         if self._store_files is not None:
             self._store_files.close()
         self._membership.leave()

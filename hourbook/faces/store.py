@@ -82,7 +82,9 @@ class Store(StoreWrites, StoreSharing):
         self._reads: KeyReader | ViewReader = (
             KeyReader(files, namespace) if branch == MAIN else self._view
         )
-        super().__init__(namespace, link, branch, self._reads.find)
+        StoreWrites.__init__(self, namespace, link, branch, self._reads.find)
+        StoreSharing.__init__(self)
+        self._home = files.home
         self._cache = _core.StoreCache(
             namespace,
             self._reads.load,
@@ -172,8 +174,8 @@ class Store(StoreWrites, StoreSharing):
 
         return AsyncStore(self)
 
-    def close(self) -> None:
-        """Forget what is cached; the book closes the rest."""
+    def forget(self) -> None:
+        """Forget what is cached, as if this process had read nothing yet."""
         self._cache.clear()
 
     def _as_of(self, at: MomentLike | None) -> KeyReader | ViewReader:
