@@ -85,6 +85,7 @@ class StoreDesk:
         self._book = book
         if self._volatile is not None:
             book.query(self._volatile.give_way)
+        book.store.main.soonest_ns = book.store.main.next_expiry_ns()
         self.generations.reset_all()
         self.settle()
 

@@ -163,7 +163,7 @@ class BookReader:
                 progress=None if progress is None else partial(progress, "verifying"),
             )
             if verdict.ok and from_commit == 1:
-                verdict = own._verify_archive(verdict, progress)
+                verdict = own._verify_store(own._verify_archive(verdict, progress))
             if not (verdict.ok and witnesses):
                 return verdict
             from hourbook.book.proof.witness import confront  # noqa: PLC0415 - few have any
@@ -211,6 +211,12 @@ class BookReader:
         return self.query(
             lambda connection: judge(verdict, connection, self._home.archive_dir, tell)
         )
+
+    def _verify_store(self, verdict: Verdict) -> Verdict:
+        """Hold the store's tables against the entries, of a book whose chain verifies."""
+        from hourbook.book.store.rebuild import judge_store  # noqa: PLC0415 - last step
+
+        return self.query(partial(judge_store, verdict))
 
     def _open(self) -> sqlite3.Connection:
         path = self._home.book_db

@@ -191,7 +191,7 @@ class BookWriter:
             if isinstance(error, sqlite3.Error) and schema.error_code(error) == sqlite3.SQLITE_FULL:
                 raise _disk_full(self._path) from None
             raise
-        self.store.main.settle()
+        self.store.settle()
         self.head = following
         if self.store.volatile is not None:
             self.store.volatile.commit(outcomes, stamp.time_ns)

@@ -13,6 +13,7 @@ _ADVICE = {
     "truncated": "What is left holds together. The rest was there, and was cut off.",
     "rewritten": "The book holds together, but it is not the one that was: see who has its key.",
     "archive": "The chain of entries holds together; details that left the database do not.",
+    "store": "The chain of entries holds together; what keys hold now is not what it says.",
     "other_book": "Compare with a head of this book, or look whether this one was replaced.",
     "forged_witness": "The file proves nothing. The book itself holds together.",
 }

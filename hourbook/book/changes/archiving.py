@@ -114,7 +114,11 @@ def _retain(change: Retain, scope: Scope) -> Retained:
         row: Any = scope.connection.execute(
             "SELECT kind, length(entry.details), d.archive FROM entry"
             " LEFT JOIN detached AS d ON d.seq = entry.seq"
-            " WHERE entry.seq = ? AND time_ns <= ? AND (entry.details IS NOT NULL"
+            # What a key holds now is no history: it stays, however old.
+            " LEFT JOIN kv ON kind = 'kv.set' AND branch = 0"
+            " AND kv.ns = substr(entity, 1, instr(entity, '/') - 1)"
+            " AND kv.key = substr(entity, instr(entity, '/') + 1) AND kv.version = entry.seq"
+            " WHERE kv.id IS NULL AND entry.seq = ? AND time_ns <= ? AND (entry.details IS NOT NULL"
             " OR d.archive IS NOT NULL)",
             (seq, scope.stamp.time_ns - SEALED_AGE_NS),
         ).fetchone()

@@ -14,6 +14,14 @@ from hourbook.book.archive.detached import attach_beside
 from hourbook.book.branches import DEPTH_MAX, Branch, find_branch, view_of
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
+from hourbook.book.store.rows import (
+    KV_DELETE,
+    KV_SET,
+    decode_details,
+    row_of_details,
+    split_entity,
+)
+from hourbook.book.store.stage import Draft
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.branch_messages import (
@@ -107,7 +115,9 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
     clashing = set(conflicts)
     left = clashing if change.strategy == "ours" else frozenset()
     marked = clashing if change.strategy == "both" else frozenset()
-    brought = _bring(scope, theirs, branch.parent, left, marked)
+    keys = scope.store.rows(scope.connection, branch.parent)
+    draft = keys.draft()
+    brought = _bring(scope, draft, theirs, branch.parent, left, marked)
     kept = conflicts[:CONFLICTS_KEPT_MAX]
     details = {
         "base": branch.parted_seq,
@@ -123,6 +133,7 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
         "UPDATE branch SET merged_head = ?, merged_seq = ? WHERE number = ?",
         (theirs[-1].seq, seq, branch.number),
     )
+    keys.merge(draft)
     return MergedBranch(seq, brought, len(theirs) - brought, kept, len(conflicts))
 
 
@@ -197,6 +208,7 @@ def _check_size(branch: Branch, count: int, size: int) -> None:
 
 def _bring(
     scope: Scope,
+    draft: Draft,
     theirs: Sequence[entry.Entry],
     parent: int,
     left: Collection[str],
@@ -205,15 +217,27 @@ def _bring(
     """Record entries anew on the parent, but for those about what is left; return how many."""
     count = 0
     for found in theirs:
-        if found.entity in left:
-            continue
+        if found.entity in left or (found.kind == KV_SET and found.details_raw is None):
+            continue  # a value that was dropped for good cannot be set anew
         tags = found.tags
         if found.entity in marked:
             tags = (*tags[: entry.TAGS_MAX - 1], "conflict")
         raw = msgspec.Raw(found.details_raw or entry.DETAILS_NONE)
-        scope.record_raw(NewEntry(found.action, found.entity, raw, tags, found.kind), parent)
+        new = NewEntry(found.action, found.entity, raw, tags, found.kind)
+        seq = scope.record_raw(new, parent)
+        if found.kind in (KV_SET, KV_DELETE):
+            _follow(draft, found, seq)
         count += 1
     return count
+
+
+def _follow(draft: Draft, found: entry.Entry, seq: int) -> None:
+    """Let a key of the parent hold what the branch's did, as the entry `seq` says."""
+    name = split_entity(found.entity)
+    row = None
+    if found.kind == KV_SET and found.details_raw is not None:
+        row = row_of_details(*name, seq, decode_details(found.details_raw))
+    draft.put(name, row, seq)
 
 
 def _ranges(theirs: Sequence[entry.Entry], left: Collection[str]) -> list[tuple[int, int]]:

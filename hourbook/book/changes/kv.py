@@ -26,7 +26,7 @@ from hourbook.book.store.rows import (
     pack_value,
     row_of_details,
 )
-from hourbook.book.store.stage import Draft, KvStage, Name
+from hourbook.book.store.stage import Draft, Name, Rows
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_change
@@ -110,12 +110,14 @@ def _check_metadata(raw: msgspec.Raw) -> None:
 
 
 def _apply(change: KvWrite, scope: Scope) -> KvWritten:
-    stage: KvStage = scope.store.main
-    if scope.store.is_volatile(change):
-        scope.is_volatile = True
-        stage = scope.store.require_volatile()
-    draft = stage.draft()
-    work = _VolatileWork(scope, draft) if scope.is_volatile else _Work(scope, draft)
+    scope.is_volatile = scope.store.is_volatile(change)
+    if scope.is_volatile:
+        stage: Rows = scope.store.require_volatile()
+        work: _Work = _VolatileWork(scope, draft := stage.draft())
+    else:
+        stage = scope.store.rows(scope.connection, change.branch)
+        work = (_BranchWork if change.branch else _Work)(scope, draft := stage.draft())
+        work.branch = change.branch
     versions: list[int] = []
     numbers: list[int | float] = []
     defaults, now_ns = defaults_of(change.ns), scope.stamp.time_ns
@@ -163,10 +165,10 @@ def _check_token(ns: str, op: Op, row: KvRow | None, effect: Effect, scope: Scop
 class _Work:
     """What the steps of a write do to durable keys: entries, and the rows that follow from them."""
 
-    __slots__ = ("_draft", "_scope")
+    __slots__ = ("_draft", "_scope", "branch")
 
     def __init__(self, scope: Scope, draft: Draft) -> None:
-        self._scope, self._draft = scope, draft
+        self._scope, self._draft, self.branch = scope, draft, 0
 
     def living(self, name: Name) -> KvRow | None:
         """Return what a key holds; a value whose time has come is taken away first."""
@@ -191,15 +193,39 @@ class _Work:
         _check_size(len(raw), name)
         action = "set" if put.by is None else "increment"
         new = NewEntry(action, entity_of(*name), msgspec.Raw(raw), (), KV_SET)
-        seq = self._scope.record_raw(new)
+        seq = self._scope.record_raw(new, self.branch)
         self._draft.put(name, row_of_details(*name, seq, details), seq)
         return seq
 
     def delete(self, name: Name) -> int:
         """Take a key away; return the version of that."""
-        seq = self._scope.record_raw(NewEntry("delete", entity_of(*name), kind=KV_DELETE))
+        deleted = NewEntry("delete", entity_of(*name), kind=KV_DELETE)
+        seq = self._scope.record_raw(deleted, self.branch)
         self._draft.put(name, None, seq)
         return seq
+
+
+class _BranchWork(_Work):
+    """The same on a branch, which nobody sweeps: what is over there is absent, and no more."""
+
+    __slots__ = ()
+
+    def expire(self, name: Name, expires_ns: int) -> None:  # noqa: ARG002 - nobody is told
+        """Take away a value whose time has come."""
+        self._draft.changed[name] = None
+
+    def put(self, name: Name, put: Put) -> int:
+        """Let a key hold something; return its version.
+
+        Raises:
+            BadRequest: a type that no branch has.
+        """
+        if put.type == "locked":
+            raise errors.BadRequest(
+                f"Expected a type that needs no lock, got locked, on a branch, of key {name[1]!r}",
+                field="type",
+            )
+        return super().put(name, put)
 
 
 class _VolatileWork(_Work):

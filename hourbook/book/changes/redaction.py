@@ -59,6 +59,7 @@ def _redact(change: Redact, scope: Scope) -> Redaction:
     if gone is not None:
         return Redaction(gone[0], target, is_new=False)
     said = erase(connection, scope.shelf, [target], scope.head_seq + 1)
+    scope.store.erase(connection, [target])
     details = {"seq": target, "why": change.why, **said}
     seq = scope.record(BOOK_REDACT, "redacted", str(target), details)
     return Redaction(seq, target, is_new=True)

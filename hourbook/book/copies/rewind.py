@@ -11,6 +11,7 @@ from typing import Final
 
 from hourbook.book.moment import Moment
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
+from hourbook.book.store.rebuild import rebuild_log, rebuild_rows
 from protocols import errors
 from protocols.entry import Commit, decode_value
 
@@ -180,17 +181,31 @@ def _cut_branches(connection: sqlite3.Connection, seq: int) -> None:
         )
 
 
-def _rule_of_unserved(table: str) -> Rule:
-    """Return the rule for a table that nothing writes yet: refuse to cut where something is in it.
+def _rebuild_log(connection: sqlite3.Connection, _: int) -> None:
+    """List anew which entries that stay were about a key; `kv_floor` is emptied with it."""
+    rebuild_log(connection)
 
-    Whoever writes into it writes the rule that undoes it, in the place of this one.
-    """
 
-    def refuse_rows(connection: sqlite3.Connection, _: int) -> None:
-        if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:  # noqa: S608 - constants
-            raise errors.InternalError(f"Expected nothing in {table}, got rows, to cut it back")
+def _keep(_connection: sqlite3.Connection, _seq: int) -> None:
+    """Leave a table as another rule has made it."""
 
-    return refuse_rows
+
+def _rebuild_rows(connection: sqlite3.Connection, _: int) -> None:
+    """Let every key hold what its last entry says; what is over by now is swept by the writer."""
+    rebuild_rows(connection)
+
+
+def _rebuild_schemas(connection: sqlite3.Connection, seq: int) -> None:
+    """Let every namespace have the schema that its last entry gave it."""
+    connection.execute("DELETE FROM kv_schema")
+    rows = connection.execute(
+        "SELECT entity, max(seq), details FROM entry WHERE kind = 'kv.schema' AND seq <= ?"
+        " GROUP BY entity",
+        (seq,),
+    ).fetchall()
+    for ns, set_seq, details in rows:
+        if text := decode_value(details, "details")["schema"]:
+            connection.execute("INSERT INTO kv_schema VALUES (?, ?, ?)", (ns, set_seq, text))
 
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -204,7 +219,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "detached": _cut_detached,
     "archive": _cut_archives,
     "branch": _cut_branches,
-    **{name: _rule_of_unserved(name) for name in ("kv", "kv_log", "kv_floor", "kv_schema")},
+    "kv_log": _rebuild_log,
+    "kv_floor": _keep,
+    "kv": _rebuild_rows,
+    "kv_schema": _rebuild_schemas,
     "lease": _rebuild_leases,
 }
 """What becomes of each table, in this order: later ones read the earlier."""

@@ -78,7 +78,8 @@ class Verdict(msgspec.Struct, frozen=True):
         seconds: how long it took.
         finding: in a word: ``damaged``, ``truncated`` where the commit to begin with is not there,
             ``archive`` where the chain holds and details outside of it do not
-            (``hourbook.book.archive.check``), or what a witness showed
+            (``hourbook.book.archive.check``), ``store`` where it holds and the store's tables do
+            not say what the entries do (``hourbook.book.store.rebuild``), or what a witness showed
             (``hourbook.book.proof.witness.Mismatch``); "" when ok.
         witnesses: heads kept elsewhere that the book was compared with.
         signatures: checked, of commits.

@@ -4,9 +4,12 @@ A key lies in one file. A write whose keys lie in both is refused: no transactio
 """
 
 import sqlite3
+from collections.abc import Collection
 from typing import Final
 
-from hourbook.book.store.stage import Draft, KvStage, Name
+from hourbook.book.store.branch_rows import BranchRows
+from hourbook.book.store.rows import KvRow, pack_value
+from hourbook.book.store.stage import NOT_LOADED, Draft, KvStage, Name, Rows
 from hourbook.book.store.volatile import VolatileStage
 from protocols import errors
 from protocols.kv_messages import VOLATILE, Increment, KvWrite, Set
@@ -16,6 +19,12 @@ __all__ = ["KeyFiles", "find_due"]
 
 _DUE_AT_ONCE: Final = 1000
 _DUE: Final = "SELECT ns, key, expires_ns FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?"
+_CURRENT: Final = (
+    "SELECT kv.ns, kv.key FROM entry JOIN kv ON kv.ns = substr(entity, 1, instr(entity, '/') - 1)"
+    " AND kv.key = substr(entity, instr(entity, '/') + 1) AND kv.version = entry.seq"
+    " WHERE entry.seq = ? AND kind = 'kv.set' AND branch = 0"
+)
+_ERASE: Final = "UPDATE kv SET value = NULL, metadata = NULL, encoding = 0 WHERE ns = ? AND key = ?"
 
 
 class KeyFiles:
@@ -29,6 +38,7 @@ class KeyFiles:
     def __init__(self, main: KvStage, volatile: VolatileStage | None = None) -> None:
         """Begin with nothing changed."""
         self.main, self.volatile = main, volatile
+        self._branches: dict[int, BranchRows] = {}
 
     def is_volatile(self, change: KvWrite) -> bool:
         """Return which file a write is about.
@@ -88,8 +98,47 @@ class KeyFiles:
             )
         return self.volatile
 
+    def rows(self, connection: sqlite3.Connection, branch: int) -> Rows:
+        """Return the durable keys of main (0) or of a branch, inside the open transaction.
+
+        Raises:
+            UnknownName: there is no such branch.
+        """
+        if not branch:
+            return self.main
+        self.main.flush()
+        if branch not in self._branches:
+            self._branches[branch] = BranchRows(connection, branch, self._fresh)
+        return self._branches[branch]
+
+    def erase(self, connection: sqlite3.Connection, seqs: Collection[int]) -> None:
+        """Drop the values that entries have given, where their keys still hold them."""
+        for seq in seqs:
+            row = connection.execute(_CURRENT, (seq,)).fetchone()
+            if row is not None:
+                connection.execute(_ERASE, row)
+                self.main.note(row)
+
+    def settle(self) -> None:
+        """Begin anew, once the transaction has ended."""
+        self._branches = {}
+        self.main.settle()
+
+    def _fresh(self, branch: int, name: Name, seq: int) -> KvRow | None:
+        """Return what this group has written as `seq`."""
+        if branch:
+            return self._branches[branch].rows[name]
+        row = self.main.find(name)
+        assert row is None or row.version == seq
+        if row is not None and row.encoding == NOT_LOADED:
+            raw = self.main.load(name)
+            encoding, value = (0, None) if raw is None else pack_value(raw)
+            row = row._replace(encoding=encoding, value=value)
+        return row
+
     def abandon(self) -> None:
         """Forget what the group has done: it was not committed."""
+        self._branches = {}
         self.main.abandon()
         if self.volatile is not None:
             self.volatile.abandon()

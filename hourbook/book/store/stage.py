@@ -10,7 +10,7 @@ key by SQL says so (:meth:`KvStage.note`).
 """
 
 import sqlite3
-from typing import Final
+from typing import Final, Protocol
 
 from hourbook.book.store.generations import Generations
 from hourbook.book.store.rows import (
@@ -22,7 +22,7 @@ from hourbook.book.store.rows import (
     unpack_value,
 )
 
-__all__ = ["NOT_LOADED", "Draft", "KvStage", "Name"]
+__all__ = ["NOT_LOADED", "Draft", "KvStage", "Name", "Rows"]
 
 ROWS_KEPT_MAX: Final = 20_000
 """Rows that are known from one group to the next: some 10 MiB."""
@@ -41,13 +41,29 @@ _SOONEST: Final = (
 _FIND_VALUE: Final = "SELECT encoding, value FROM kv WHERE ns = ? AND key = ?"
 
 
+class Rows(Protocol):
+    """What a draft is made on."""
+
+    def find(self, name: Name) -> KvRow | None:
+        """Return what a key holds; its value may be NOT_LOADED."""
+
+    def load(self, name: Name) -> bytes | None:
+        """Return the MessagePack value of a key; None: redacted."""
+
+    def draft(self) -> "Draft":
+        """Return what a change may work on."""
+
+    def merge(self, draft: "Draft") -> None:
+        """Take over what a change has done."""
+
+
 class Draft:
     """What one change would do."""
 
-    __slots__ = ("_stage", "changed", "log", "soonest_ns")
+    __slots__ = ("_branch", "_stage", "changed", "log", "soonest_ns")
 
-    def __init__(self, stage: "KvStage") -> None:
-        self._stage = stage
+    def __init__(self, stage: "Rows", branch: int = _MAIN) -> None:
+        self._stage, self._branch = stage, branch
         self.changed: dict[Name, KvRow | None] = {}
         self.log: list[tuple[int, str, str, int]] = []
         self.soonest_ns: int | None = None
@@ -67,7 +83,7 @@ class Draft:
         self.changed[name] = row
         if row is not None and row.expires_ns is not None:
             self.soonest_ns = min(self.soonest_ns or row.expires_ns, row.expires_ns)
-        self.log.append((_MAIN, *name, seq))
+        self.log.append((self._branch, *name, seq))
 
 
 class KvStage:
@@ -82,7 +98,7 @@ class KvStage:
         """Begin with nothing changed."""
         self._connection, self._generations = connection, generations
         self._odd: list[int] = []
-        self.soonest_ns: int | None = self.next_expiry_ns()
+        self.soonest_ns: int | None = None
         self._rows: dict[Name, KvRow | None] = {}
         self._dirty: set[Name] = set()
         self._log: list[tuple[int, str, str, int]] = []

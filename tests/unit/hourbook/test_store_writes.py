@@ -1,0 +1,288 @@
+"""What writes of the store do to keys, entries and tables, in a book without a tree."""
+
+import msgspec
+import pytest
+from kv_writes import NOW_NS, increment, kv_write, open_store, put, rows_of, say, written
+
+from hourbook.book.copies.rewind import find_cut, rewind
+from hourbook.book.journal import Stamp
+from hourbook.book.moment import parse_moment
+from hourbook.book.reader import BookReader
+from hourbook.book.store.rebuild import find_fault
+from hourbook.book.store.volatile import Capacity
+from hourbook.book.writer import BookWriter
+from hourbook.home import Home
+from protocols import entry, errors
+from protocols.branch_messages import CreateBranch, MergeBranch
+from protocols.keep_messages import Redact
+from protocols.kv_messages import ABSENT, Check, Delete, Op
+
+S_NS = 1_000_000_000
+
+
+def kinds_of(book: BookWriter) -> list[str]:
+    """Return the kinds of all entries."""
+    sql = "SELECT kind FROM entry ORDER BY seq"
+    return [kind for (kind,) in book.query(lambda connection: connection.execute(sql).fetchall())]
+
+
+@pytest.mark.parametrize(
+    ("ops", "versions", "kinds", "left"),
+    [
+        ([put("a", 1)], [1], ["kv.set"], {"a": 1}),
+        ([put("a", None)], [1], ["kv.set"], {"a": None}),
+        ([put("a", 1), put("a", 2)], [1, 2], ["kv.set", "kv.set"], {"a": 2}),
+        ([Delete(key="a")], [ABSENT], [], {}),
+        ([put("a", 1), Delete(key="a")], [1, 2], ["kv.set", "kv.delete"], {}),
+        ([increment("a"), increment("a", 0.5)], [1, 2], ["kv.set", "kv.set"], {"a": 1.5}),
+        ([Check(key="a", if_version=0), put("a", 1)], [0, 1], ["kv.set"], {"a": 1}),
+        ([put("a", 1), Check(key="a", if_version=1)], [1, 1], ["kv.set"], {"a": 1}),
+        ([put("a", "x" * 5000)], [1], ["kv.set"], {"a": "x" * 5000}),
+    ],
+)
+def test_steps_of_a_write_see_each_other(
+    home: Home, ops: list[Op], versions: list[int], kinds: list[str], left: dict[str, object]
+) -> None:
+    """Each step is one entry where it changes something, and the last word counts."""
+    book = open_store(home)
+
+    answer = written(say(book, *ops))
+
+    assert answer.versions == versions
+    assert kinds_of(book) == kinds
+    held = book.query(lambda c: c.execute("SELECT key, encoding FROM kv").fetchall())
+    assert {key for key, _ in held} == set(left)
+    assert find_fault(book.query(lambda c: c)) is None
+    if all(encoding == 0 for _, encoding in held):
+        assert rows_of(book) == {("notes", key): value for key, value in left.items()}
+
+
+@pytest.mark.parametrize(
+    ("op", "error"),
+    [
+        (put("a", 1, if_version=7), errors.VersionConflict),
+        (put("new", 1, if_version=7), errors.VersionConflict),
+        (put("a", 1, if_version=0), errors.VersionConflict),
+        (increment("text"), errors.BadRequest),
+        (increment("huge", 1e308), errors.LimitExceeded),
+        (increment("a", (1 << 63) - 1), errors.LimitExceeded),
+        (put("a", 1, type="cached"), errors.MixedDurability),
+        (put("new", 1, type="transient"), errors.MixedDurability),
+        (put("new", 1, type="locked"), errors.TokenStale),
+        (put("a", 1, token=3), errors.TokenStale),
+    ],
+)
+def test_a_refused_step_takes_the_whole_write_with_it(
+    home: Home, op: Op, error: type[errors.HourbookError]
+) -> None:
+    """What stands before it in the same write is not done either."""
+    book = open_store(home)
+    written(say(book, put("a", 1), put("text", "x"), put("huge", 1e308)))
+    before = rows_of(book)
+
+    outcome = say(book, put("a", 2), op)
+
+    assert isinstance(outcome.error, error)
+    assert rows_of(book) == before
+    assert outcome.entries == 0
+    assert find_fault(book.query(lambda c: c)) is None
+
+
+def test_a_resend_hears_what_the_first_attempt_heard(home: Home) -> None:
+    """From the entries where they tell it, from what was kept where they do not."""
+    book = open_store(home)
+    written(say(book, put("there", 1)))
+    for ops in (
+        [put("a", 1), increment("n", 5), Delete(key="a"), Delete(key="none")],
+        [Check(key="there"), put("b", 1)],
+        [Delete(key="none")],
+        [increment("v", type="transient"), put("w", 1, type="cached")],
+    ):
+        change = kv_write(*ops)
+        (first,) = book.write([change], Stamp(NOW_NS, 0)).outcomes
+
+        again = book.recall_change(change)
+
+        assert again is not None
+        assert written(again) == written(first)
+
+
+def test_a_nonce_that_meant_another_write_is_refused(home: Home) -> None:
+    """It names one request for ever."""
+    book = open_store(home)
+    change = kv_write(put("a", 1))
+    book.write([change], Stamp(NOW_NS, 0))
+
+    for other in ([put("a", 2)], [put("b", 1)], [increment("a")], [put("a", 1), put("b", 1)]):
+        with pytest.raises(errors.BadRequest, match="nonce of its own"):
+            book.recall_change(msgspec.structs.replace(change, ops=other))
+
+
+def test_a_value_goes_when_its_time_has_come(home: Home) -> None:
+    """A write that finds it swept away is told so; it is journaled once."""
+    book = open_store(home)
+    written(say(book, put("a", 1, ttl_ns=S_NS), put("b", 1, ttl_ns=S_NS)))
+
+    answer = written(say(book, put("a", 2, if_version=0), increment("b"), at_ns=NOW_NS + S_NS))
+
+    assert answer.numbers == [1]
+    assert kinds_of(book)[2:] == ["kv.expire", "kv.set", "kv.expire", "kv.set"]
+    assert book.query(lambda c: c.execute("SELECT expires_ns FROM kv").fetchall()) == [(None,)] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "expires_ns"),
+    [({}, None), ({"keep_ttl": True}, NOW_NS + S_NS), ({"ttl_ns": 5}, NOW_NS + 5)],
+)
+def test_an_overwrite_keeps_the_time_only_if_it_says_so(
+    home: Home, fields: dict[str, object], expires_ns: int | None
+) -> None:
+    """Otherwise it has its own, or none."""
+    book = open_store(home)
+    written(say(book, put("a", 1, ttl_ns=S_NS)))
+
+    written(say(book, put("a", 2, **fields)))
+
+    sql = "SELECT expires_ns FROM kv"
+    assert book.query(lambda c: c.execute(sql).fetchall()) == [(expires_ns,)]
+
+
+def test_namespaces_of_the_table_have_types_and_times(home: Home) -> None:
+    """A value that says nothing of it gets what its namespace gives."""
+    book = open_store(home)
+
+    for ns in ("agent_context", "shared_state", "config", "task_results", "cache", "temp"):
+        written(say(book, put("a", 1), ns=ns))
+
+    sql = "SELECT ns, type, expires_ns IS NOT NULL FROM kv ORDER BY ns"
+    assert book.query(lambda c: c.execute(sql).fetchall()) == [
+        ("agent_context", "persistent", 0),
+        ("config", "versioned", 0),
+        ("shared_state", "shared", 0),
+        ("task_results", "persistent", 1),
+    ]
+    assert book.store.volatile is not None
+    assert book.store.volatile.connection.execute(sql).fetchall() == [
+        ("cache", "cached", 1),
+        ("temp", "transient", 1),
+    ]
+
+
+def test_versions_of_volatile_keys_rise_across_deletion_and_restart(home: Home) -> None:
+    """They are hybrid times, and the last one is kept."""
+    book = open_store(home)
+    (first,) = written(say(book, put("t", 1, type="transient"))).versions
+    (gone,) = written(say(book, Delete(key="t"))).versions
+    book.close()
+    book = open_store(home)
+
+    (again,) = written(say(book, put("t", 1, type="transient"), at_ns=NOW_NS - 60 * S_NS)).versions
+
+    assert first < gone < again
+    assert kinds_of(book) == []
+
+
+def test_cached_keys_go_by_last_use_and_are_never_refused(home: Home) -> None:
+    """However small the room; a key that is overwritten is one key."""
+    book = open_store(home, Capacity(cached_bytes=2000, transient_bytes=2000))
+    volatile = book.store.volatile
+    assert volatile is not None
+    for index in range(50):
+        written(say(book, put("same", index, type="cached")))
+    assert volatile.evictions == 0
+    for index in range(20):
+        volatile.use([("notes", "same")])
+
+        written(say(book, put(f"k{index}", "x" * 100, type="cached")))
+
+    names = {key for _, key in rows_of(book)}
+    assert "same" in names
+    assert "k19" in names
+    assert "k0" not in names
+    assert volatile.weights.cached_bytes <= 2000
+    assert len(names) == len(volatile.weights)
+
+
+def test_transient_keys_are_refused_where_there_is_no_room(home: Home) -> None:
+    """And what was there stays."""
+    book = open_store(home, Capacity(cached_bytes=2000, transient_bytes=2000))
+    written(say(book, put("a", "x" * 1000, type="transient")))
+
+    outcome = say(book, put("b", "x" * 1000, type="transient"))
+
+    assert isinstance(outcome.error, errors.LimitExceeded)
+    assert rows_of(book) == {("notes", "a"): "x" * 1000}
+
+
+def test_a_branch_sees_what_it_came_from_and_keeps_to_itself(home: Home) -> None:
+    """Main stays as it was until a merge, which is ordinary entries."""
+    book = open_store(home)
+    written(say(book, put("a", 1), put("b", 1)))
+    make = CreateBranch(writer="agent", nonce=entry.make_nonce(5, 1), name="try", parent=0)
+    first = kv_write(increment("a", 10), Delete(key="b"), branch=1)
+    book.write([make, first, kv_write(increment("a"), branch=1)], Stamp(NOW_NS, 0))
+    written(say(book, increment("a"), put("c", 1), branch=1))
+    assert rows_of(book) == {("notes", "a"): 1, ("notes", "b"): 1}
+
+    merge = MergeBranch(writer="agent", nonce=entry.make_nonce(5, 1 << 20), name="try")
+    book.write([merge], Stamp(NOW_NS, 0))
+
+    assert rows_of(book) == {("notes", "a"): 13, ("notes", "c"): 1}
+    assert find_fault(book.query(lambda c: c)) is None
+
+
+def test_a_redacted_value_is_gone_from_its_key_too(home: Home) -> None:
+    """A secret is nowhere left, and adding to it is refused."""
+    book = open_store(home)
+    written(say(book, put("a", "secret", metadata={"who": "me"})))
+    nonce = entry.make_nonce(5, 1)
+
+    book.write([Redact(writer="agent", nonce=nonce, seq=1, why="a secret")], Stamp(NOW_NS, 0))
+
+    sql = "SELECT version, value, metadata FROM kv"
+    assert book.query(lambda c: c.execute(sql).fetchall()) == [(1, None, None)]
+    assert isinstance(say(book, increment("a")).error, errors.Redacted)
+    assert find_fault(book.query(lambda c: c)) is None
+
+
+def test_a_copy_that_is_cut_back_holds_what_it_held_then(home: Home) -> None:
+    """Keys that were overwritten, deleted or expired since are back; later ones are gone."""
+    book = open_store(home)
+    written(say(book, put("a", 1), put("b", "x" * 4000), put("c", 1, ttl_ns=S_NS)))
+    before = book.query(lambda c: c.execute("SELECT * FROM kv ORDER BY key").fetchall())
+    written(
+        say(book, put("a", 2), Delete(key="b"), put("d", 1), increment("c"), at_ns=NOW_NS + S_NS)
+    )
+
+    book.query(lambda c: rewind(c, find_cut(c, parse_moment("3"))))
+
+    columns = slice(1, None)
+    after = book.query(lambda c: c.execute("SELECT * FROM kv ORDER BY key").fetchall())
+    assert [row[columns] for row in after] == [row[columns] for row in before]
+    assert find_fault(book.query(lambda c: c)) is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "UPDATE kv SET value = x'02' WHERE key = 'a'",
+        "UPDATE kv SET version = 1 WHERE key = 'a'",
+        "UPDATE kv SET expires_ns = 7 WHERE key = 'a'",
+        "DELETE FROM kv WHERE key = 'a'",
+        "INSERT INTO kv VALUES (9, 'notes', 'z', 2, 2, 'persistent', NULL, 0, x'01', NULL)",
+        "INSERT INTO kv SELECT 9, ns, 'gone', 3, 3, type, NULL, 0, x'01', NULL FROM kv LIMIT 1",
+        "DELETE FROM kv_log WHERE key = 'a' AND seq = 2",
+        "DELETE FROM kv_log WHERE key = 'gone'",
+    ],
+)
+def test_verify_finds_a_table_that_does_not_say_what_the_entries_do(home: Home, spoil: str) -> None:
+    """The chain holds together all the same."""
+    book = open_store(home)
+    written(say(book, put("a", 1), put("a", 5), put("gone", 1), Delete(key="gone")))
+    with BookReader(home) as reader:
+        assert reader.verify().ok
+
+        book.query(lambda connection: connection.execute(spoil))
+
+        verdict = reader.verify()
+    assert (verdict.ok, verdict.finding) == (False, "store")
