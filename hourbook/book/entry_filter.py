@@ -6,14 +6,14 @@ fields all of them.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from protocols import errors, wire
 from protocols.entry import KEY_BYTES_MAX, Entry
 
-__all__ = ["VALUES_MAX", "EntryFilter", "RawFilter", "Wanted", "make_filter"]
+__all__ = ["VALUES_MAX", "EntryFilter", "RawFilter", "Sieve", "Wanted", "make_filter"]
 
 VALUES_MAX = 1000
 """Values of one field."""
@@ -58,6 +58,15 @@ class EntryFilter(msgspec.Struct, frozen=True):
         )
 
 
+class Sieve(Protocol):
+    """What tells entries that are wanted from others (see `RawFilter`)."""
+
+    needles: tuple[tuple[bytes, ...], ...]
+
+    def passes(self, entry: Entry) -> bool:
+        """Return whether a decoded entry is wanted."""
+
+
 class RawFilter:
     """A filter that can also look at encoded entries, and mostly need not decode them.
 
@@ -67,13 +76,12 @@ class RawFilter:
 
     Attributes:
         needles: an entry that passes holds, encoded, at least one of each tuple.
-        passes: whether a decoded entry is wanted.
     """
 
-    __slots__ = ("needles", "passes")
+    __slots__ = ("_wanted", "needles")
 
     def __init__(self, wanted: EntryFilter) -> None:
-        self.passes = wanted.passes
+        self._wanted = wanted
         asking = (
             wanted.action,
             wanted.entity,
@@ -87,6 +95,10 @@ class RawFilter:
             for values in asking
             if 0 < len(values) <= NEEDLES_MAX
         )
+
+    def passes(self, entry: Entry) -> bool:
+        """Return whether a decoded entry is wanted."""
+        return self._wanted.passes(entry)
 
 
 def make_filter(

@@ -263,6 +263,7 @@ class Book(BookKeeping, BookViews):
         self._close_views()
         for store in list(self._stores.values()):
             store.forget()
+            store.end_watches()
         if self._store_files is not None:
             self._store_files.close()
         self._membership.leave()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from hourbook.book.entry_filter import EntryFilter, RawFilter
+from hourbook.book.entry_filter import EntryFilter, RawFilter, Sieve
 from hourbook.book.reader import PAGE_ENTRIES, BookReader
 from hourbook.home import Home
 from protocols import errors
@@ -40,7 +40,7 @@ class Follower(Iterator[Entry]):
     """An endless iterator over entries; for one thread."""
 
     def __init__(
-        self, home: Home, since: int | None = None, wanted: EntryFilter = EVERYTHING
+        self, home: Home, since: int | None = None, wanted: EntryFilter | Sieve = EVERYTHING
     ) -> None:
         """Begin after seq `since`, or now.
 
@@ -65,9 +65,9 @@ class Follower(Iterator[Entry]):
                 hint="run `supervisor start`",
             ) from error
         self._reader = BookReader(home)
-        raw = RawFilter(wanted)
-        self._needles = raw.needles
-        self._passes = None if wanted == EVERYTHING else raw.passes
+        sieve = RawFilter(wanted) if isinstance(wanted, EntryFilter) else wanted
+        self._needles = sieve.needles
+        self._passes = None if wanted == EVERYTHING else sieve.passes
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq if since is None else since
         self._ready: deque[Entry] = deque()

@@ -1,16 +1,21 @@
 """The part of a Store by which processes wait for each other: locks, and what others have done."""
 
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import msgspec
 
+from hourbook.book.moment import MomentLike
+from hourbook.book.store.glob import parse_glob
 from hourbook.faces.store_link import StoreLink
+from hourbook.home import Home
 from protocols import errors
 from protocols.kv_messages import ListLocks, Locks
 from protocols.kv_messages import Lock as HeldLock
 
 if TYPE_CHECKING:
     from hourbook.faces.lock import Lock
+    from hourbook.faces.watch import Watch
 
 __all__ = ["LOCK_TTL_S", "LOCK_WAIT_S", "StoreSharing"]
 
@@ -26,6 +31,11 @@ class StoreSharing:
     namespace: str
     _link: StoreLink
     _branch: int
+    _home: Home
+
+    def __init__(self) -> None:
+        """Begin unwatched."""
+        self._watches: WeakSet[Watch] = WeakSet()
 
     def lock(self, key: str, *, ttl_s: float = LOCK_TTL_S, wait_s: float = LOCK_WAIT_S) -> "Lock":
         """Return a lock of a key, to be held by this thread: ``with store.lock("k") as lock:``.
@@ -57,6 +67,37 @@ class StoreSharing:
         """
         envelope = self._link.client.request("lock.list", ListLocks(self.namespace))
         return _decode_locks(envelope.body).locks
+
+    def watch(self, glob: str = "*", *, since: MomentLike | None = None) -> "Watch":
+        """Return an endless iterator over what is done to the keys that fit: woken, never polling.
+
+        Sets, deletes and expiries of durable keys, and grants, releases and expiries of locks, in
+        the order of the book. Nothing is missed, however slow the watcher; no writer waits for it.
+        Works with ``for`` and with ``async for``; close it when you have seen enough.
+
+        Args:
+            glob: which keys, as in ``Store.keys``.
+            since: `position` of an earlier watch, or another seq, or a time, to go on after; None:
+                from now on.
+
+        Raises:
+            BadRequest, LimitExceeded: a bad glob, no such moment, or a branch, which has no watch.
+            Compacted: the position lies before what is kept; `value` is the first seq that is.
+            ActorUnreachable: there is no feed: the tree has not run since the boot.
+            BookMissing: there is no book yet.
+        """
+        from hourbook.faces.watch import Watch  # noqa: PLC0415 - few stores are watched
+
+        self._require_main("watch")
+        self._link.client.check_usable()
+        made = Watch(self._home, self.namespace, parse_glob(glob), since)
+        self._watches.add(made)
+        return made
+
+    def end_watches(self) -> None:
+        """End every watch of this store."""
+        for watch in list(self._watches):
+            watch.close()
 
     def _require_main(self, what: str) -> None:
         if self._branch != _MAIN:
