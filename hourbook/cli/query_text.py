@@ -10,7 +10,8 @@ from unicodedata import combining, east_asian_width
 
 from hourbook.book.render import json_value
 from hourbook.book.sql.query import QueryResult, Value
-from hourbook.book.sql.views import VIEWS, View
+from hourbook.book.sql.view import View
+from hourbook.book.sql.views import VIEWS
 from hourbook.cli.words import typed_text, visible
 from protocols import errors
 

@@ -14,7 +14,7 @@ import msgspec
 from hourbook.book.archive.detached_lookup import DetachedLookup
 from hourbook.book.render import json_value
 from hourbook.book.rows import commit_from_row
-from protocols import entry
+from protocols import entry, errors
 
 __all__ = ["FUNCTION_PREFIX", "add_functions"]
 
@@ -47,8 +47,30 @@ def add_functions(connection: sqlite3.Connection, lookup: DetachedLookup | None 
         missing = None if lookup is None else lookup.missing(seq)
         return None if missing is None else _json(msgspec.structs.asdict(missing))
 
+    def kv_part(seq: int, raw: bytes | None, name: str) -> str | int | None:
+        """Return a part of what the entry `seq` says of a key; None where it says nothing."""
+        if raw is None and lookup is not None:
+            raw = lookup.details(seq)
+        return None if raw is None else _kv_part(raw, name)
+
+    def kv_kept(first_seq: int, at_seq: int) -> int:
+        """Return 1 where what all keys held at `at_seq` is still known."""
+        if first_seq <= at_seq:
+            return 1
+        error = errors.Compacted(
+            f"Expected what the store held at seq {at_seq}, of which the past is kept from seq"
+            f" {first_seq} on",
+            field="at",
+            value=str(first_seq),
+        )
+        if lookup is not None:
+            lookup.failure = error
+        raise error
+
     for name, arguments, function in (
         ("details", 2, details_text),
+        ("kv", 3, kv_part),
+        ("kv_kept", 2, kv_kept),
         ("missing", 1, missing_text),
         ("tags", 1, _tags_text),
         ("parents", 1, _parents_text),
@@ -64,6 +86,18 @@ def _details_text(raw: bytes) -> str:
     if _PECULIAR.search(raw) is None:
         return _encode_json(value).decode()
     return _json(value)
+
+
+def _kv_part(raw: bytes, name: str) -> str | int | None:
+    said = entry.decode_value(raw, "details")
+    if not isinstance(said, dict) or "value" not in said:
+        return None
+    if name == "type":
+        return str(said.get("type", "persistent"))
+    if name == "expires_ns":
+        expires_ns: int | None = said.get("expires_ns")
+        return expires_ns
+    return _json(said[name]) if name in said else None
 
 
 def _tags_text(raw: bytes) -> str:

@@ -23,8 +23,11 @@ from hourbook.book.branches import branch_number, view_of
 from hourbook.book.reader import BookReader
 from hourbook.book.sql.functions import add_functions
 from hourbook.book.sql.guard import PROGRESS_STEPS, Guard, limit_sizes
-from hourbook.book.sql.views import OLDEST_VERSION, VIEWS, Extent, view_statements
+from hourbook.book.sql.view import Extent
+from hourbook.book.sql.views import OLDEST_VERSION, VIEWS, view_statements
+from hourbook.book.stamps import StampSource
 from hourbook.home import Home
+from hourbook.timebase import SystemTimebase
 from protocols import errors
 
 __all__ = [
@@ -121,7 +124,7 @@ def run_query(
 
     def run(connection: sqlite3.Connection) -> QueryResult:
         require_views(connection, home)
-        extent = _extent(connection, at_seq, branch)
+        extent = _extent(connection, home, at_seq, branch)
         return _Query(connection, lookup, extent, timeout_s).run(sql, parameters, limit)
 
     lookup = DetachedLookup(home)
@@ -163,11 +166,18 @@ def require_views(connection: sqlite3.Connection, home: Home) -> None:
         )
 
 
-def _extent(connection: sqlite3.Connection, at_seq: int | None, branch: str | None) -> Extent:
+def _extent(
+    connection: sqlite3.Connection, home: Home, at_seq: int | None, branch: str | None
+) -> Extent:
+    if at_seq is None:
+        now_ns = StampSource(home, SystemTimebase()).time_ns()
+    else:
+        row = connection.execute("SELECT time_ns FROM entry WHERE seq = ?", (at_seq,)).fetchone()
+        now_ns = row[0] if row else 0
     if branch is None:
-        return Extent(at_seq)
+        return Extent(at_seq, None, now_ns)
     number = branch_number(connection, branch, at_seq)
-    return Extent(at_seq, view_of(connection, number, at_seq))
+    return Extent(at_seq, view_of(connection, number, at_seq), now_ns)
 
 
 class _Query:

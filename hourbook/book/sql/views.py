@@ -9,44 +9,15 @@ Two columns are made by functions of ours, which the connection must have (``sql
 work on them. Columns that a query does not name cost nothing.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+from hourbook.book.sql.store_views import STORE, STORE_HISTORY
+from hourbook.book.sql.view import Column, Extent, View, time_text
 
 __all__ = ["OLDEST_VERSION", "VIEWS", "Column", "Extent", "View", "view_statements"]
 
-OLDEST_VERSION: Final = 5
+OLDEST_VERSION: Final = 7
 """Of the schema, that has every table and index which the views and reading as of a time need."""
-
-
-class Column(NamedTuple):
-    """One column of a view: its SQLite type, what it means, and the expression that makes it."""
-
-    name: str
-    type: str
-    meaning: str
-    sql: str
-
-
-class Extent(NamedTuple):
-    """How much of the book the views show.
-
-    Attributes:
-        at_seq: the last seq; None shows all.
-        stretches: (branch, last seq) of each stretch of entries that is shown; None shows those of
-            every branch.
-    """
-
-    at_seq: int | None = None
-    stretches: Sequence[tuple[int, int]] | None = None
-
-
-class View(NamedTuple):
-    """One stable view; `source` is what its columns are taken from, to some extent."""
-
-    name: str
-    meaning: str
-    columns: tuple[Column, ...]
-    source: Callable[[Extent], str]
 
 
 def view_statements(inner_prefix: str, extent: Extent) -> list[str]:
@@ -72,14 +43,6 @@ def view_statements(inner_prefix: str, extent: Extent) -> list[str]:
             f"CREATE TEMP VIEW {view.name} AS SELECT * FROM {inner}",  # noqa: S608 - constants, and hex digits
         ]
     return statements
-
-
-def _time_text(time_ns: str) -> str:
-    """Return SQL for RFC 3339 text with nine digits, as ``rfc3339.format_utc_ns`` writes it."""
-    return (
-        f"strftime('%Y-%m-%dT%H:%M:%S', {time_ns} / 1000000000, 'unixepoch')"
-        f" || printf('.%09dZ', {time_ns} % 1000000000)"
-    )
 
 
 def _hex(blob: str) -> str:
@@ -142,7 +105,7 @@ ENTRIES: Final = View(
     "what was written, one row an entry",
     (
         Column("seq", "INTEGER", "1, 2, 3 ... without gaps: the order of the book; a key", "e.seq"),
-        Column("time", "TEXT", "when it was sequenced, RFC 3339 in UTC", _time_text("e.time_ns")),
+        Column("time", "TEXT", "when it was sequenced, RFC 3339 in UTC", time_text("e.time_ns")),
         Column("time_ns", "INTEGER", "the same, nanoseconds since 1970", "e.time_ns"),
         Column(
             "bound_ns",
@@ -188,7 +151,7 @@ COMMITS: Final = View(
         Column("commit_no", "INTEGER", "1, 2, 3 ... without gaps", "c.commit_no"),
         Column("first_seq", "INTEGER", "its first entry", "c.first_seq"),
         Column("last_seq", "INTEGER", "its last entry; a key", "c.last_seq"),
-        Column("time", "TEXT", "when it was written, RFC 3339 in UTC", _time_text(_COMMIT_TIME_NS)),
+        Column("time", "TEXT", "when it was written, RFC 3339 in UTC", time_text(_COMMIT_TIME_NS)),
         Column("time_ns", "INTEGER", "the same, nanoseconds since 1970", _COMMIT_TIME_NS),
         Column("hlc", "INTEGER", "hybrid logical time of its last entry", "c.hlc"),
         Column("id", "TEXT", "SHA-256 that the next commit names it by, hex", _COMMIT_ID),
@@ -245,5 +208,5 @@ INSTANCES: Final = View(
     ),
     _instances,
 )
-VIEWS: Final = (ENTRIES, COMMITS, INSTANCES)
+VIEWS: Final = (ENTRIES, STORE, STORE_HISTORY, COMMITS, INSTANCES)
 """In the order in which `hourbook schema` prints them."""
