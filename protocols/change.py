@@ -98,7 +98,7 @@ def check_nonce(nonce: bytes, count: int) -> None:
 def is_own_record(kind: str) -> bool:
     """Return whether an entry of this kind is the book's own record, whose details must stay."""
     word, dot, _ = kind.partition(".")
-    return bool(dot) and word in RESERVED_KINDS - {"kv", "memory"}
+    return kind == "kv.schema" or (bool(dot) and word in RESERVED_KINDS - {"kv", "memory"})
 
 
 def check_kind(kind: str) -> None:

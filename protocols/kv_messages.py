@@ -36,7 +36,9 @@ __all__ = [
     "Op",
     "ReleaseLock",
     "RenewLock",
+    "SchemaSet",
     "Set",
+    "SetSchema",
     "Sweep",
     "Swept",
     "ValueType",
@@ -153,6 +155,24 @@ class Swept(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to ``kv.sweep``: how many durable keys that were; 1000 at a time."""
 
     count: int = 0
+
+
+class SetSchema(Change, frozen=True, kw_only=True, omit_defaults=True):
+    """``kv.schema``: what values of a namespace must fit from now on.
+
+    Attributes:
+        ns: the namespace.
+        schema: a JSON Schema, as JSON (64 KiB); "" for none.
+    """
+
+    ns: str
+    schema: str = ""
+
+
+class SchemaSet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``kv.schema``: the seq of its entry."""
+
+    seq: int
 
 
 class KvUsed(msgspec.Struct, frozen=True, omit_defaults=True):

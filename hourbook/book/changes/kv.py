@@ -130,6 +130,8 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
         try:
             effect = decide(op, row, value, now_ns, defaults)
             _check_token(change.ns, op, row, effect, scope)
+            if isinstance(effect, Put):
+                scope.store.schemas.check(change.ns, effect.value)
         except errors.HourbookError as error:
             error.field = f"ops[{index}].{error.field}"
             raise

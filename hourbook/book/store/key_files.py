@@ -33,11 +33,13 @@ class KeyFiles:
     Attributes:
         main: keys of the book.
         volatile: the others; None where there is no place for them.
+        schemas: of the namespaces.
     """
 
     def __init__(self, main: KvStage, volatile: VolatileStage | None = None) -> None:
         """Begin with nothing changed."""
         self.main, self.volatile = main, volatile
+        self.schemas = main.schemas()
         self._branches: dict[int, BranchRows] = {}
 
     def is_volatile(self, change: KvWrite) -> bool:
@@ -139,6 +141,7 @@ class KeyFiles:
     def abandon(self) -> None:
         """Forget what the group has done: it was not committed."""
         self._branches = {}
+        self.schemas.forget()
         self.main.abandon()
         if self.volatile is not None:
             self.volatile.abandon()

@@ -24,6 +24,7 @@ __all__ = [
     "KV_COLUMNS",
     "KV_DELETE",
     "KV_EXPIRE",
+    "KV_SCHEMA",
     "KV_SET",
     "UPSERT_ROW",
     "KvDetails",
@@ -41,6 +42,7 @@ __all__ = [
 KV_SET: Final = "kv.set"
 KV_DELETE: Final = "kv.delete"
 KV_EXPIRE: Final = "kv.expire"
+KV_SCHEMA: Final = "kv.schema"
 
 KV_COLUMNS: Final = "ns, key, version, created, type, expires_ns, encoding, value, metadata"
 FIND_ROW: Final = f"SELECT {KV_COLUMNS} FROM kv WHERE ns = ? AND key = ?"  # noqa: S608 - constants

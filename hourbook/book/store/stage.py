@@ -21,6 +21,7 @@ from hourbook.book.store.rows import (
     bucket_of,
     unpack_value,
 )
+from hourbook.book.store.schemas import Schemas
 
 __all__ = ["NOT_LOADED", "Draft", "KvStage", "Name", "Rows"]
 
@@ -134,6 +135,10 @@ class KvStage:
         self._log += draft.log
         if draft.soonest_ns is not None:
             self.soonest_ns = min(self.soonest_ns or draft.soonest_ns, draft.soonest_ns)
+
+    def schemas(self) -> Schemas:
+        """Return the schemas that lie beside the keys."""
+        return Schemas(self._connection)
 
     def next_expiry_ns(self) -> int | None:
         """Return when the time of a value in the file comes next (UTC)."""

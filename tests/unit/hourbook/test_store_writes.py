@@ -9,13 +9,14 @@ from hourbook.book.journal import Stamp
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.book.store.rebuild import find_fault
+from hourbook.book.store.schemas import SCHEMA_BYTES_MAX, compile_schema
 from hourbook.book.store.volatile import Capacity
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from protocols import entry, errors
 from protocols.branch_messages import CreateBranch, MergeBranch
 from protocols.keep_messages import Redact
-from protocols.kv_messages import ABSENT, Check, Delete, Op
+from protocols.kv_messages import ABSENT, Check, Delete, Op, SetSchema
 
 S_NS = 1_000_000_000
 
@@ -286,3 +287,89 @@ def test_verify_finds_a_table_that_does_not_say_what_the_entries_do(home: Home, 
 
         verdict = reader.verify()
     assert (verdict.ok, verdict.finding) == (False, "store")
+
+
+def test_values_must_fit_the_schema_of_their_namespace(home: Home) -> None:
+    """The refusal names the path; what was there before stays; volatile keys are held to it too."""
+    book = open_store(home)
+    written(say(book, put("old", "text")))
+    schema = '{"properties": {"a": {"items": {"type": "integer"}}}, "type": "object"}'
+    change = SetSchema(writer="agent", nonce=entry.make_nonce(5, 1), ns="notes", schema=schema)
+    book.write([change], Stamp(NOW_NS, 0))
+
+    refused = say(book, put("fit", {"a": [1]}), put("k", {"a": [1, "x"]}))
+    volatile = say(book, put("v", 5, type="cached"))
+    number = say(book, increment("n"))
+    fitting = say(book, put("fit", {"a": [1, 2]}))
+    elsewhere = say(book, put("k", 5), ns="other")
+
+    assert isinstance(refused.error, errors.SchemaViolation)
+    assert refused.error.field == "ops[1].value.a[1]"
+    assert "at $.a[1]" in refused.error.message
+    assert isinstance(volatile.error, errors.SchemaViolation)
+    assert isinstance(number.error, errors.SchemaViolation)
+    assert (fitting.error, elsewhere.error) == (None, None)
+    gone = SetSchema(writer="agent", nonce=entry.make_nonce(5, 1 << 20), ns="notes")
+    book.write([gone], Stamp(NOW_NS, 0))
+    assert say(book, put("k", 5)).error is None
+
+
+def _bomb() -> str:
+    """Return a schema of 28 short lines that looks at a value 2^27 times."""
+    defs: dict[str, object] = {"d0": True}
+    for number in range(1, 28):
+        defs[f"d{number}"] = {"allOf": [{"$ref": f"#/$defs/d{number - 1}"}] * 2}
+    return msgspec.json.encode({"$defs": defs, "$ref": "#/$defs/d27"}).decode()
+
+
+@pytest.mark.parametrize(
+    ("schema", "error"),
+    [
+        ("nonsense", errors.BadRequest),
+        ("[1]", errors.BadRequest),
+        ("5", errors.BadRequest),
+        ('{"type": "nothing"}', errors.BadRequest),
+        ('{"pattern": "(?=a)b"}', errors.BadRequest),
+        ('{"pattern": "(a{1000}){1000}"}', errors.BadRequest),
+        ('{"$ref": "http://127.0.0.1:9/x"}', errors.BadRequest),
+        ('{"$ref": "file:///etc/passwd"}', errors.BadRequest),
+        ('{"$ref": "#/$defs/none"}', errors.BadRequest),
+        ('{"$dynamicRef": "#a"}', errors.BadRequest),
+        (f'{{"title": "{"x" * SCHEMA_BYTES_MAX}"}}', errors.LimitExceeded),
+        ('{"items": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}}', errors.LimitExceeded),
+        (_bomb(), errors.LimitExceeded),
+        ('{"not":' * 3000 + "true" + "}" * 3000, errors.BadRequest),
+    ],
+)
+def test_a_schema_that_is_none_or_has_no_end_is_refused(
+    schema: str, error: type[errors.HourbookError]
+) -> None:
+    """Before it is queued, and within a moment."""
+    with pytest.raises(error):
+        compile_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ("true", 1, None),
+        ('{"$ref": "#"}', 1, None),
+        ('{"pattern": "^(a+)+$"}', "a" * 50, "a" * 50 + "b"),
+        ('{"properties": {"l": {"$ref": "#"}, "r": {"$ref": "#"}}, "type": "object"}',
+         {"l": {"r": {}}}, {"l": {"r": 1}}),
+        ('{"type": "string"}', "x", b"x"),
+        ('{"type": "object"}', {}, {1: 2}),
+    ],
+)  # fmt: skip
+def test_schemas_that_refer_to_themselves_are_understood(
+    home: Home, schema: str, good: object, bad: object
+) -> None:
+    """As long as they end; what is no JSON fits none."""
+    book = open_store(home)
+    change = SetSchema(writer="agent", nonce=entry.make_nonce(5, 1), ns="notes", schema=schema)
+    book.write([change], Stamp(NOW_NS, 0))
+
+    assert say(book, put("k", good)).error is None
+
+    if bad is not None:
+        assert isinstance(say(book, put("k", bad)).error, errors.SchemaViolation)

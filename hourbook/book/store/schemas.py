@@ -1,0 +1,185 @@
+"""JSON Schemas of namespaces: compiled once, and asked about every value that is to be written.
+
+The writer must never hang on one: patterns are matched in linear time (no look-around, no back
+references), nothing is fetched, references stay within the schema, and a schema that would check a
+value of the deepest kind more than STEPS_MAX times over is refused.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from protocols import errors
+from protocols.wire import DEPTH_MAX, printable
+
+__all__ = ["SCHEMA_BYTES_MAX", "STEPS_MAX", "Schemas", "compile_schema"]
+
+SCHEMA_BYTES_MAX: Final = 64 << 10
+STEPS_MAX: Final = 10_000
+"""Subschemas that one place in a value may be held against, with what is below it counted once."""
+_PATTERN_BYTES_MAX: Final = 1 << 20
+_decode = msgspec.msgpack.Decoder().decode
+_BESIDE: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
+"""Hold the same value against more."""
+_BELOW_SUM: Final = (
+    "patternProperties",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "items",
+    "additionalItems",
+    "unevaluatedItems",
+    "contains",
+)
+"""Hold what is in it against more, all of them the same."""
+_BELOW_MAX: Final = ("properties", "prefixItems")
+"""Each holds another part of it."""
+_FOREIGN: Final = ("$dynamicRef", "$recursiveRef", "dependencies")
+
+
+class Schemas:
+    """The schemas of one book, for its writer."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Compile nothing yet."""
+        self._connection = connection
+        self._known: dict[str, Any] = {}
+
+    def check(self, ns: str, raw: bytes) -> None:
+        """Check a value that is to be written.
+
+        Raises:
+            SchemaViolation: it does not fit the schema of its namespace; `field` is the path.
+        """
+        validator = self._known.get(ns, self)
+        if validator is self:
+            validator = self._load(ns)
+        if validator is None:
+            return
+        try:
+            found = next(validator.iter_errors(_decode(raw)), None)
+        except ValueError as error:
+            raise _violation(ns, (), f"a JSON value: {error}") from None
+        if found is not None:
+            raise _violation(ns, found.instance_path, found.message)
+
+    def forget(self) -> None:
+        """Read them anew: one was changed, or a change of one was undone."""
+        self._known = {}
+
+    def _load(self, ns: str) -> Any:  # noqa: ANN401 - the library's types are built at run time
+        sql = "SELECT schema FROM kv_schema WHERE ns = ?"
+        row = self._connection.execute(sql, (ns,)).fetchone()
+        self._known[ns] = None if row is None else compile_schema(row[0])
+        return self._known[ns]
+
+
+def compile_schema(text: str) -> Any:  # noqa: ANN401 - see above
+    """Return what checks values by a schema.
+
+    Args:
+        text: JSON.
+
+    Raises:
+        BadRequest: it is no schema. LimitExceeded: it is too large, or takes too many steps.
+    """
+    import jsonschema_rs  # noqa: PLC0415 - few namespaces have a schema
+
+    size = len(text.encode())
+    if size > SCHEMA_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected a schema of at most {SCHEMA_BYTES_MAX} bytes, got {size}",
+            field="schema",
+            value=str(size),
+        )
+    try:
+        schema = msgspec.json.decode(text)
+        if not isinstance(schema, dict | bool):
+            raise ValueError(f"{type(schema).__name__} is no map")  # noqa: TRY004, TRY301 - as below
+        _Steps(schema).require_few()
+        options = jsonschema_rs.RegexOptions(
+            size_limit=_PATTERN_BYTES_MAX, dfa_size_limit=_PATTERN_BYTES_MAX
+        )
+        return jsonschema_rs.validator_for(schema, pattern_options=options, offline=True)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, errors.HourbookError):
+            raise
+        said = printable(str(error).partition("\n")[0], 400)
+        raise errors.BadRequest(f"Expected a JSON Schema: {said}", field="schema") from None
+
+
+class _Steps:
+    """How often a schema may hold one place of a value against something."""
+
+    def __init__(self, root: Any) -> None:  # noqa: ANN401 - JSON
+        self._root = root
+        self._known: dict[tuple[int, int], int] = {}
+
+    def require_few(self) -> None:
+        """Check that it ends soon.
+
+        Raises:
+            LimitExceeded: it may not.
+        """
+        if self._count(self._root, DEPTH_MAX) > STEPS_MAX:
+            raise errors.LimitExceeded(
+                f"Expected a schema that looks at most {STEPS_MAX} times at one place of a value,"
+                " got one that refers to itself more often",
+                field="schema",
+            )
+
+    def _count(self, schema: Any, depth: int) -> int:  # noqa: ANN401 - JSON
+        if not isinstance(schema, dict) or depth == 0:
+            return 1
+        place = (id(schema), depth)
+        if place not in self._known:
+            self._known[place] = 0  # a circle in the same place is entered once
+            total = 1
+            if "$ref" in schema:
+                total += self._count(self._target(schema["$ref"]), depth)
+            for word in _FOREIGN:
+                if word in schema:
+                    raise ValueError(f"{word} is not understood here")
+            for word in _BESIDE:
+                total += sum(self._count(each, depth) for each in _subschemas(schema.get(word)))
+            for word in _BELOW_SUM:
+                total += sum(self._count(each, depth - 1) for each in _subschemas(schema.get(word)))
+            for word in _BELOW_MAX:
+                parts = [self._count(each, depth - 1) for each in _subschemas(schema.get(word))]
+                total += max(parts, default=0)
+            self._known[place] = min(total, STEPS_MAX + 1)
+        return self._known[place]
+
+    def _target(self, reference: Any) -> Any:  # noqa: ANN401 - JSON
+        if not isinstance(reference, str) or not (reference + "/").startswith("#/"):
+            raise ValueError(f"$ref {reference!r} leaves the schema")
+        target = self._root
+        for word in reference.split("/")[1:]:
+            key = word.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and key.isdigit() and int(key) < len(target):
+                target = target[int(key)]
+            elif isinstance(target, dict) and key in target:
+                target = target[key]
+            else:
+                raise ValueError(f"$ref {reference!r} leads nowhere")
+        return target
+
+
+def _subschemas(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
+    """Return the schemas that a keyword names: one, a list of them, or a map of them."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        return [value, *value.values()]
+    return []
+
+
+def _violation(ns: str, path: Iterable[Any], problem: str) -> errors.SchemaViolation:
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return errors.SchemaViolation(
+        f"Expected a value that fits the schema of {ns}: {printable(problem, 400)},"
+        f" at ${printable(where, 200)}",
+        field=f"value{printable(where, 200)}",
+    )
