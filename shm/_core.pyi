@@ -140,7 +140,7 @@ class StoreCache:
     def __new__(
         cls,
         namespace: str,
-        load: Callable[[str], tuple[object, int] | None],
+        load: Callable[[str], tuple[object, int] | tuple[object, int, bool] | None],
         inspect: Callable[[], Buffer | None],
         clock: Callable[[], int],
         elsewhere: Callable[..., Any],
@@ -157,6 +157,7 @@ class StoreCache:
         at: Any = None,  # noqa: ANN401
     ) -> Any: ...  # noqa: ANN401
     def clear(self) -> None: ...
+    def news(self, count: int, /) -> list[str]: ...
     def figures(self) -> tuple[int, int, int, int, int, list[int]]: ...
 
 @final

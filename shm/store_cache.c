@@ -155,16 +155,19 @@ static void count_miss(StoreCache *self, int64_t took_ns)
     self->latencies[bin < LATENCY_BINS ? bin : LATENCY_BINS - 1]++;
 }
 
-/* Take what `load` returned, None or (value, expires_ns), into a row that borrows; 0, or -1. */
+/* Take what `load` returned, None or (value, expires_ns), and a third member where others want to
+ * know of uses, into a row that borrows; 0, or -1. */
 static int take_found(PyObject *found, store_row *row)
 {
     value_shape shape;
     if (found == Py_None)
         return 0;
-    if (!PyTuple_CheckExact(found) || PyTuple_GET_SIZE(found) != 2) {
+    Py_ssize_t size = PyTuple_CheckExact(found) ? PyTuple_GET_SIZE(found) : 0;
+    if (size != 2 && size != 3) {
         PyErr_SetString(PyExc_TypeError, "Expected None or (value, expires_ns) of `load`");
         return -1;
     }
+    row->is_told = size == 3;
     row->expires_ns = PyLong_AsLongLong(PyTuple_GET_ITEM(found, 1));
     if (row->expires_ns == -1 && PyErr_Occurred())
         return -1;
@@ -227,7 +230,7 @@ static PyObject *cache_get(StoreCache *self, PyObject *const *args, Py_ssize_t c
     if (row == NULL || row->counter != counter_of(self, row->bucket))
         return read_anew(self, args[0], fallback);
     self->hits++;
-    row->was_used = 1;
+    row->was_used = row->has_news = 1;
     if (row->value != NULL && row->expires_ns == 0 && row->shape == VALUE_SHARED)
         return Py_NewRef(row->value);
     Py_INCREF(row); /* the clock, and the collector where a copy is made, may let others in */
@@ -241,6 +244,14 @@ static PyObject *cache_clear(StoreCache *self, PyObject *unused)
     leave_segment(self);
     self->trusted_until_ns = 0;
     Py_RETURN_NONE;
+}
+
+static PyObject *cache_news(StoreCache *self, PyObject *count)
+{
+    Py_ssize_t most = PyLong_AsSsize_t(count);
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    return rows_news(&self->rows, most);
 }
 
 static PyObject *cache_figures(StoreCache *self, PyObject *unused)
@@ -345,6 +356,8 @@ static PyMethodDef cache_methods[] = {
      "Called in any other way it is `elsewhere` that answers."},
     {"clear", (PyCFunction)cache_clear, METH_NOARGS,
      "clear(): forget everything, and look at the next get which segment is in force."},
+    {"news", (PyCFunction)cache_news, METH_O,
+     "news(count, /) -> list of keys that were used, of those that others want to know of."},
     {"figures", (PyCFunction)cache_figures, METH_NOARGS,
      "figures() -> (hits, misses, evictions, entries, bytes, latencies): since the beginning; how\n"
      "many misses took less than 1, 2, 4, 8 ... ns, each counted once."},

@@ -34,7 +34,7 @@ store_row *rows_find(const store_rows *rows, PyObject *key)
 void rows_clear(store_rows *rows)
 {
     rows->hand = NULL;
-    rows->bytes = 0;
+    rows->bytes = rows->told = 0;
     PyDict_Clear(rows->by_key);
 }
 
@@ -47,6 +47,7 @@ static int forget(store_rows *rows, store_row *row)
     if (rows->hand == row)
         rows->hand = row->after == row ? NULL : row->after;
     rows->bytes -= row->bytes;
+    rows->told -= row->is_told;
     int result = PyDict_DelItem(rows->by_key, key);
     Py_DECREF(key);
     return result;
@@ -79,6 +80,7 @@ static void link_behind_hand(store_rows *rows, store_row *row)
     next->before = row;
     rows->hand = next;
     rows->bytes += row->bytes;
+    rows->told += row->is_told;
 }
 
 int rows_keep(store_rows *rows, const store_row *wanted)
@@ -102,9 +104,27 @@ int rows_keep(store_rows *rows, const store_row *wanted)
     row->bytes = wanted->bytes;
     row->bucket = wanted->bucket;
     row->shape = wanted->shape;
+    row->is_told = row->has_news = wanted->is_told;
     int result = PyDict_SetItem(rows->by_key, row->key, (PyObject *)row);
     if (result == 0)
         link_behind_hand(rows, row);
     Py_DECREF(row);
     return result;
+}
+
+PyObject *rows_news(store_rows *rows, Py_ssize_t count)
+{
+    PyObject *keys = PyList_New(0);
+    Py_ssize_t left = rows->told;
+    store_row *row = rows->hand;
+    while (keys != NULL && left > 0 && PyList_GET_SIZE(keys) < count) {
+        left -= row->is_told;
+        if (row->is_told && row->has_news) {
+            row->has_news = 0;
+            if (PyList_Append(keys, row->key) < 0)
+                Py_CLEAR(keys);
+        }
+        row = row->after;
+    }
+    return keys;
 }

@@ -17,6 +17,8 @@ typedef struct store_row {
     uint16_t bucket;
     uint8_t shape;    /* a value_shape */
     uint8_t was_used; /* since the hand last came by */
+    uint8_t is_told;  /* others want to know when it is used */
+    uint8_t has_news; /* it was, since they were told last */
 } store_row;
 
 typedef struct {
@@ -24,6 +26,7 @@ typedef struct {
     PyTypeObject *row_type;
     store_row *hand;
     Py_ssize_t bytes, bytes_max, entries_max;
+    Py_ssize_t told; /* rows with is_told */
     uint64_t evictions;
 } store_rows;
 
@@ -36,5 +39,8 @@ store_row *rows_find(const store_rows *rows, PyObject *key);
 int rows_keep(store_rows *rows, const store_row *row);
 
 void rows_clear(store_rows *rows);
+
+/* Return a list of up to `count` keys with news, which have none then; NULL with an exception. */
+PyObject *rows_news(store_rows *rows, Py_ssize_t count);
 
 #endif

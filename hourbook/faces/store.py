@@ -5,6 +5,7 @@ key that was read before costs about what a dict costs, until anybody writes it.
 SQLite, writes ask journal_writer (``store_writes``), and nothing that reads ever writes.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -21,6 +22,7 @@ from hourbook.faces.store_stats import StoreStats, gather_stats
 from hourbook.faces.store_steps import check_count
 from hourbook.faces.store_writes import StoreWrites
 from protocols import errors
+from protocols.kv_messages import OPS_MAX, KvUsed
 from shm import _core
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ CACHE_ENTRIES: Final = 65_536
 CACHE_BYTES: Final = 64 << 20
 """And what they may weigh together, about, as Python holds them."""
 HISTORY_LIMIT: Final = 100
+NEWS_S: Final = 1.0
+"""How often the writer hears which keys of type cached were read; while any is read at all."""
 _ENDLESS: Final = (1 << 63) - 1
 
 
@@ -77,6 +81,7 @@ class Store(StoreWrites, StoreSharing):
     def __init__(self, namespace: str, files: StoreFiles, link: StoreLink, branch: int) -> None:
         """Use ``Book.store``."""
         self._files = files
+        self._next_news_s = 0.0
         self._stamp = files.stamp
         self._view = ViewReader(files, namespace, branch)
         self._reads: KeyReader | ViewReader = (
@@ -184,11 +189,19 @@ class Store(StoreWrites, StoreSharing):
         return view_at(self._files, self.namespace, at, self._branch)
 
     def _inspect(self) -> Any:  # noqa: ANN401 - a map, for C
-        """Say which segment is in force; where a database was replaced, forget what it held."""
+        """Say which segment is in force; where a database was replaced, forget what it held.
+
+        And tell the writer now and then which cached keys were used, so that others go first.
+        """
         found = self._files.inspect()
         if self._stamp != self._files.stamp:
             self._stamp = self._files.stamp
             self._cache.clear()
+        now_s = time.monotonic()
+        if now_s >= self._next_news_s:
+            self._next_news_s = now_s + NEWS_S
+            if news := self._cache.news(OPS_MAX):
+                self._link.tell("kv.used", KvUsed(self.namespace, news))
         return found
 
     def _get(

@@ -71,6 +71,11 @@ class StoreLink:
         )
         return self.client.send(kind, change, attended=attended, extra_s=extra_s)
 
+    def tell(self, kind: str, body: object) -> None:
+        """Say what nobody answers; where it cannot be said, nothing is lost."""
+        if self.client.is_usable():
+            self.client.post(kind, body)
+
     def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> Reply:
         """Send steps that are done together or not at all."""
         return self.change(KV_WRITE, KvWrite, attended=attended, ns=ns, ops=ops, branch=branch)

@@ -105,13 +105,10 @@ class MailboxClient:
             kind=kind, id=next(self._ids), src=self._src, body=msgspec.Raw(_encode_body(body))
         )
         frame = wire.encode(request)
-        if len(frame) > wire.FRAME_BYTES_MAX_WIRE:  # libzmq would drop it without a word
-            raise errors.FrameTooLarge(
-                f"Expected a message of at most {wire.FRAME_BYTES_MAX_WIRE} bytes,"
-                f" got {len(frame)}",
-                field="frame",
-                value=str(len(frame)),
-            )
+        size, limit = len(frame), wire.FRAME_BYTES_MAX_WIRE
+        if size > limit:  # libzmq would drop it without a word
+            message = f"Expected a message of at most {limit} bytes, got {size}"
+            raise errors.FrameTooLarge(message, field="frame", value=str(size))
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns + int(extra_s * _S_NS)
         reply = Reply(self, request, frame, deadline_ns)
@@ -129,6 +126,16 @@ class MailboxClient:
     def request(self, kind: str, body: object) -> wire.Envelope:
         """Send a request and wait for its ``ok`` reply; raises what :meth:`Reply.wait` raises."""
         return self.send(kind, body).wait()
+
+    def post(self, kind: str, body: object) -> None:
+        """Hand over what nobody answers, where somebody listens just now; else it is dropped."""
+        raw = msgspec.Raw(_encode_body(body))
+        frame = wire.encode(wire.Envelope(kind=kind, id=next(self._ids), src=self._src, body=raw))
+        with self._socket_lock:
+            self._check_open()
+            self._connection.try_send(frame)
+            arrived = self._receive() if self._pollers else []
+        self._dispatch(arrived)
 
     def flush(self) -> None:
         """Wait until the outcome of everything sent so far is known."""

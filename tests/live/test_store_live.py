@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from book_actors import ActorProcess, running_writer
+from waiting import wait_until
 
 from hourbook.book.reader import BookReader
 from hourbook.faces.book import Book, connect
@@ -479,3 +480,26 @@ def test_a_home_without_a_book_says_so(tmp_path: Path) -> None:
         store.get("k")
     with pytest.raises(errors.BookClosed):
         book.store("other")
+
+
+def test_cached_keys_that_are_read_stay(home: Home) -> None:
+    """The writer hears which they are, though the reads are of memory; others make room."""
+    with running_writer(home, cached_max_mib=1), connect("agent", home) as book:
+        store = book.store("cache")
+        store.set("old", "old")
+        store.set("used", "used")
+        for number in range(30):
+            for index in range(40):
+                future = store.set_nowait(f"{number}-{index}", os.urandom(2000))
+            future.result()
+            wait_until(lambda: _tells(store), 5, "the reader to tell what it used")
+
+        assert store.get("used") == "used"
+        assert store.get("old") is None
+
+
+def _tells(store: Store) -> bool:
+    """Read a key, and tell so at once rather than in a second."""
+    store._next_news_s = 0.0
+    store._inspect()
+    return store.get("used") is not None

@@ -25,7 +25,11 @@ PAGE_ROWS: Final = 256
 """Keys of one short read transaction."""
 PAGE_BYTES: Final = 4 << 20
 """Of values in one; the last one may go beyond."""
+CACHED: Final = "cached"
 _CHARS_SURELY_SHORT: Final = 256
+_VOLATILE_POINT: Final = (
+    "SELECT encoding, value, expires_ns, version, type FROM kv WHERE ns = ? AND key = ?"
+)
 _POINT: Final = "SELECT encoding, value, expires_ns, version FROM kv WHERE ns = ? AND key = ?"
 _PAGE: Final = (
     "SELECT key, expires_ns, encoding, value, version FROM kv"
@@ -40,6 +44,8 @@ _COUNT: Final = (
     " AND (:end IS NULL OR key < :end))"
 )
 _T = TypeVar("_T")
+_Loaded = tuple[Any, int] | tuple[Any, int, bool] | None
+_Load = Callable[[str], _Loaded]
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -83,7 +89,8 @@ class KeyReader:
     def __init__(self, files: StoreFiles, ns: str) -> None:
         self._files, self._ns = files, ns
         self.load: Final = _loader(files, ns)
-        """``load(key) -> (value, expires_ns or 0) | None``, for the cache."""
+        """``load(key) -> (value, expires_ns or 0) | None``, for the cache; of a key of type cached
+        a third member says that its uses count."""
 
     def find(self, key: str) -> Item | None:
         """Return a key with all that is known of it; None where it is absent now.
@@ -209,41 +216,44 @@ def merge_pages(pages: Sequence[tuple[list[Any], bool]]) -> tuple[list[Any], str
     return ordered, end
 
 
-def _loader(files: StoreFiles, ns: str) -> Callable[[str], tuple[Any, int] | None]:
+def _loader(files: StoreFiles, ns: str) -> _Load:
     """Return the read of a miss, in as few steps as Python has."""
-    take, give, home = files.take, files.give, files.home
+    take, give = files.take, files.give
 
-    def load(key: str) -> tuple[Any, int] | None:
+    def load(key: str) -> _Loaded:
         if not key or len(key) > _CHARS_SURELY_SHORT or not key.isascii():
             check_key(key)
         line = take()
         try:
             rows = line.durable(_POINT, (ns, key)).fetchall()
             if not rows:
-                volatile = line.volatile or line.open_volatile(home)
-                if volatile is not None:
-                    rows = volatile(_POINT, (ns, key)).fetchall()
-            if not rows:
+                loaded = _load_volatile(files, line, ns, key)
                 give(line)
-                return None
+                return loaded
             encoding, value, expires_ns, version = rows[0]
-            if encoding or value is None:
-                found = Found(key, expires_ns, encoding, value, version)
-                return _slow_value(files, line, found)
+            if not encoding and value is not None:
+                give(line)
+                return _decode(value), expires_ns or 0
+            found = Found(key, expires_ns, encoding, value, version)
+            loaded = _value(line, found), expires_ns or 0
         except sqlite3.Error as error:
             files.drop(line, error)
+        except BaseException:
+            line.close()
+            raise
         give(line)
-        return _decode(value), expires_ns or 0
+        return loaded
 
     return load
 
 
-def _slow_value(files: StoreFiles, line: Line, found: Found) -> tuple[Any, int]:
-    """Return what is compressed, or raise what became of what is not there."""
-    try:
-        return _value(line, found), found.expires_ns or 0
-    finally:
-        files.give(line)
+def _load_volatile(files: StoreFiles, line: Line, ns: str, key: str) -> _Loaded:
+    volatile = line.volatile or line.open_volatile(files.home)
+    rows = volatile(_VOLATILE_POINT, (ns, key)).fetchall() if volatile is not None else ()
+    for encoding, value, expires_ns, version, kind in rows:
+        read = _value(line, Found(key, expires_ns, encoding, value, version))
+        return (read, expires_ns or 0, True) if kind == CACHED else (read, expires_ns or 0)
+    return None
 
 
 def _many(

@@ -234,7 +234,7 @@ def test_a_failed_read_is_raised_and_not_kept(world: World) -> None:
         with pytest.raises(LookupError, match="redacted"):
             cache.get("k")
     world.meanwhile = lambda: None
-    world.values["k"] = (1, 2, 3)
+    world.values["k"] = (1, 2, 3, 4)
     with pytest.raises(TypeError):
         cache.get("k")
 
@@ -326,3 +326,23 @@ def test_a_forgotten_cache_is_collected(world: World) -> None:
 
     assert still_there
     assert gone() is None
+
+
+def test_uses_that_others_want_to_know_of_are_told_once(world: World) -> None:
+    """Those of keys whose reader said so; until they are used again."""
+    cache = world.cache(entries_max=3)
+    world.values |= {"a": (1, 0, True), "b": (2, 0), "c": ([3], 0, True)}
+    for key in "abc":
+        cache.get(key)
+
+    first, second = cache.news(10), cache.news(10)
+    cache.get("a")
+    cache.get("b")
+
+    assert (sorted(first), second) == (["a", "c"], [])
+    assert cache.news(10) == ["a"]
+    for key in "acxyz":
+        cache.get(key)
+    assert len(cache.news(1)) <= 1
+    cache.clear()
+    assert cache.news(10) == []
