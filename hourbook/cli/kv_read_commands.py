@@ -1,0 +1,286 @@
+"""`kv get | keys | history | stats | watch | locks`: what the store holds.
+
+All but `watch` and `locks` read the files and ask nobody: a tree need not run.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from hourbook.cli import exit_codes
+from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption
+from hourbook.cli.out import emit, emit_json
+from hourbook.cli.words import typed_text, visible
+from hourbook.home import find_home
+from protocols.kv_keys import check_key, check_namespace
+
+if TYPE_CHECKING:
+    from hourbook.book.store.files import StoreFiles
+    from hourbook.book.store.reading import KeyReader
+    from hourbook.book.store.views import ViewReader
+
+__all__ = ["get", "history", "keys", "locks", "stats", "watch"]
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+_ENDLESS = (1 << 63) - 1
+
+
+def get(
+    namespace: str,
+    key: str,
+    /,
+    *,
+    version: Annotated[int | None, Parameter(show_default=False)] = None,
+    at: AtOption = None,
+    branch: BranchOption = "",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Print what a key holds: text as it is, anything else as JSON. Exit code 1: it is not there.
+
+    Example: `hourbook kv get config limits --json | jq .value`
+
+    Parameters
+    ----------
+    namespace:
+        Of the key.
+    key:
+        Its name.
+    version:
+        What it held at this version (see `kv history`).
+    """
+    from hourbook.cli.kv_text import item_json, value_text  # noqa: PLC0415 - completion needs none
+
+    name = _checked(namespace, key)
+    files, number = _open(home, branch)
+    if version is None:
+        item = _reader(files, namespace, number, at).find(name)
+    else:
+        past = _view(files, namespace, number, at).version(name, version)
+        item = past.item if past.is_present else None
+    if item is None:
+        sys.stderr.write(f"hourbook: nothing under {visible(f'{namespace}/{name}')}\n")
+        return exit_codes.FOUND_WRONG
+    if json:
+        emit_json(item_json(namespace, item))
+    else:
+        emit(value_text(item.value))
+    return exit_codes.OK
+
+
+def keys(
+    namespace: str,
+    glob: str = "*",
+    /,
+    *,
+    values: Flag = False,
+    count: Flag = False,
+    at: AtOption = None,
+    branch: BranchOption = "",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """List the keys that fit a glob, one a line.
+
+    Example: `hourbook kv keys task_results 'build/*' --values`
+
+    Parameters
+    ----------
+    namespace:
+        Of the keys.
+    glob:
+        `*` is any text, `?` one character, `[a-z]` one of a set, `[!a-z]` none of it.
+    values:
+        Print the values too.
+    count:
+        Print only how many there are.
+    """
+    from hourbook.book.render import json_value  # noqa: PLC0415 - completion needs none
+    from hourbook.book.store.glob import parse_glob  # noqa: PLC0415 - the same
+    from hourbook.cli.kv_text import value_text  # noqa: PLC0415 - the same
+
+    check_namespace(namespace)
+    pattern = parse_glob(typed_text(glob))
+    files, number = _open(home, branch)
+    reader = _reader(files, namespace, number, at)
+    if count:
+        found = reader.count(pattern)
+        emit_json({"count": found}) if json else emit(str(found))
+    elif values:
+        for key, value in reader.scan(pattern):
+            if json:
+                emit_json({"key": key, "value": json_value(value)})
+            else:
+                emit(f"{visible(key)}\t{value_text(value)}")
+    else:
+        for key in reader.keys(pattern):
+            emit_json({"key": key}) if json else emit(visible(key))
+    return exit_codes.OK
+
+
+def history(
+    namespace: str,
+    key: str,
+    /,
+    *,
+    count: Annotated[
+        int, Parameter(name=["--count", "-n"], validator=Number(gte=1, lte=1_000_000))
+    ] = 10,
+    before: Annotated[int | None, Parameter(show_default=False)] = None,
+    branch: BranchOption = "",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Print what was done to a key, the newest first.
+
+    Example: `hourbook kv history config limits -n 3`
+
+    Parameters
+    ----------
+    namespace:
+        Of the key.
+    key:
+        Its name.
+    count:
+        How many writes.
+    before:
+        Only versions below this one, to read on.
+    """
+    from hourbook.cli.kv_text import version_json, version_line  # noqa: PLC0415 - completion: none
+
+    name = _checked(namespace, key)
+    files, number = _open(home, branch)
+    until = _ENDLESS if before is None else before
+    for version in _view(files, namespace, number, None).history(name, until, count):
+        if json:
+            emit_json(version_json(version))
+        else:
+            emit(version_line(version))
+    return exit_codes.OK
+
+
+def stats(namespace: str, /, *, json: JsonOption = False, home: HomeOption = None) -> int:
+    """Print how many keys of which type a namespace has, their size, and its locks.
+
+    Parameters
+    ----------
+    namespace:
+        Of the keys.
+    """
+    from hourbook.cli.kv_text import stats_json, stats_lines  # noqa: PLC0415 - completion: none
+    from hourbook.faces.store_stats import WriteCounts, gather_stats  # noqa: PLC0415 - the same
+
+    check_namespace(namespace)
+    files, _ = _open(home, "")
+    found = gather_stats(files, namespace, (0, 0, 0, 0, 0, []), WriteCounts())
+    if json:
+        emit_json(stats_json(found))
+    else:
+        for line in stats_lines(found):
+            emit(line)
+    return exit_codes.OK
+
+
+def watch(
+    namespace: str,
+    glob: str = "*",
+    /,
+    *,
+    since: Annotated[str | None, Parameter(show_default=False)] = None,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Print what is done to the keys that fit, as it is committed, until Ctrl-C.
+
+    Example: `hourbook kv watch task_results 'build/*' --json`
+
+    Parameters
+    ----------
+    namespace:
+        Of the keys.
+    glob:
+        As of `kv keys`.
+    since:
+        Begin after this: the last seq already seen, or a time such as 2026-11-21T01:35:32Z.
+    """
+    from hourbook.book.store.glob import parse_glob  # noqa: PLC0415 - completion needs none
+    from hourbook.cli.kv_text import event_json, event_line  # noqa: PLC0415 - the same
+    from hourbook.faces.watch import Watch  # noqa: PLC0415 - the same
+    from hourbook.tree_status import check_running  # noqa: PLC0415 - the same
+
+    check_namespace(namespace)
+    pattern = parse_glob(typed_text(glob))
+    found = find_home(home)
+    check_running(found)
+    for event in Watch(found, namespace, pattern, None if since is None else typed_text(since)):
+        if json:
+            emit_json(event_json(event))
+        else:
+            emit(event_line(event))
+    return exit_codes.OK
+
+
+def locks(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption = None) -> int:
+    """List the locks that are held: by whom, under which token, and who waits.
+
+    Parameters
+    ----------
+    namespace:
+        Only its locks.
+    """
+    from hourbook.cli.kv_text import lock_json, lock_lines  # noqa: PLC0415 - completion: none
+    from hourbook.faces.membership import JOURNAL_WRITER  # noqa: PLC0415 - the same
+    from hourbook.link.actor_question import ask_actor  # noqa: PLC0415 - the same
+    from hourbook.tree_status import check_running  # noqa: PLC0415 - the same
+    from protocols.kv_messages import ListLocks, Locks  # noqa: PLC0415 - the same
+
+    if namespace:
+        check_namespace(namespace)
+    found = find_home(home)
+    check_running(found)
+    held = ask_actor(found, JOURNAL_WRITER, "lock.list", ListLocks(namespace), Locks).locks
+    if json:
+        emit_json({"locks": [lock_json(lock) for lock in held]})
+    else:
+        for line in lock_lines(held):
+            emit(line)
+    return exit_codes.OK
+
+
+def _checked(namespace: str, key: str) -> str:
+    check_namespace(namespace)
+    name = typed_text(key)
+    check_key(name)
+    return name
+
+
+def _open(home: str | None, branch: str) -> "tuple[StoreFiles, int]":
+    """Return the files of the store, and the number of a branch."""
+    from hourbook.book.branches import MAIN, branch_number  # noqa: PLC0415 - completion: no database
+    from hourbook.book.store.files import StoreFiles  # noqa: PLC0415 - the same
+    from hourbook.book.store.views import read_book  # noqa: PLC0415 - the same
+
+    files = StoreFiles(find_home(home))
+    if not branch:
+        return files, MAIN
+    return files, read_book(files, lambda connection: branch_number(connection, branch))
+
+
+def _reader(
+    files: "StoreFiles", namespace: str, branch: int, at: str | None
+) -> "KeyReader | ViewReader":
+    from hourbook.book.store.reading import KeyReader  # noqa: PLC0415 - completion: no database
+
+    if at is None and not branch:
+        return KeyReader(files, namespace)
+    return _view(files, namespace, branch, at)
+
+
+def _view(files: "StoreFiles", namespace: str, branch: int, at: str | None) -> "ViewReader":
+    from hourbook.book.store.views import ViewReader, view_at  # noqa: PLC0415 - the same
+
+    if at is None:
+        return ViewReader(files, namespace, branch)
+    return view_at(files, namespace, typed_text(at), branch)

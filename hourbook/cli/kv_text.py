@@ -1,0 +1,152 @@
+"""The store as lines for people and as JSON for programs. Pure; docs/CLI.md has the shapes."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hourbook.book.render import json_value
+from hourbook.cli.words import counted, duration_text, size_text, visible
+from hourbook.rfc3339 import format_utc_ns
+
+if TYPE_CHECKING:
+    from hourbook.book.store.past import KeyVersion
+    from hourbook.book.store.reading import Item
+    from hourbook.faces.store_stats import StoreStats
+    from hourbook.faces.watch import StoreEvent
+    from protocols.kv_messages import Lock
+
+__all__ = [
+    "event_json",
+    "event_line",
+    "item_json",
+    "lock_json",
+    "lock_lines",
+    "stats_json",
+    "stats_lines",
+    "value_text",
+    "version_json",
+    "version_line",
+]
+
+VALUE_LENGTH_MAX: Final = 100
+"""Characters of a value on a line of `history` or `watch`; `--json` has it whole."""
+ACTION_WIDTH: Final = 9
+KIND_WIDTH: Final = 12
+
+
+def value_text(value: object, length_max: int = 0) -> str:
+    """Return a value on one line: text as it is, anything else as compact JSON."""
+    if isinstance(value, str):
+        return visible(value, length_max)
+    return visible(msgspec.json.encode(json_value(value)).decode(), length_max)
+
+
+def item_json(namespace: str, item: "Item") -> dict[str, Any]:
+    """Return a key as ``kv get --json`` shows it."""
+    return {
+        "namespace": namespace,
+        "key": item.key,
+        "value": json_value(item.value),
+        "version": item.version,
+        "created": item.created,
+        "type": item.type,
+        "expires": None if item.expires_ns is None else format_utc_ns(item.expires_ns),
+        "metadata": json_value(item.metadata),
+    }
+
+
+def version_json(version: "KeyVersion") -> dict[str, Any]:
+    """Return one write of a key as each line of ``kv history --json`` shows it."""
+    entry = version.entry
+    return {
+        "key": version.key,
+        "version": version.version,
+        "time": format_utc_ns(version.time_ns),
+        "time_ns": str(version.time_ns),
+        "action": version.action,
+        "writer": version.writer,
+        "value": None if entry.details_raw is None else json_value(version.value),
+        "missing": None if entry.missing is None else msgspec.structs.asdict(entry.missing),
+    }
+
+
+def version_line(version: "KeyVersion") -> str:
+    """Return one write of a key on a line."""
+    head = (
+        f"{version.version:>8}  {format_utc_ns(version.time_ns)}"
+        f"  {version.action:<{ACTION_WIDTH}} {version.writer}"
+    )
+    return head + _said(version)
+
+
+def event_json(event: "StoreEvent") -> dict[str, Any]:
+    """Return an event as each line of ``kv watch --json`` shows it."""
+    return {**version_json(event), "kind": event.kind, "token": event.token}
+
+
+def event_line(event: "StoreEvent") -> str:
+    """Return an event on a line."""
+    head = (
+        f"{event.version:>8}  {format_utc_ns(event.time_ns)}  {event.kind:<{KIND_WIDTH}}"
+        f" {visible(event.key)}  {event.writer}"
+    )
+    return head + (f"  token {event.token}" if event.token else _said(event))
+
+
+def _said(version: "KeyVersion") -> str:
+    if version.entry.details_raw is None:
+        return "  (redacted)"
+    return f"  {value_text(version.value, VALUE_LENGTH_MAX)}" if version.is_present else ""
+
+
+def lock_json(lock: "Lock") -> dict[str, Any]:
+    """Return a lock as ``kv locks --json`` shows it."""
+    return {
+        "namespace": lock.ns,
+        "key": lock.key,
+        "token": lock.token,
+        "writer": lock.writer,
+        "pid": lock.holder.pid,
+        "granted": format_utc_ns(lock.granted_ns),
+        "ttl_ns": lock.ttl_ns,
+        "left_ns": lock.left_ns,
+        "waiting": lock.waiting,
+    }
+
+
+def lock_lines(locks: list["Lock"]) -> list[str]:
+    """Return the locks that are held, one a line."""
+    if not locks:
+        return ["no lock is held"]
+    return [
+        f"{visible(f'{lock.ns}/{lock.key}')}  token {lock.token}  {lock.writer} (process"
+        f" {lock.holder.pid})  since {format_utc_ns(lock.granted_ns)}, renewed for"
+        f" {duration_text(lock.left_ns)} more" + _waiting(lock.waiting)
+        for lock in locks
+    ]
+
+
+def _waiting(waiting: list[str]) -> str:
+    return f"; waiting: {', '.join(waiting)}" if waiting else ""
+
+
+def stats_json(stats: "StoreStats") -> dict[str, Any]:
+    """Return the figures of a namespace as ``kv stats --json`` shows them."""
+    return {
+        "namespace": stats.namespace,
+        "entries": sum(stats.entries.values()),
+        "types": stats.entries,
+        "bytes": stats.bytes,
+        "locks": stats.locks,
+    }
+
+
+def stats_lines(stats: "StoreStats") -> list[str]:
+    """Return the figures of a namespace for people."""
+    types = ", ".join(f"{count} {kind}" for kind, count in sorted(stats.entries.items()))
+    text = (
+        f"{stats.namespace}: {counted(sum(stats.entries.values()), 'key', 'keys')}"
+        f"{f' ({types})' if types else ''}, {size_text(stats.bytes)},"
+        f" {counted(stats.locks, 'lock', 'locks')} held"
+    )
+    return [text]

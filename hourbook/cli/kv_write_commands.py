@@ -1,0 +1,207 @@
+"""`kv set | delete | incr`: writing the store. Each returns once it is done for good."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from hourbook.cli import exit_codes
+from hourbook.cli.book_text import parse_details
+from hourbook.cli.options import BranchOption, HomeOption, JsonOption, WriterOption
+from hourbook.cli.out import emit, emit_json
+from hourbook.cli.words import typed_text, visible
+from hourbook.home import find_home
+from hourbook.tree_status import check_running
+from protocols import errors
+from protocols.entry import ENTRY_BYTES_MAX
+
+if TYPE_CHECKING:
+    from hourbook.faces.book import Book
+
+__all__ = ["delete", "incr", "set_"]
+
+TypeName = Literal["persistent", "versioned", "shared", "locked", "transient", "cached"]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+TtlOption = Annotated[float | None, Parameter(name="--ttl", show_default=False)]
+TypeOption = Annotated[TypeName | None, Parameter(name="--type", show_default=False)]
+IfVersionOption = Annotated[int | None, Parameter(show_default=False)]
+TokenOption = Annotated[int, Parameter(show_default=False)]
+
+
+def set_(
+    namespace: str,
+    key: str,
+    value: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    /,
+    *,
+    value_json: Flag = False,
+    stdin: Flag = False,
+    ttl: TtlOption = None,
+    keep_ttl: Flag = False,
+    kind: TypeOption = None,
+    if_version: IfVersionOption = None,
+    token: TokenOption = 0,
+    metadata: Annotated[str | None, Parameter(show_default=False)] = None,
+    writer: WriterOption = "cli",
+    branch: BranchOption = "",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Give a key a value; print the version that it has now.
+
+    Example: `hourbook kv set config limits '{"jobs": 4}' --value-json --if-version 17`
+
+    Parameters
+    ----------
+    namespace:
+        Of the key; made by using it.
+    key:
+        Its name.
+    value:
+        Text.
+    value_json:
+        VALUE is JSON and is kept as a value.
+    stdin:
+        Read VALUE from standard input instead (up to 16 MiB).
+    ttl:
+        Seconds that it lives; without it for ever, or as its namespace has it.
+    keep_ttl:
+        It keeps the time that it has left.
+    kind:
+        What becomes of it (docs/STORE.md); without it, as the key or its namespace has it.
+    if_version:
+        Only where the key has this version; 0: only where it is not there.
+    token:
+        Of the lock that protects the key.
+    metadata:
+        A map of your own, as JSON.
+    """
+    if stdin == (value is not None):
+        got = "both" if stdin else "neither"
+        raise errors.BadRequest(f"Expected VALUE or --stdin, got {got}", field="value")
+    text = _read_stdin() if stdin else value and typed_text(value)
+    said = parse_details(text, is_json=value_json)
+    about = None if metadata is None else parse_details(typed_text(metadata), is_json=True)
+    with _connect(writer, home, branch) as book:
+        name = typed_text(key)
+        version = book.store(namespace).set(
+            name,
+            said,
+            ttl_s=ttl,
+            keep_ttl=keep_ttl,
+            type=kind or "",
+            if_version=if_version,
+            metadata=about,
+            token=token,
+        )
+    _print(namespace, name, version, json=json)
+    return exit_codes.OK
+
+
+def delete(
+    namespace: str,
+    key: str,
+    /,
+    *,
+    if_version: IfVersionOption = None,
+    token: TokenOption = 0,
+    writer: WriterOption = "cli",
+    branch: BranchOption = "",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Take a key away. One that is not there is no error; it prints version 0.
+
+    Parameters
+    ----------
+    namespace:
+        Of the key.
+    key:
+        Its name.
+    if_version:
+        Only where the key has this version.
+    token:
+        Of the lock that protects the key.
+    """
+    with _connect(writer, home, branch) as book:
+        name = typed_text(key)
+        version = book.store(namespace).delete(name, if_version=if_version, token=token)
+    _print(namespace, name, version, json=json)
+    return exit_codes.OK
+
+
+def incr(
+    namespace: str,
+    key: str,
+    by: Annotated[str, Parameter(allow_leading_hyphen=True)] = "1",
+    /,
+    *,
+    ttl: TtlOption = None,
+    kind: TypeOption = None,
+    token: TokenOption = 0,
+    writer: WriterOption = "cli",
+    branch: BranchOption = "",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> int:
+    """Add to a number, which is 0 where the key is not there; print what it is now.
+
+    Example: `hourbook kv incr metrics builds`
+
+    Parameters
+    ----------
+    namespace:
+        Of the key.
+    key:
+        Its name.
+    by:
+        How much: an integer, or a decimal fraction.
+    ttl:
+        Seconds that a new key lives.
+    kind:
+        What becomes of a new key (docs/STORE.md).
+    token:
+        Of the lock that protects the key.
+    """
+    step = _number(by)
+    with _connect(writer, home, branch) as book:
+        name = typed_text(key)
+        number = book.store(namespace).increment(
+            name, step, ttl_s=ttl, type=kind or "", token=token
+        )
+    if json:
+        emit_json({"namespace": namespace, "key": name, "value": number})
+    else:
+        emit(str(number))
+    return exit_codes.OK
+
+
+def _connect(writer: str, home: str | None, branch: str) -> "Book":
+    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
+
+    found = find_home(home)
+    check_running(found)
+    return connect(writer, found, shared=True, branch=branch)
+
+
+def _print(namespace: str, key: str, version: int, *, json: bool) -> None:
+    if json:
+        emit_json({"namespace": namespace, "key": key, "version": version})
+    else:
+        emit(f"{visible(f'{namespace}/{key}')} version {version}")
+
+
+def _number(text: str) -> int | float:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    raise errors.BadRequest(
+        f"Expected BY as an integer or a decimal fraction, got {visible(text, 60)!r}", field="by"
+    )
+
+
+def _read_stdin() -> str:
+    """Return standard input; no more of it than shows that it is too long."""
+    return sys.stdin.buffer.read(ENTRY_BYTES_MAX + 1).decode("utf-8", "surrogateescape")

@@ -1,0 +1,244 @@
+"""`hourbook kv ...` on a real tree."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from full_tree import ROOT_DIR, FullTree, run_hourbook
+
+from hourbook.cli import app
+
+pytestmark = pytest.mark.live
+
+CLI_DOC = ROOT_DIR / "docs" / "CLI.md"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullTree]:
+    """Run the default tree, with two keys."""
+    with FullTree(tmp_path_factory.mktemp("home")) as running:
+        running.hourbook("kv", "set", "config", "limits", '{"jobs": 4}', "--value-json")
+        running.hourbook("kv", "set", "config", "motd", "naïve\t日本", "--metadata", '{"by": "us"}')
+        yield running
+
+
+def kv(tree: FullTree, *arguments: str) -> tuple[int, str]:
+    """Return exit code and output; nothing may be said on stderr."""
+    result = tree.hourbook("kv", *arguments)
+    assert result.stderr == ""
+    return result.returncode, result.stdout
+
+
+def kv_lines(tree: FullTree, *arguments: str) -> list[dict[str, Any]]:
+    """Return the documents that a command prints."""
+    return [json.loads(line) for line in kv(tree, *arguments, "--json")[1].splitlines()]
+
+
+def documented_fields(command: str) -> set[str]:
+    """Return the names that docs/CLI.md has of a command's JSON."""
+    section = CLI_DOC.read_text().partition("### kv\n")[2].partition("\n### ")[0]
+    row = re.search(rf"^\| `{command}`.*?\| (.*) \|$", section, re.MULTILINE)
+    assert row, command
+    return set(re.findall(r"`(\w+)`", row[1]))
+
+
+def test_every_command_of_the_store_is_in_the_document() -> None:
+    """In the table of commands, and its JSON where it prints any."""
+    text = CLI_DOC.read_text()
+    names = [name for name in app._COMMANDS if name.startswith("kv ")]
+
+    assert len(names) >= 10
+    assert [name for name in names if f"| `{name} " not in text] == []
+
+
+def test_get_prints_a_value_as_it_is_and_its_fields_as_json(tree: FullTree) -> None:
+    """Text is text, anything else JSON; controls are made visible."""
+    assert kv(tree, "get", "config", "motd") == (0, "naïve\\t日本\n")
+    assert kv(tree, "get", "config", "limits") == (0, '{"jobs":4}\n')
+
+    (document,) = kv_lines(tree, "get", "config", "motd")
+
+    assert set(document) == documented_fields("get")
+    assert (document["value"], document["type"]) == ("naïve\t日本", "versioned")
+    assert document["metadata"] == {"by": "us"}
+
+
+def test_get_of_a_key_that_is_not_there_is_exit_code_1_and_a_line(tree: FullTree) -> None:
+    """None is a value; absence is said another way."""
+    result = tree.hourbook("kv", "get", "config", "never")
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "hourbook: nothing under config/never\n"
+
+
+def test_set_delete_and_incr_tell_version_and_number(tree: FullTree) -> None:
+    """And history has it all, newest first, as the document says."""
+    first = kv_lines(tree, "set", "config", "k", "one", "--if-version", "0")[0]
+    assert set(first) == {"namespace", "key", "version"}
+    stale = tree.hourbook("kv", "set", "config", "k", "x", "--if-version", "0")
+    assert (stale.returncode, stale.stdout, stale.stderr.count("\n")) == (2, "", 1)
+    assert f"got version {first['version']}" in stale.stderr
+    gone = kv_lines(tree, "delete", "config", "k")[0]
+    assert kv_lines(tree, "delete", "config", "k")[0]["version"] == 0
+    assert kv(tree, "incr", "config", "n", "-5") == (0, "-5\n")
+    assert kv_lines(tree, "incr", "config", "n", "0.5")[0]["value"] == -4.5
+
+    past = kv_lines(tree, "history", "config", "k")
+
+    assert [(each["action"], each["version"], each["value"]) for each in past] == [
+        ("delete", gone["version"], None),
+        ("set", first["version"], "one"),
+    ]
+    names = {"set", "increment", "delete", "expire"}
+    assert set(past[0]) == documented_fields("history") - names
+    assert kv(tree, "get", "config", "k", "--version", str(first["version"])) == (0, "one\n")
+    assert kv(tree, "get", "config", "k", "--at", str(first["version"])) == (0, "one\n")
+
+
+def test_keys_lists_what_fits_with_values_or_counted(tree: FullTree) -> None:
+    """A glob is matched whole."""
+    assert kv(tree, "keys", "config", "[lm]*") == (0, "limits\nmotd\n")
+    assert kv(tree, "keys", "config", "[lm]*", "--count") == (0, "2\n")
+    assert kv_lines(tree, "keys", "config", "lim*", "--values") == [
+        {"key": "limits", "value": {"jobs": 4}}
+    ]
+
+
+def test_stats_counts_keys_by_type(tree: FullTree) -> None:
+    """Of one namespace."""
+    tree.hourbook("kv", "set", "counted", "a", "1")
+    tree.hourbook("kv", "set", "counted", "b", "1", "--type", "transient")
+
+    (found,) = kv_lines(tree, "stats", "counted")
+
+    assert set(found) == documented_fields("stats")
+    assert (found["entries"], found["types"]) == (2, {"persistent": 1, "transient": 1})
+    assert "2 keys" in kv(tree, "stats", "counted")[1]
+
+
+def test_lock_runs_a_command_under_its_token_and_exits_as_it_does(tree: FullTree) -> None:
+    """The lock is listed meanwhile, and free afterwards."""
+    script = (
+        f'{sys.executable} -m hourbook.command kv locks --json; echo "$HOURBOOK_LOCK_TOKEN"; exit 3'
+    )
+    code, out = kv(tree, "lock", "deploy", "it", "--", "sh", "-c", script)
+    listed, token = out.splitlines()
+    (held,) = json.loads(listed)["locks"]
+
+    assert code == 3
+    assert held["token"] == int(token)
+    assert (held["namespace"], held["key"], held["writer"]) == ("deploy", "it", "cli")
+    assert set(held) == documented_fields("locks") - {"locks"}
+    assert kv(tree, "locks") == (0, "no lock is held\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(("false",), 1), (("no-such-program",), 127), (("/",), 126)]
+)
+def test_lock_reports_how_its_command_ended(
+    tree: FullTree, command: tuple[str, ...], code: int
+) -> None:
+    """As a shell does."""
+    assert tree.hourbook("kv", "lock", "deploy", "it", "--", *command).returncode == code
+
+
+def test_lock_that_others_hold_is_exit_code_7_and_names_the_holder(tree: FullTree) -> None:
+    """After the wait that was asked for."""
+    script = f"{sys.executable} -m hourbook.command kv lock deploy it --wait 0.1 -- true; echo $?"
+    result = tree.hourbook("kv", "lock", "deploy", "it", "--", "sh", "-c", script)
+
+    assert result.stdout == "7\n"
+    assert "Expected lock deploy/it within 0.1 s; it is held by cli (process " in result.stderr
+
+
+def test_watch_prints_what_is_done_until_interrupted(tree: FullTree) -> None:
+    """Each event a line, from where it was told to begin."""
+    program = [sys.executable, "-m", "hourbook.command", "kv", "watch", "seen", "k*", "--json"]
+    watcher = subprocess.Popen(
+        [*program, "--since", "0", "--home", str(tree.home.path)],
+        cwd=ROOT_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watcher.stdout is not None
+    tree.hourbook("kv", "set", "seen", "k1", "v")
+    tree.hourbook("kv", "lock", "seen", "k1", "--", "true")
+    events = [json.loads(watcher.stdout.readline()) for _ in range(3)]
+    watcher.send_signal(signal.SIGINT)
+    _, complaint = watcher.communicate(timeout=10)
+
+    assert [each["kind"] for each in events] == ["kv.set", "lock.grant", "lock.release"]
+    assert events[0]["value"] == "v"
+    assert events[1]["token"] == events[2]["token"] == events[1]["version"]
+    assert set(events[0]) <= documented_fields("watch") | documented_fields("history")
+    assert (watcher.returncode, complaint) == (130, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "Bad/Name", "k"),
+        ("get", "config", ""),
+        ("get", "config", "k" * 1025),
+        ("get", "config", "k", "--at", "sometime"),
+        ("keys", "config", "[a"),
+        ("history", "config", "k", "-n", "0"),
+        ("set", "config", "k"),
+        ("set", "config", "k", "v", "--stdin"),
+        ("set", "config", "k", "{", "--value-json"),
+        ("set", "config", "k", "v", "--ttl", "-1"),
+        ("set", "config", "k", "v", "--ttl", "nan"),
+        ("set", "config", "k", "v", "--type", "eternal"),
+        ("set", "config", "k", "v", "--metadata", "[]"),
+        ("set", "config", "k", "v", "--token", "999"),
+        ("incr", "config", "k", "much"),
+        ("incr", "config", "motd"),
+        ("lock", "deploy", "it"),
+        ("lock", "deploy", "it", "--ttl", "0", "--", "true"),
+        ("locks", "No Namespace"),
+        ("watch", "config", "--since", "sometime"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(
+    tree: FullTree, arguments: tuple[str, ...]
+) -> None:
+    """Refused in words, and nothing is changed."""
+    result = run_hourbook("kv", *arguments, home=tree.home.path)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("hourbook: ")
+
+
+def test_reading_commands_answer_within_a_quarter_of_a_second(tree: FullTree) -> None:
+    """The best of three: what else runs here is not theirs."""
+    slow = []
+    for words in (("get", "config", "limits"), ("keys", "config"), ("stats", "config")):
+        took_s = []
+        for _ in range(3):
+            began_s = time.monotonic()
+            kv(tree, *words)
+            took_s.append(time.monotonic() - began_s)
+        if min(took_s) > 0.25:
+            slow.append((words, took_s))
+    assert slow == []
+
+
+def test_stopped_tree_is_read_and_not_written(tmp_path: Path) -> None:
+    """What needs it says so at once."""
+    with FullTree(tmp_path / "home") as tree:
+        tree.hourbook("kv", "set", "config", "k", "v")
+        tree.stop()
+
+        assert kv(tree, "get", "config", "k") == (0, "v\n")
+        for words in (("set", "config", "k", "w"), ("locks",), ("watch", "config")):
+            refused = tree.hourbook("kv", *words)
+            assert (refused.returncode, refused.stderr.count("\n")) == (6, 1)
