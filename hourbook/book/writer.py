@@ -183,9 +183,11 @@ class BookWriter:
             self.store.main.announce()
             connection.execute("COMMIT")
         except BaseException as error:
-            if connection.in_transaction:
-                connection.rollback()
-            self.store.abandon()
+            try:
+                if connection.in_transaction:
+                    connection.rollback()
+            finally:
+                self.store.abandon()
             self._keys.settle(None)
             self._shelf.settle(is_committed=False)
             if isinstance(error, sqlite3.Error) and schema.error_code(error) == sqlite3.SQLITE_FULL:
