@@ -23,6 +23,7 @@
 #include "store_rows.h"
 
 #define LEASE_NS 20000000
+#define FAR_NS 100000000 /* a time limit further off is not reached within a lease */
 #define LATENCY_BINS 32
 #define NO_WRITER_YET 0 /* what a new table is full of; the writer may still be at an old one */
 
@@ -32,6 +33,7 @@ typedef struct {
     const word_t *table;
     const word_t *state;
     int64_t trusted_until_ns; /* CLOCK_MONOTONIC_COARSE */
+    int64_t utc_ns;           /* by `clock`, when the lease began */
     uint64_t epoch;           /* rises when all rows are dropped */
     store_rows rows;
     uint32_t seed; /* crc32 of the namespace */
@@ -90,6 +92,16 @@ static int use_segment(StoreCache *self, PyObject *buffer)
     return 0;
 }
 
+static int read_clock(StoreCache *self, int64_t *now_ns)
+{
+    PyObject *now = PyObject_CallNoArgs(self->clock);
+    if (now == NULL)
+        return -1;
+    *now_ns = PyLong_AsLongLong(now);
+    Py_DECREF(now);
+    return *now_ns == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
 /* Ask which segment is in force; 0, or -1 with an exception set. */
 static int look_around(StoreCache *self, int64_t now_ns)
 {
@@ -102,6 +114,8 @@ static int look_around(StoreCache *self, int64_t now_ns)
     else if (buffer != self->view.obj)
         result = use_segment(self, buffer);
     Py_DECREF(buffer);
+    if (result == 0)
+        result = read_clock(self, &self->utc_ns);
     if (result == 0)
         self->trusted_until_ns = now_ns + LEASE_NS;
     return result;
@@ -121,17 +135,14 @@ static inline uint64_t counter_of(const StoreCache *self, uint16_t bucket)
 
 /* -- reading anew ------------------------------------------------------------------------------ */
 
-/* 1 where a key has outlived its time, 0 where not, -1 with an exception set. */
+/* 1 where a key has outlived its time, 0 where not, -1 with an exception set. A clock that is set
+ * forward shows with the next lease. */
 static int is_expired(StoreCache *self, int64_t expires_ns)
 {
-    PyObject *now = PyObject_CallNoArgs(self->clock);
-    if (now == NULL)
-        return -1;
-    int64_t now_ns = PyLong_AsLongLong(now);
-    Py_DECREF(now);
-    if (now_ns == -1 && PyErr_Occurred())
-        return -1;
-    return expires_ns <= now_ns;
+    int64_t now_ns;
+    if (expires_ns - FAR_NS > self->utc_ns)
+        return 0;
+    return read_clock(self, &now_ns) < 0 ? -1 : expires_ns <= now_ns;
 }
 
 /* The value of what is known of a key, or `fallback`. The caller holds what `row` points to. */
