@@ -5,6 +5,7 @@ What was acknowledged stands in a page that all share: who begins a get after th
 
 import mmap
 import random
+import shutil
 import struct
 import threading
 import time
@@ -14,8 +15,10 @@ from typing import Any
 import multiprocess
 import pytest
 from book_actors import QuickWriter
+from waiting import wait_until
 
 from hourbook.faces.book import connect
+from hourbook.faces.store import Store
 from hourbook.home import Home, find_home
 from protocols import errors
 
@@ -124,3 +127,55 @@ def test_no_reader_is_behind_while_the_writer_is_killed(
     assert [wrong for wrong, _, _ in results] == [[]] * READERS
     assert all(hits > 1_000 and misses > 100 for _, hits, misses in results)
     assert sum(counts) > 200
+
+
+def test_a_segment_that_is_removed_fools_nobody(home: Home) -> None:
+    """Under a writer that lives, and under one that dies with it; caches go on in the new one."""
+    writer = QuickWriter(home)
+    with connect("reader", home, shared=True) as ours, connect("agent", home, shared=True) as other:
+        store, theirs = ours.store("removed"), other.store("removed")
+        for number in range(1, 9):
+            store.get("k")
+            store.get("k")
+            home.segment.unlink()
+            if number % 2:
+                writer.kill()
+                writer.start()
+
+            theirs.set("k", number)
+
+            assert store.get("k") == number
+        wait_until(lambda: _is_hit(store), 5, "the cache to go on")
+        theirs.set("k", 0)
+        assert store.get("k") == 0
+    writer.stop()
+
+
+def test_a_book_that_is_replaced_is_read_anew(home: Home, tmp_path: Path) -> None:
+    """As a restore does it: another file under the name, after everybody has read the old one."""
+    writer = QuickWriter(home)
+    with connect("agent", home, shared=True) as book:
+        store = book.store("replaced")
+        store.set("k", "backed up")
+        book.head()
+        writer.stop()
+        shutil.copy(home.book_db, tmp_path / "copy.db")
+        (tmp_path / "copy.db-wal").write_bytes(Path(f"{home.book_db}-wal").read_bytes())
+        writer = QuickWriter(home)
+        store.set("k", "lost")
+        before = store.get("k")
+        writer.stop()
+        for name in ("book.db-shm", "book.db-wal"):
+            (home.path / name).unlink()
+        (tmp_path / "copy.db-wal").rename(home.path / "book.db-wal")
+        (tmp_path / "copy.db").rename(home.book_db)
+
+        wait_until(lambda: store.get("k") == "backed up", 5, "the other file to be found")
+
+    assert before == "lost"
+
+
+def _is_hit(store: Store) -> bool:
+    hits = store.stats().hits
+    store.get("k")
+    return store.stats().hits > hits
