@@ -16,6 +16,7 @@ from protocols import (
     instance_messages,
     keep_messages,
     key_messages,
+    kv_messages,
     session_messages,
     source_messages,
     why_messages,
@@ -46,6 +47,10 @@ KINDS = {
     "instance.release": instance_messages.Release,
     "instance.beat": instance_messages.Beat,
     "instance.list": instance_messages.ListInstances,
+    "kv.write": kv_messages.KvWrite,
+    "kv.sweep": kv_messages.Sweep,
+    "kv.schema": kv_messages.SetSchema,
+    "kv.used": kv_messages.KvUsed,
     "key.rotate": key_messages.RotateKey,
     "session.start": session_messages.StartSession,
 }
