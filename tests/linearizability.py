@@ -1,0 +1,250 @@
+"""Whether what many processes saw of keys can have been done one call after the other.
+
+A history is linearizable if each call can be given one moment between its beginning and its end,
+so that the calls, done at these moments, answer what they have answered. A call without an answer
+may have been done at any moment since it began, or never.
+
+The search is that of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with Lowe's
+memory of what was tried ("Testing for Linearizability", 2017), as Porcupine has it: depth first,
+over pairs of calls that are done and what the key then holds. An unanswered call is done just
+before the one that shows it, or not at all; so that hundreds of them cost little. Keys are
+independent of each other, so each is searched alone (Herlihy and Wing's locality). Pure.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+__all__ = ["GONE", "NEVER_NS", "PLACES_MAX", "UNKNOWN", "Call", "Held", "explain", "step"]
+
+GONE: Final = "gone"
+"""What a key holds that is absent."""
+UNKNOWN: Final = "unknown"
+"""What a call was answered that was never answered."""
+NEVER_NS: Final = 1 << 63
+"""When it was."""
+_SHOWN: Final = 8
+PLACES_MAX: Final = 200_000
+"""Of one key; an order that is not found by then is not there, and to be sure takes hours."""
+
+
+class Call(NamedTuple):
+    """What one process asked of a key, and what it was answered.
+
+    Attributes:
+        who: the process.
+        key: what it is about.
+        kind: get, item, set, cas, increment or delete.
+        given: the value of a set, (value, expected version) of a cas, what an increment adds.
+        said: the answer. Of get the value, of item (version, value), of set the version, of
+            increment the number, of delete the version, 0 where it was absent; of cas the version,
+            or minus the current one (minus 0 is 0) where it was refused. GONE: absent. UNKNOWN.
+        began_ns, ended_ns: by one monotonic clock; NEVER_NS without an answer.
+    """
+
+    who: int
+    key: str
+    kind: str
+    given: Any
+    said: Any
+    began_ns: int
+    ended_ns: int
+
+
+class Held(NamedTuple):
+    """What a key holds.
+
+    Attributes:
+        value: GONE where it is absent.
+        version: of it, or of its deletion.
+        is_exact: otherwise the version is only known to be above `version`.
+    """
+
+    value: Any = GONE
+    version: int = 0
+    is_exact: bool = True
+
+
+class _Done(NamedTuple):
+    """Which calls are done: all answered ones before `first`, and those in the masks."""
+
+    first: int = 0
+    later: int = 0
+    unanswered: int = 0
+
+
+class _Place(NamedTuple):
+    """How far an order has come; and what was held before its last call, if that is unanswered."""
+
+    done: _Done
+    held: Held
+    before: Held | None = None
+
+
+def step(held: Held, call: Call) -> Held | None:
+    """Return what a key holds after a call; None: then it would have been answered otherwise."""
+    return _STEPS[call.kind](held, call.given, call.said)
+
+
+def _get(held: Held, _: Any, said: Any) -> Held | None:
+    return held if said == held.value else None
+
+
+def _item(held: Held, _: Any, said: Any) -> Held | None:
+    return _bound(held, *((0, GONE) if said == GONE else said))
+
+
+def _set(held: Held, value: Any, said: Any) -> Held | None:
+    if said == UNKNOWN:
+        return Held(value, held.version, is_exact=False)
+    return Held(value, said) if said > held.version else None
+
+
+def _cas(held: Held, given: Any, said: Any) -> Held | None:
+    value, expected = given
+    if said != UNKNOWN and said <= 0:  # refused: that was its version
+        return _bound(held, -said, held.value) if expected != -said else None
+    found = _bound(held, expected, held.value)
+    return None if found is None else _set(found, value, said)
+
+
+def _increment(held: Held, by: Any, said: Any) -> Held | None:
+    number = (0 if held.value == GONE else held.value) + by
+    return Held(number, held.version, is_exact=False) if said in (UNKNOWN, number) else None
+
+
+def _delete(held: Held, _: Any, said: Any) -> Held | None:
+    if said == 0 or held.value == GONE:
+        return held if held.value == GONE and said in (UNKNOWN, 0) else None
+    return _set(held, GONE, said)
+
+
+_STEPS: Final = {
+    "get": _get,
+    "item": _item,
+    "set": _set,
+    "cas": _cas,
+    "increment": _increment,
+    "delete": _delete,
+}
+
+
+def _bound(held: Held, version: int, value: Any) -> Held | None:
+    """Return what is held, if it is this value in this version (0: it is absent)."""
+    if value != held.value or (version == 0) != (value == GONE):
+        return None
+    if version == 0:
+        return held
+    if held.is_exact:
+        return held if version == held.version else None
+    return Held(value, version) if version > held.version else None
+
+
+def explain(history: Iterable[Call], places_max: int = PLACES_MAX) -> str | None:
+    """Return where a history cannot go on, in words; None where it is linearizable.
+
+    Args:
+        history: calls, in any order.
+        places_max: how many states are tried for each key.
+    """
+    by_key: dict[str, list[Call]] = {}
+    for call in history:
+        by_key.setdefault(call.key, []).append(call)
+    said = [_explain_key(calls, places_max) for _, calls in sorted(by_key.items())]
+    return next((words for words in said if words is not None), None)
+
+
+def _explain_key(calls: Sequence[Call], places_max: int) -> str | None:
+    answered = sorted((c for c in calls if c.said != UNKNOWN), key=lambda c: c.began_ns)
+    open_ = sorted((c for c in calls if c.said == UNKNOWN), key=lambda c: c.began_ns)
+    tried: set[_Place] = set()
+    branches = [iter([_Place(_Done(), Held())])]
+    furthest, stuck = -1, _Place(_Done(), Held())
+    while branches and len(tried) < places_max:
+        place = next(branches[-1], None)
+        if place is None:
+            branches.pop()
+            continue
+        if place.done.first == len(answered):
+            return None
+        if place in tried:
+            continue
+        tried.add(place)
+        count = place.done.first + place.done.later.bit_count()
+        if count > furthest:
+            furthest, stuck = count, place
+        branches.append(_go_on(place, answered, open_))
+    return _describe(stuck, answered, open_)
+
+
+def _go_on(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> Iterator[_Place]:
+    """Yield what may be next, the likeliest first."""
+    done, held, _ = place
+    ready, until_ns = _ready(done, answered)
+    following = []
+    for index in ready:
+        after = _after(place, answered[index])
+        if after == held:  # it changes nothing, so at no other moment could it be better
+            yield _Place(_with(done, index), held)
+            return
+        if after is not None:
+            following.append((answered[index].ended_ns, index, after))
+    for _, index, after in sorted(following):
+        yield _Place(_with(done, index), after)
+    unseen = []
+    for index, call in enumerate(open_):
+        if call.began_ns > until_ns:
+            break
+        after = None if done.unanswered >> index & 1 else _after(place, call)
+        if after is not None and after != held:
+            later = _Place(done._replace(unanswered=done.unanswered | 1 << index), after, held)
+            if any(_after(later, answered[each]) is not None for each in ready):
+                yield later
+            else:
+                unseen.append(later)
+    yield from unseen
+
+
+def _after(place: _Place, call: Call) -> Held | None:
+    """Return what is held after a call; None also where it shows that the last one is not needed.
+
+    An unanswered call that makes no difference to the next one might as well never have been done.
+    """
+    after = step(place.held, call)
+    if place.before is not None and step(place.before, call) == after:
+        return None
+    return after
+
+
+def _ready(done: _Done, answered: Sequence[Call]) -> tuple[list[int], int]:
+    """Return the answered calls that began before any other that is not done had ended."""
+    until_ns, ready = NEVER_NS, []
+    for index in range(done.first, len(answered)):
+        if answered[index].began_ns > until_ns:
+            break
+        if not done.later >> (index - done.first) & 1:
+            ready.append(index)
+            until_ns = min(until_ns, answered[index].ended_ns)
+    return ready, until_ns
+
+
+def _with(done: _Done, index: int) -> _Done:
+    first, later = done.first, done.later | 1 << (index - done.first)
+    while later & 1:
+        first, later = first + 1, later >> 1
+    return _Done(first, later, done.unanswered)
+
+
+def _describe(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> str:
+    done, held, _ = place
+    ready, _ = _ready(done, answered)
+    first_ns = answered[0].began_ns
+    count = done.first + done.later.bit_count()
+    lines = [f"key {answered[0].key}: {count} of {len(answered)} calls can be put in order"]
+    lines[0] += f" ({len(open_)} more have no answer); then it holds {held}, and none can be next:"
+    for call in [answered[index] for index in ready[:_SHOWN]]:
+        began, ended = ((at - first_ns) / 1e6 for at in (call.began_ns, call.ended_ns))
+        lines.append(
+            f"  process {call.who}, {began:.3f}..{ended:.3f} ms: {call.kind}({call.given})"
+            f" said {call.said}"
+        )
+    return "\n".join(lines)
