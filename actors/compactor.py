@@ -1,7 +1,7 @@
 """compactor: the calendar. Verifies and copies the book, gives its head away, reminds its writer.
 
 Owns the schedule and nothing else. Hears ``compactor.run`` and ``compactor.rules``; tells
-journal_writer ``book.maintain``, ``book.archive`` and ``book.retain``.
+journal_writer ``book.maintain``, ``book.archive``, ``book.retain`` and ``kv.compact``.
 The scheduler's thread only puts a job's name into a queue; the loop hands verifications and backups
 to one worker thread, so that beats go on, and everything on the write side to journal_writer. A job
 that is late after a suspend runs once. A book that does not verify is reported to its writer, which
@@ -21,8 +21,9 @@ from actors.base import Actor, Handler, Outcome, Ready, Request, decode_config
 from actors.config import CompactorConfig
 from hourbook.book import distrust
 from hourbook.book.proof.witness_export import export_witness
+from hourbook.book.store.spent import Horizon
 from hourbook.book.upkeep import JobResult, backup_book, verify_book_now
-from hourbook.compaction import compact_book
+from hourbook.compaction import Rules, compact_book
 from protocols import errors, wire
 from protocols.book_messages import AskRules, Maintain, Run, RunStarted
 from protocols.control import Snapshot
@@ -110,7 +111,7 @@ class Compactor(Actor[CompactorConfig]):
             "verify": config.verify,
             "backup": config.backup,
             "witness": config.witness if has_witness else "",
-            "compact": config.compact if config.retention else "",
+            "compact": config.compact,
             _CHECKPOINT: config.checkpoint,
         }
         triggers = {job: parse_schedule(line) for job, line in schedules.items() if line}
@@ -141,8 +142,8 @@ class Compactor(Actor[CompactorConfig]):
         self._start(job)
         return RunStarted(queued=True)
 
-    def _on_rules(self, _: Request[AskRules]) -> dict[str, Any]:
-        return {"retention": self.config.retention}
+    def _on_rules(self, _: Request[AskRules]) -> Rules:
+        return Rules(self.config.retention, _horizon(self.config))
 
     def _on_bell(self) -> None:
         os.eventfd_read(self._bell)
@@ -188,7 +189,7 @@ class Compactor(Actor[CompactorConfig]):
             case "backup":
                 return backup_book(self.home, config.backups_kept)
             case "compact":
-                return compact_book(self.home, config.retention)
+                return compact_book(self.home, config.retention, _horizon(config))
             case _:
                 return export_witness(self.home, config.witness_file, config.witness_command)
 
@@ -222,6 +223,10 @@ class Compactor(Actor[CompactorConfig]):
         self.reactor.ask(
             JOURNAL_WRITER, "book.maintain", verdict, lambda _: None, MAINTAIN_TIMEOUT_S
         )
+
+
+def _horizon(config: CompactorConfig) -> Horizon:
+    return Horizon(config.store_history_s, config.store_versions)
 
 
 def parse_schedule(line: str) -> Any:  # noqa: ANN401 - APScheduler publishes no types

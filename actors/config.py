@@ -195,7 +195,8 @@ class CompactorConfig(_Config, frozen=True):
     checkpoint: Schedule = "every 1 h"
     """When the log is moved into the database, however busy the writer is."""
     compact: Schedule = "15 4 * * *"
-    """When details that are old enough leave the database, by the rules of `retention`."""
+    """When details that are old enough leave the database, by the rules of `retention`, and
+    versions of keys are forgotten, by `store_history_s` and `store_versions`."""
     retention: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=64)] = (
         Rule(do="archive", after="90 d"),
     )
@@ -203,6 +204,11 @@ class CompactorConfig(_Config, frozen=True):
     Each: `do` = "archive" (compressed files, read as before), "drop" (gone for good, with a signed
     record) or "keep"; `kind` and `action` of the entries, with * and ?; `after` = "N h" or "N d"
     (24 h at least). [] leaves everything where it is."""
+    store_history_s: Annotated[int, msgspec.Meta(ge=0, le=10**10)] = 30 * 86_400
+    """From so long ago on it is known what the store held at any moment (seconds, >= 0). Versions
+    of keys that were superseded before are forgotten; their entries stay."""
+    store_versions: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    """Versions of a key of type `versioned` that stay, however old they are (count, >= 1)."""
     backups_kept: Annotated[int, msgspec.Meta(ge=1)] = 7
     """Copies kept in ``<home>/backup``, the newest ones (count, >= 1)."""
     witness: Schedule = "every 1 h"

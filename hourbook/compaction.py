@@ -4,9 +4,9 @@ One compaction at a time and home. It reads the book as anybody does, a page at 
 journal_writer do the rest in slices: each is one change, some 10 to 40 ms of the writer's time, and
 after each it rests for as long as the slice took, so that appends of others have their turn.
 
-A slice is one archive file (written, synced, named, and only then told of), or entries whose
-details one rule drops. A crash at any point leaves at most a file that nothing names, which the
-writer removes.
+A slice is one archive file (written, synced, named, and only then told of), entries whose details
+one rule drops, or versions of keys. A crash at any point leaves at most a file that nothing names,
+which the writer removes.
 """
 
 import fcntl
@@ -27,6 +27,7 @@ from hourbook.book.archive.shelf import put_file, sparing
 from hourbook.book.durable import sync_directory
 from hourbook.book.reader import BookReader
 from hourbook.book.stamps import StampSource
+from hourbook.book.store.spent import Horizon, find_first_seq, plan_spent
 from hourbook.book.upkeep import JobResult
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
@@ -43,8 +44,9 @@ from protocols.keep_messages import (
     Retained,
     SealArchive,
 )
+from protocols.kv_messages import CompactKeys, KeysCompacted
 
-__all__ = ["VACUUM_PAGES", "CompactReport", "compact", "compact_book"]
+__all__ = ["VACUUM_PAGES", "CompactReport", "Rules", "compact", "compact_book"]
 
 WRITER_NAME: Final = "compactor"
 TIMEOUT_S: Final = 30.0
@@ -54,6 +56,13 @@ _T = TypeVar("_T")
 
 Progress = Callable[[str, int, int], None]
 """Called after each slice with (stage, done, of how many)."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The answer to ``compactor.rules``: what :func:`compact` is to go by."""
+
+    retention: tuple[Rule, ...]
+    horizon: Horizon | None = None
 
 
 class CompactReport(msgspec.Struct):
@@ -67,6 +76,8 @@ class CompactReport(msgspec.Struct):
         dropped: entries whose details were dropped for good.
         dropped_bytes: size of those that were in the database.
         rules: entries by rule.
+        versions: of keys of the store that were forgotten.
+        first_seq: from which on the past of those keys is known; 0: nothing was forgotten.
         freed_pages: of 4 KiB, given back to the file system.
         slices: changes and vacuums that the writer was asked for.
         longest_ms: of them, as the one who asked saw it.
@@ -80,6 +91,8 @@ class CompactReport(msgspec.Struct):
     dropped: int = 0
     dropped_bytes: int = 0
     rules: dict[str, int] = {}
+    versions: int = 0
+    first_seq: int = 0
     freed_pages: int = 0
     slices: int = 0
     longest_ms: float = 0.0
@@ -91,15 +104,17 @@ def compact(
     rules: Sequence[Rule],
     now_ns: int,
     *,
+    horizon: Horizon | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> CompactReport:
-    """Carry out the rules on the book of a home.
+    """Carry out the rules on the book of a home, and forget what its store need not know.
 
     Args:
         home: whose book; its journal_writer runs, unless it is a dry run.
         rules: in their order.
         now_ns: UTC, by Hourbook's clock.
+        horizon: how much of the store's past is kept; None: all of it.
         dry_run: only count.
         progress: told after each slice.
 
@@ -121,6 +136,7 @@ def compact(
             for batch in batches:
                 _count(report, batch, len(batch.seqs), batch.size)
                 counts[batch.rule.text] += len(batch.seqs)
+            _forget(reader, None, horizon, now_ns, report)
         else:
             with _sole(home), closing(_Writer(home, report)) as writer:
                 for batch in batches:
@@ -131,6 +147,7 @@ def compact(
                     # Else 62 MiB of log would be moved at once, and appends wait for that.
                     writer.maintain(Maintain("checkpoint"))
                     writer.rest()
+                _forget(reader, writer, horizon, now_ns, report)
                 writer.maintain(Maintain("sweep"))
                 _vacuum(writer, report, tell)
     report.rules = dict(counts)
@@ -138,18 +155,19 @@ def compact(
     return report
 
 
-def compact_book(home: Home, rules: Sequence[Rule]) -> JobResult:
+def compact_book(home: Home, rules: Sequence[Rule], horizon: Horizon | None = None) -> JobResult:
     """Carry out the rules as a job of the calendar; raises what :func:`compact` does.
 
     Where somebody compacts by hand at that moment there is nothing left to do.
     """
     now_ns = StampSource(home, SystemTimebase()).time_ns()
     try:
-        report = compact(home, rules, now_ns)
+        report = compact(home, rules, now_ns, horizon=horizon)
     except errors.AlreadyRunning as error:
         return JobResult("compact", ok=True, summary=f"left to another: {error}", seconds=0.0)
     summary = (
         f"archived {report.archived} details in {report.files} files, dropped {report.dropped},"
+        f" forgot {report.versions} versions of keys,"
         f" gave {report.freed_pages} pages back, in {report.slices} slices of at most"
         f" {report.longest_ms:.0f} ms"
     )
@@ -230,6 +248,29 @@ def _count(report: CompactReport, batch: Batch, entries: int, size: int) -> None
     else:
         report.dropped += entries
         report.dropped_bytes += size
+
+
+def _forget(
+    reader: BookReader,
+    writer: _Writer | None,
+    horizon: Horizon | None,
+    now_ns: int,
+    report: CompactReport,
+) -> None:
+    """Forget what the store no longer needs of the past; without a writer only count it."""
+    first_seq = 0 if horizon is None else find_first_seq(reader, horizon, now_ns)
+    if horizon is None or not first_seq:
+        return
+    for keys, versions in plan_spent(reader, horizon, first_seq):
+        report.first_seq = first_seq
+        if writer is None:
+            report.versions += versions
+            continue
+        done = writer.change(
+            CompactKeys, "kv.compact", KeysCompacted, first_seq=first_seq, keys=keys
+        )
+        report.versions += done.versions
+        writer.rest()
 
 
 def _vacuum(writer: _Writer, report: CompactReport, tell: Progress) -> None:

@@ -22,8 +22,10 @@ __all__ = [
     "VOLATILE",
     "AcquireLock",
     "Check",
+    "CompactKeys",
     "Delete",
     "Increment",
+    "KeysCompacted",
     "KvUsed",
     "KvWrite",
     "KvWritten",
@@ -39,6 +41,7 @@ __all__ = [
     "SchemaSet",
     "Set",
     "SetSchema",
+    "Spent",
     "Sweep",
     "Swept",
     "ValueType",
@@ -155,6 +158,41 @@ class Swept(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to ``kv.sweep``: how many durable keys that were; 1000 at a time."""
 
     count: int = 0
+
+
+class Spent(msgspec.Struct, frozen=True, array_like=True):
+    """Versions of a key that nobody needs any more: an array in this order.
+
+    Attributes:
+        branch: number of the branch; 0 is main.
+        ns, key: the key.
+        below: the first version that stays; it is there.
+    """
+
+    branch: _Version
+    ns: str
+    key: str
+    below: _Version
+
+
+class CompactKeys(Change, frozen=True, kw_only=True, omit_defaults=True):
+    """``kv.compact``: forget versions of keys that were superseded before a seq.
+
+    Their entries stay; but nobody can find by them any more what the store held before.
+
+    Attributes:
+        first_seq: what the namespaces held is known from here on.
+        keys: 1..OPS_MAX of them.
+    """
+
+    first_seq: Annotated[int, msgspec.Meta(ge=1, le=_I64_MAX)]
+    keys: list[Spent]
+
+
+class KeysCompacted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``kv.compact``: how many versions were forgotten."""
+
+    versions: int = 0
 
 
 class SetSchema(Change, frozen=True, kw_only=True, omit_defaults=True):

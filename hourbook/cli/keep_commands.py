@@ -68,7 +68,8 @@ def compact(
 ) -> int:
     """Archive and drop the details that are old enough, and give free space back, now.
 
-    The rules are those of `[actor.compactor.config] retention`. Others can write meanwhile.
+    The rules are those of `[actor.compactor.config] retention`; `store_history_s` and
+    `store_versions` say which versions of keys are forgotten. Others can write meanwhile.
     Example: `hourbook compact --dry-run`
 
     Parameters
@@ -77,7 +78,6 @@ def compact(
         Only say what would be done.
     """
     from hourbook import compaction  # noqa: PLC0415 - completion needs no sockets
-    from hourbook.book.archive.retention import Rule  # noqa: PLC0415 - the same
     from hourbook.book.stamps import StampSource  # noqa: PLC0415 - the same
     from hourbook.link.client import MailboxClient  # noqa: PLC0415 - the same
 
@@ -85,11 +85,18 @@ def compact(
     check_running(found)
     with closing(MailboxClient(found, "compactor", "cli")) as client:
         answer = client.request("compactor.rules", {})
-    rules = msgspec.msgpack.decode(answer.body, type=dict[str, list[Rule]])["retention"]
+    asked = msgspec.msgpack.decode(answer.body, type=compaction.Rules)
     line = ProgressLine(quiet=json)
     now_ns = StampSource(found, SystemTimebase()).time_ns()
     try:
-        report = compaction.compact(found, rules, now_ns, dry_run=dry_run, progress=line.show)
+        report = compaction.compact(
+            found,
+            asked.retention,
+            now_ns,
+            horizon=asked.horizon,
+            dry_run=dry_run,
+            progress=line.show,
+        )
     finally:
         line.clear()
     if json:
@@ -109,11 +116,16 @@ def _compact_lines(report: "CompactReport") -> list[str]:
         *(("by rule", f"{visible(rule)}: {count}") for rule, count in sorted(report.rules.items())),
     ]
     if not report.rules:
+        rows = []
+    if report.versions:
+        versions = counted(report.versions, "version of a key", "versions of keys")
+        rows.append(("forget", f"{versions}, superseded before seq {report.first_seq}"))
+    if not rows:
         rows = [("nothing", "is old enough for a rule (`retention` in hourbook.toml)")]
     if report.dry_run:
         return ["a dry run: nothing was done", *(f"{name:<8} {text}" for name, text in rows)]
     slices = counted(report.slices, "slice", "slices")
     freed, took = size_text(report.freed_pages * PAGE_BYTES), f"{report.seconds:.1f} s, {slices}"
     rows += [("freed", freed), ("took", f"{took} of at most {report.longest_ms:.0f} ms")]
-    done = {"archive": "archived", "drop": "dropped"}
+    done = {"archive": "archived", "drop": "dropped", "forget": "forgot"}
     return [f"{done.get(name, name):<8} {text}" for name, text in rows]

@@ -7,6 +7,7 @@ from hourbook.book.changes.archiving import RETAIN, SEAL_ARCHIVE
 from hourbook.book.changes.branching import CREATE_BRANCH, DELETE_BRANCH, MERGE_BRANCH
 from hourbook.book.changes.instances import REGISTER, RELEASE
 from hourbook.book.changes.kv import KV_WRITE, SWEEP
+from hourbook.book.changes.kv_compaction import COMPACT_KEYS
 from hourbook.book.changes.kv_schema import SET_SCHEMA
 from hourbook.book.changes.locks import ACQUIRE
 from hourbook.book.changes.locks import RELEASE as RELEASE_LOCK
@@ -24,6 +25,6 @@ KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
         *(REGISTER, RELEASE, START_SESSION, ROTATE_KEY),
         *(REDACT, SEAL_ARCHIVE, RETAIN),
         *(CREATE_BRANCH, MERGE_BRANCH, DELETE_BRANCH),
-        *(KV_WRITE, SWEEP, SET_SCHEMA, ACQUIRE, RELEASE_LOCK),
+        *(KV_WRITE, SWEEP, COMPACT_KEYS, SET_SCHEMA, ACQUIRE, RELEASE_LOCK),
     )
 }

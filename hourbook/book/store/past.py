@@ -164,7 +164,11 @@ class PastReader:
     def history(
         self, connection: sqlite3.Connection, key: str, before: int, limit: int
     ) -> list[KeyVersion]:
-        """Return up to `limit` writes of a key below the version `before`, the newest first."""
+        """Return up to `limit` writes of a key below the version `before`, the newest first.
+
+        Raises:
+            Compacted: there are none, and whether there were is not known any more.
+        """
         found: list[Entry] = []
         for stretch in self._view(connection):
             if len(found) < limit:
@@ -172,6 +176,8 @@ class PastReader:
                 asked = (stretch.number, self._ns, key, last_seq, limit - len(found))
                 rows: list[Any] = connection.execute(_VERSIONS, asked).fetchall()
                 found += [entry_from_row(row) for row in rows]
+        if not found and before <= (first_seq := self._floor(connection)):
+            raise self._compacted(first_seq, f"versions of {key!r} before {before}")
         return _versions(connection, key, found)
 
     def page(
