@@ -70,9 +70,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._figures = WriterFigures()
         self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
         self._stamps = StampSource(self.home, self.timebase)
-        self._store = StoreDesk(
-            self.home, self.config, self.reactor, self._stamps, self._write_own
-        )
+        self._store = StoreDesk(self.home, self.config, self.reactor, self._stamps, self._write_own)
         self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
         self._locks = LockDesk(self.reactor, self._write_for_locks, self._refuse_one)
         self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin)
