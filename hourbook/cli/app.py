@@ -38,6 +38,8 @@ _COMMANDS: Final = {
     "kv lock": "hourbook.cli.kv_lock_command:lock",
     "kv locks": "hourbook.cli.kv_read_commands:locks",
     "kv stats": "hourbook.cli.kv_read_commands:stats",
+    "kv schema": "hourbook.cli.kv_import_command:schema",
+    "kv import": "hourbook.cli.kv_import_command:import_",
     "compact": "hourbook.cli.keep_commands:compact",
     "branch create": "hourbook.cli.branch_commands:create",
     "branch list": "hourbook.cli.branch_commands:list_all",

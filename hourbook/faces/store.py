@@ -17,6 +17,7 @@ from hourbook.book.store.past import KeyVersion
 from hourbook.book.store.reading import Item, KeyReader
 from hourbook.book.store.views import ViewReader, view_at
 from hourbook.faces.store_link import StoreLink
+from hourbook.faces.store_schema import StoreSchema
 from hourbook.faces.store_sharing import StoreSharing
 from hourbook.faces.store_stats import StoreStats, gather_stats
 from hourbook.faces.store_steps import check_count
@@ -68,7 +69,7 @@ class Getter(Protocol):
         """
 
 
-class Store(StoreWrites, StoreSharing):
+class Store(StoreWrites, StoreSharing, StoreSchema):
     """One namespace; threads may share it, and a forked child may go on reading.
 
     Attributes:

@@ -242,3 +242,110 @@ def test_stopped_tree_is_read_and_not_written(tmp_path: Path) -> None:
         for words in (("set", "config", "k", "w"), ("locks",), ("watch", "config")):
             refused = tree.hourbook("kv", *words)
             assert (refused.returncode, refused.stderr.count("\n")) == (6, 1)
+
+
+SHARED_MEMORY = {
+    "analysis-results": {
+        "value": {"complexity": "high"},
+        "namespace": "task_results",
+        "dataType": "persistent",
+        "ttl": 24 * 3600 * 1000,
+        "metadata": {"analysisType": "code-quality"},
+        "agentId": "code-analyzer-001",
+        "version": 3,
+        "accessCount": 17,
+    },
+    "cross_agent:shared-analysis": {"value": 85, "timestamp": 1e12, "ttl": 1000},
+    "shared_state": {
+        "counter": {"value": 7, "dataType": "LOCKED", "updatedAt": "2026-01-01T00:00:00Z"},
+        "strange": {"value": None, "dataType": "quantum", "agentId": "a1"},
+        "broken": "no entry",
+    },
+    "entries": [{"key": "x" * 2000, "value": 1}, {"key": "listed", "value": [1], "ttl": "soon"}],
+    "stats": {"reads": 5},
+}
+COUNTS = ("imported", "preserved", "unchanged", "kept", "expired")
+
+
+def test_import_brings_each_key_once_and_drops_nothing(tree: FullTree, tmp_path: Path) -> None:
+    """Counts add up, what is not understood is kept and named, and a second run changes nothing."""
+    file = tmp_path / "shared-memory.json"
+    file.write_text(json.dumps(SHARED_MEMORY))
+
+    def run(*more: str) -> dict[str, Any]:
+        result = tree.hourbook("kv", "import", str(file), "--json", *more)
+        assert (result.returncode, result.stderr) == (1, "")
+        report: dict[str, Any] = json.loads(result.stdout)
+        assert set(report) <= documented_fields("import")
+        assert report["total"] == sum(report[count] for count in COUNTS)
+        return report
+
+    tried = run("--dry-run")
+    assert kv(tree, "keys", "imported", "--count") == (0, "0\n")
+    first = run()
+    head = tree.hourbook_json("head")["seq"]
+    tree.hourbook("kv", "set", "default", "listed", "changed since")
+    again = run()
+
+    assert [first[count] for count in COUNTS] == [4, 3, 0, 0, 1]
+    assert [tried[count] for count in COUNTS] == [4, 3, 0, 0, 1]
+    assert [again[count] for count in COUNTS] == [0, 0, 7, 0, 1]
+    assert tree.hourbook_json("head")["seq"] == head + 1
+    assert len(first["problems"]) == 5
+    (found,) = kv_lines(tree, "get", "task_results", "analysis-results")
+    assert (found["value"], found["type"]) == ({"complexity": "high"}, "persistent")
+    assert found["expires"] is not None
+    assert found["metadata"]["agentId"] == "code-analyzer-001"
+    assert found["metadata"]["analysisType"] == "code-quality"
+    assert found["metadata"]["import"]["accessCount"] == 17
+    assert kv_lines(tree, "get", "shared_state", "counter")[0]["type"] == "locked"
+    kept = kv_lines(tree, "keys", "imported", "--values")
+    assert {"no entry", 5} <= {
+        each["value"] if isinstance(each["value"], str) else each["value"].get("reads")
+        for each in kept
+    }
+
+
+def test_import_keeps_another_value_that_is_there(tree: FullTree, tmp_path: Path) -> None:
+    """And says so."""
+    file = tmp_path / "shared-memory.json"
+    file.write_text(json.dumps({"app": {"k": {"value": "theirs", "agentId": "a"}}}))
+    tree.hourbook("kv", "set", "app", "k", "ours")
+
+    result = tree.hourbook("kv", "import", str(file))
+
+    assert result.returncode == 1
+    assert "1 kept as they are here" in result.stdout
+    assert "app.k: another value is there, and was kept" in result.stdout
+    assert kv(tree, "get", "app", "k") == (0, "ours\n")
+
+
+@pytest.mark.parametrize("content", [b"{", b"7", b"\xff\xfe", b"[" * 100_000])
+def test_import_of_what_is_no_such_file_is_one_line(
+    tree: FullTree, tmp_path: Path, content: bytes
+) -> None:
+    """Nothing is written."""
+    file = tmp_path / "shared-memory.json"
+    file.write_bytes(content)
+
+    result = tree.hourbook("kv", "import", str(file))
+
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
+def test_schema_is_set_shown_enforced_and_cleared(tree: FullTree, tmp_path: Path) -> None:
+    """A value that does not fit is refused with its path."""
+    file = tmp_path / "schema.json"
+    file.write_text('{"type": "object", "properties": {"port": {"type": "integer"}}}')
+    assert kv(tree, "schema", "show", "strict") == (0, "strict: any value fits\n")
+    shown = kv_lines(tree, "schema", "set", "strict", str(file))[0]
+    assert set(shown) == documented_fields("schema")
+    assert shown["schema"] == json.loads(file.read_text())
+
+    refused = tree.hourbook("kv", "set", "strict", "k", '{"port": "x"}', "--value-json")
+    assert kv(tree, "set", "strict", "k", '{"port": 1}', "--value-json")[0] == 0
+    assert kv(tree, "schema", "clear", "strict") == (0, "strict: any value fits\n")
+    assert kv(tree, "set", "strict", "k", "anything")[0] == 0
+
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "port" in refused.stderr
