@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hourbook.c_header import clock_header
     from hourbook.faces.book import Book, connect
     from hourbook.faces.clock import Clock, Order, Reading, Status
+    from hourbook.faces.store import Store
     from protocols.entry import Entry
     from protocols.errors import HourbookError
 
@@ -21,6 +22,7 @@ __all__ = [
     "Order",
     "Reading",
     "Status",
+    "Store",
     "clock_header",
     "connect",
 ]
@@ -33,6 +35,7 @@ _HOMES = {
     "Order": "hourbook.faces.clock",
     "Reading": "hourbook.faces.clock",
     "Status": "hourbook.faces.clock",
+    "Store": "hourbook.faces.store",
     "clock_header": "hourbook.c_header",
     "connect": "hourbook.faces.book",
 }

@@ -1,9 +1,11 @@
 """The store in SQL: what keys hold, what they held, and what a branch sees."""
 
+import contextlib
 from typing import Any
 
 import pytest
 from book_actors import running_writer
+from books import raw_connection
 
 from hourbook.book.sql.query import run_query
 from hourbook.faces.book import connect
@@ -81,3 +83,61 @@ def test_a_branch_sees_its_own_keys_and_its_parents(home: Home) -> None:
         assert dict(main.scan()) == {"a": 2, "b": 1}
         with pytest.raises(errors.NotInBook):
             main.get("c", version=version)
+
+
+def test_a_past_that_was_compacted_says_from_when_it_is_known(home: Home) -> None:
+    """States before that are refused; a version that is left can be read."""
+    with running_writer(home), connect("agent", home) as book:
+        store = book.store("jobs")
+        first = store.set("a", 1)
+        second = store.set("a", 2)
+        third = store.set("b", 3)
+    with contextlib.closing(raw_connection(home.book_db)) as connection:
+        connection.execute("DELETE FROM kv_log WHERE seq = ?", (first,))
+        connection.execute("INSERT INTO kv_floor VALUES ('jobs', ?)", (third,))
+
+    with connect("agent", home) as book:
+        store = book.store("jobs")
+        for ask in (
+            lambda: store.get("a", at=first),
+            lambda: store.get_item("a", at=second),
+            lambda: list(store.keys(at=second)),
+            lambda: store.count(at=second),
+            lambda: store.get("a", version=first),
+            lambda: run_query(home, "SELECT key FROM store", at_seq=second),
+        ):
+            with pytest.raises(errors.Compacted) as caught:
+                ask()
+            assert caught.value.value == str(third)
+
+        assert store.get("a", version=second) == 2
+        assert [found.version for found in store.history("a")] == [second]
+        assert (store.get("a", at=third), store.get("b", at=third)) == (2, 3)
+        assert rows(home, "SELECT key FROM store ORDER BY key", at_seq=third) == [("a",), ("b",)]
+
+
+def test_volatile_keys_are_read_like_others(home: Home) -> None:
+    """From a file of their own, with durable ones; SQL and the past know nothing of them."""
+    with running_writer(home), connect("agent", home) as book:
+        store = book.store("mixed")
+        durable = store.set("a", [1])
+        volatile = store.set("b", {"n": 2}, type="transient", metadata={"unit": "s"})
+        store.set("c", 3, type="cached", ttl_s=3600)
+
+        item = store.get_item("b")
+        stats = store.stats()
+
+        assert [store.get(key) for key in "abcabc"] == [[1], {"n": 2}, 3] * 2
+        assert store.get_many(list("abcd")) == {"a": [1], "b": {"n": 2}, "c": 3}
+        assert (list(store.keys("[!a]")), store.count(), store.count("b*")) == (["b", "c"], 3, 1)
+        assert item is not None
+        assert (item.version, item.type, item.metadata) == (volatile, "transient", {"unit": "s"})
+        assert store.get("b", version=volatile) == {"n": 2}
+        assert stats.entries == {"persistent": 1, "transient": 1, "cached": 1}
+        assert store.history("b") == []
+        assert dict(store.scan(at=durable)) == {"a": [1]}
+        assert rows(home, "SELECT key FROM store") == [("a",)]
+        assert store.update("b", lambda value: {**value, "m": 1}) == {"n": 2, "m": 1}
+        assert store.get_item("b").type == "transient"  # type: ignore[union-attr]
+        assert store.delete("b") > volatile
+        assert store.get("b", "gone") == "gone"
