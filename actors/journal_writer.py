@@ -174,6 +174,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
             if not isinstance(body, AcquireLock) or not self._locks.must_wait(request):
                 self._waiting.append(request)
                 self._waiting_entries += _entry_count(body)
+            if isinstance(body, Change) and (heir := self._locks.heir(body)) is not None:
+                self._waiting.append(heir)
+                self._waiting_entries += 1
             return
         self._figures.resends += 1
         if not isinstance(body, AcquireLock) or not self._locks.keeps_place(request):

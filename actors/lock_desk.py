@@ -119,6 +119,21 @@ class LockDesk:
             self._wake_at(waiter.until_boot_ns)
         return verdict != "grant"
 
+    def heir(self, change: Change) -> Request[Any] | None:
+        """Return the call that is granted, behind it and in its transaction, what a release frees.
+
+        One that waits is not made to wait for a second fsync.
+        """
+        if not isinstance(change, ReleaseLock):
+            return None
+        name = (change.ns, change.key)
+        while (waiter := self._table.heir(name, change.token)) is not None:
+            request = self._requests.pop(waiter)
+            if _can_live(waiter.change.holder):
+                return request
+            self._table.give_back(name)
+        return None
+
     def prepare(self, change: KvWrite) -> None:
         """See to it that no write rests on a lease whose deadline has come.
 

@@ -246,6 +246,21 @@ class LockTable:
         self._vacant.clear()
         return found
 
+    def heir(self, name: LockName, token: int) -> Waiter | None:
+        """Return who gets a lock in the transaction that releases it, and grant it; None: nobody.
+
+        It has left its line. Until the lease is ended it is still in force.
+        """
+        place = self._places.get(name)
+        if place is None or place.lease is None or place.lease.token != token:
+            return None
+        if place.is_granting or not place.waiters:
+            return None
+        waiter = place.waiters[0]
+        self.leave(waiter)
+        place.is_granting = True
+        return waiter
+
     def give_back(self, name: LockName) -> None:
         """Take in that a lock that was being granted could not be: it is free."""
         place = self._places.get(name)

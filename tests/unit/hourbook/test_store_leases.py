@@ -94,6 +94,41 @@ def test_grant_that_was_not_written_leaves_the_lock_to_the_next() -> None:
     assert [each.change.holder.pid for each in table.next_in_line()] == [2]
 
 
+def test_heir_of_a_release_is_the_first_in_line_and_nobody_else_gets_the_lock() -> None:
+    """Release and grant are one transaction: in between the lock is neither held nor free."""
+    table = LockTable()
+    grant(table, call(1), 1)
+    table.ask(call(2), 0)
+    table.ask(call(3), 0)
+
+    heir = table.heir(NAME, 1)
+    assert heir is not None
+    assert heir.change.holder.pid == 2
+    assert table.heir(NAME, 1) is None
+    assert table.free(NAME, 1)
+
+    assert table.next_in_line() == []
+    assert table.ask(call(4), 0) == "wait"
+    table.grant(lease(heir.change, 2), 0)
+    assert table.heir(NAME, 1) is None
+
+
+def test_heir_whose_transaction_was_not_written_leaves_the_lock_as_it_was() -> None:
+    """The holder still holds it; the next release finds the next in line."""
+    table = LockTable()
+    grant(table, call(1), 1)
+    table.ask(call(2), 0)
+    table.ask(call(3), 0)
+    table.heir(NAME, 1)
+
+    table.give_back(NAME)
+
+    assert table.lease_of(NAME) is not None
+    heir = table.heir(NAME, 1)
+    assert heir is not None
+    assert heir.change.holder.pid == 3
+
+
 def test_lease_is_past_at_its_deadline_and_is_held_until_it_is_ended() -> None:
     """A deadline frees nothing by itself: the book says who holds a lock."""
     table = LockTable()
