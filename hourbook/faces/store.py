@@ -172,7 +172,8 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
 
     def stats(self) -> StoreStats:
         """Return what is in the namespace, and what this process has read and written of it."""
-        return gather_stats(self._files, self.namespace, self._cache.figures(), self._write_counts)
+        figures, counts = self._cache.figures(), self._write_counts
+        return gather_stats(self._files, self.namespace, figures, counts, len(self._watches))
 
     def asynchronous(self) -> "AsyncStore":
         """Return the same namespace for the tasks of an event loop (``store_async``)."""

@@ -11,13 +11,15 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from hourbook.book.moment import MomentLike
 from hourbook.book.store.past import KeyVersion
 from hourbook.book.store.reading import Item
 from hourbook.faces.entry_future import WriteFuture
+from hourbook.faces.lock_async import AsyncLock
 from hourbook.faces.store import HISTORY_LIMIT, Getter, Store
+from hourbook.faces.store_sharing import LOCK_TTL_S, LOCK_WAIT_S
 from hourbook.faces.store_stats import StoreStats
 from hourbook.faces.store_steps import check_count, delete_step, increment_step, set_step
 from hourbook.faces.store_transaction import Transaction
@@ -29,6 +31,9 @@ from hourbook.faces.store_writes import (
 )
 from protocols import errors
 from protocols.kv_messages import KvWritten, Op, ValueType
+
+if TYPE_CHECKING:
+    from hourbook.faces.watch import Watch
 
 __all__ = ["AsyncStore", "AsyncTransaction"]
 
@@ -153,6 +158,16 @@ class AsyncStore:
     def transaction(self) -> "AsyncTransaction":
         """Return an asynchronous context manager; its steps are those of ``Store.transaction``."""
         return AsyncTransaction(self._store.get_item, self._write)
+
+    def lock(
+        self, key: str, *, ttl_s: float = LOCK_TTL_S, wait_s: float = LOCK_WAIT_S
+    ) -> AsyncLock:
+        """Return a lock for ``async with``; as ``Store.lock``."""
+        return AsyncLock(self._store.lock(key, ttl_s=ttl_s, wait_s=wait_s))
+
+    def watch(self, glob: str = "*", *, since: MomentLike | None = None) -> "Watch":
+        """Return an endless iterator for ``async for``; as ``Store.watch``."""
+        return self._store.watch(glob, since=since)
 
     async def _write(self, ops: list[Op]) -> KvWritten:
         return await _awaited(self._store.write_nowait(ops))

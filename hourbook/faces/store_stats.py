@@ -26,6 +26,7 @@ class StoreStats(msgspec.Struct, frozen=True):
         entries: keys by type, those included whose time is over and that were not swept yet.
         bytes: of keys, values and metadata as they are kept (compressed, where that pays).
         locks: that are held.
+        watches: that this process has open.
         reads: gets by this process, of keys as they are now.
         hits: how many of them the cache has answered.
         misses: how many it has not.
@@ -43,6 +44,7 @@ class StoreStats(msgspec.Struct, frozen=True):
     entries: dict[str, int]
     bytes: int
     locks: int
+    watches: int
     reads: int
     hits: int
     misses: int
@@ -76,6 +78,7 @@ def gather_stats(
     ns: str,
     cache: tuple[int, int, int, int, int, list[int]],
     counts: WriteCounts,
+    watches: int = 0,
 ) -> StoreStats:
     """Return the figures of a namespace; `cache` is what ``StoreCache.figures`` says."""
     hits, misses, evictions, cached_entries, cached_bytes, bins = cache
@@ -90,6 +93,7 @@ def gather_stats(
         {kind: count for kind, count, _ in held},
         sum(size for _, _, size in held),
         locks,
+        watches,
         hits + misses,
         hits,
         misses,

@@ -452,6 +452,44 @@ def test_asyncio_has_the_same_words(store: Store) -> None:
     ]
 
 
+def test_asyncio_locks_and_watches_while_its_loop_goes_on(store: Store) -> None:
+    """A lock keeps other tasks out, guards its writes, and is let go when its wait is cancelled."""
+
+    async def work() -> list[Any]:
+        ours = store.asynchronous()
+        inside, most = 0, 0
+
+        async def hold() -> int:
+            nonlocal inside, most
+            async with ours.lock("k", wait_s=20) as lock:
+                inside += 1
+                most = max(most, inside)
+                await ours.set("k", lock.token, token=lock.token)
+                inside -= 1
+                return lock.token
+
+        watch = ours.watch("k")
+        tokens = await asyncio.gather(*(hold() for _ in range(5)))
+        async with ours.lock("k"):
+            late = asyncio.create_task(ours.lock("k", wait_s=20).acquire())
+            await asyncio.sleep(0.05)
+            late.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await late
+        seen = []
+        async for event in watch:
+            if event.kind == "kv.set":
+                seen.append(event.value)
+                if len(seen) == 5:
+                    break
+        async with ours.lock("k", wait_s=20) as again:
+            held = again.is_held, again.is_lost
+        watch.close()
+        return [most, sorted(tokens) == sorted(seen), held, ours.get("k") == max(tokens)]
+
+    assert asyncio.run(work()) == [1, True, (True, False), True]
+
+
 def test_reading_needs_no_tree_and_changes_nothing(home: Home) -> None:
     """A home whose writer has ended, and one that cannot be written."""
     with running_writer(home), connect("agent", home) as book:
@@ -503,3 +541,13 @@ def _tells(store: Store) -> bool:
     store._next_news_s = 0.0
     store._inspect()
     return store.get("used") is not None
+
+
+def test_docs_tell_every_call() -> None:
+    """docs/STORE.md has a row for each public name of a Store."""
+    text = (Path(__file__).parents[2] / "docs" / "STORE.md").read_text("utf-8")
+
+    public = {name for name in dir(Store) if name[0] != "_"}
+    missing = {name for name in public if f"`{name}(" not in text}
+
+    assert missing == set()
