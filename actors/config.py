@@ -179,6 +179,32 @@ class JournalWriterConfig(_Config, frozen=True):
     """What cached keys may weigh together (MiB, >= 1): beyond it the least lately used go."""
     transient_max_mib: Annotated[int, msgspec.Meta(ge=1)] = 256
     """What transient keys may weigh together (MiB, >= 1): beyond it writes are refused."""
+    redact: Annotated[tuple[Plugin, ...], msgspec.Meta(max_length=64)] = ()
+    """Built-in rules by which secrets are taken out of whatever is written, such as
+    "github-token"; "all" for every one (docs/OPERATIONS.md). [] writes what it is given."""
+    redact_patterns: dict[Plugin, Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]] = {}
+    """Rules of your own: {"our-token" = "OUR-[0-9]{8}"}, as RE2 reads patterns; the group
+    `secret`, else all that fits, is replaced."""
+
+    def __post_init__(self) -> None:
+        """Check what one field alone does not show."""
+        if self.redact or self.redact_patterns:
+            _check_rules(self.redact, self.redact_patterns)
+    redact_secrets: bool = False
+    """Write "[redacted]" in place of what looks like a secret (docs/OPERATIONS.md)."""
+    secret_names: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """Names under which a text is a secret, beside the usual ones: ("pin", "session_key")."""
+
+
+def _check_rules(names: tuple[str, ...], patterns: Mapping[str, str]) -> None:
+    from hourbook.book.secrets import rules  # noqa: PLC0415 - only where asked
+
+    if strangers := rules.unknown(names):
+        known = ", ".join((rules.ALL, *rules.BUILT_IN))
+        raise ValueError(f"redact must name rules ({known}), not {strangers[0]!r}")
+    if doubles := patterns.keys() & {rules.ALL, *rules.BUILT_IN}:
+        raise ValueError(f"redact_patterns must not be named as a built-in rule: {min(doubles)!r}")
+    rules.compile_rules(names, patterns)
 
 
 class CompactorConfig(_Config, frozen=True):

@@ -33,6 +33,8 @@ from hourbook.book import schema
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.journal import Row
+from hourbook.book.secrets import MARK, SecretRules
+from hourbook.book.secrets import open_screen
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter, Written
 from protocols import entry, errors, hlc
@@ -47,6 +49,7 @@ __all__ = ["JournalWriter"]
 FRAME_BYTES_MAX: Final = entry.ENTRY_BYTES_MAX + (64 << 10)
 """The largest entry, and room for its other fields."""
 GROUP_BYTES_MAX: Final = 1 << 20
+_MARK: Final = MARK.encode()
 REFUSALS_REMEMBERED_MAX: Final = 10_000
 TIDY_PERIOD_S: Final = 1.0
 
@@ -66,6 +69,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._resent: list[Request[Append] | Request[Change]] = []
         self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
         self._sightings_due = False
+        is_wary = self.config.redact_secrets
+        self._secrets = SecretRules(self.config.secret_names) if is_wary else None
+        self._screen = open_screen(self.config.redact, self.config.redact_patterns)
         self._upkeep = WriterUpkeep(self.config.wal_truncate_mib << 20)
         self._figures = WriterFigures()
         self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
@@ -118,6 +124,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def snapshot(self) -> Snapshot:
         """Return what was done since the start, and how large the log is."""
         figures = self._figures.snapshot() | self._locks.snapshot() | self._store.snapshot()
+        if self._screen is not None:
+            figures["book_redacted_requests_total"] = float(self._screen.count)
         figures["book_writable"] = float(self._held.is_writable)
         if (book := self._held.book) is not None:
             figures["book_head_seq"] = float(book.head.seq)
@@ -142,6 +150,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         body = request.body
         book = self._held.require_writable()
         check_append(body)
+        if self._secrets is not None:
+            body = request.body = self._secrets.clean_append(body)
         if body.branch:
             book.require_branch(body.branch)
         self._admit(request)
@@ -152,9 +162,14 @@ class JournalWriter(Actor[JournalWriterConfig]):
         change = request.body
         self._held.require_writable()
         KINDS[type(change)].check(change)
+        if self._screen is not None and (clean := self._screen.change(change)) is not change:
+            KINDS[type(clean)].check(clean)
+            request.body = change = clean
         if isinstance(change, Register):
             self._desk.prepare(change)
         elif isinstance(change, KvWrite):
+            if self._secrets is not None:
+                change = request.body = self._secrets.clean_write(change)
             self._locks.prepare(change)
         self._admit(request)
 
@@ -174,9 +189,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
             if not isinstance(body, AcquireLock) or not self._locks.must_wait(request):
                 self._waiting.append(request)
                 self._waiting_entries += _entry_count(body)
-            if isinstance(body, Change) and (heir := self._locks.heir(body)) is not None:
-                self._waiting.append(heir)
-                self._waiting_entries += 1
             return
         self._figures.resends += 1
         if not isinstance(body, AcquireLock) or not self._locks.keeps_place(request):
@@ -222,7 +234,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
                 continue
             end = position + len(body.entries)
             if body.ack == "durable":
-                request.reply(_acks(written.rows[position:end]))
+                request.reply(_acks(written.rows[position:end], body))
             position = end
 
     def _write(self, book: BookWriter, group: Sequence[Append | Change]) -> Written:
@@ -317,7 +329,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             return refusal
         if isinstance(body, Append):
             rows = book.recall(body)
-            return _acks(rows) if rows else refusal
+            return _acks(rows, body) if rows else refusal
         outcome = book.recall_change(body)
         return refusal if outcome is None else _answer(outcome)
 
@@ -370,8 +382,8 @@ def _answer(outcome: ChangeOutcome) -> object:
     return msgspec.Raw(outcome.body) if outcome.error is None else outcome.error
 
 
-def _acks(rows: list[Row]) -> dict[str, Any]:
+def _acks(rows: list[Row], body: Append) -> dict[str, Any]:
     """Return the body of an ``Appended``, without a struct for each entry."""
-    return {
-        "entries": [(row[0], row[1], row[2], row[3], row[12], row[15], row[16]) for row in rows]
-    }
+    acks = [(row[0], row[1], row[2], row[3], row[12], row[15], row[16]) for row in rows]
+    redacted = getattr(body, "redacted", ())
+    return {"entries": acks, "redacted": redacted} if redacted else {"entries": acks}

@@ -72,7 +72,10 @@ class Append(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EntryAck(msgspec.Struct, frozen=True, array_like=True):
-    """What was added to one entry when it was sequenced: an array in this order."""
+    """What was added to one entry when it was sequenced: an array in this order.
+
+    `details` are there only where others were written than were sent: secrets were taken out.
+    """
 
     seq: int
     time_ns: int
@@ -81,12 +84,20 @@ class EntryAck(msgspec.Struct, frozen=True, array_like=True):
     salt: bytes | None
     parent_hash: bytes
     hash: bytes
+    details: bytes | None = None
 
 
 class Appended(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to ``book.append``: one ack per entry; none at ack level `received`."""
+    """The answer to ``book.append``.
+
+    Attributes:
+        entries: one ack per entry; none at ack level `received`.
+        redacted: which of them (from 0 on) were written with `[redacted:RULE]` in place of a
+            secret: their hash is not that of what was sent. Read them back.
+    """
 
     entries: list[EntryAck] = []
+    redacted: list[int] = []
 
 
 class Maintain(msgspec.Struct, frozen=True, omit_defaults=True):

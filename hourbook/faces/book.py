@@ -295,10 +295,11 @@ class Book(BookKeeping, BookViews):
 
     def _entries(self, request: Append, envelope: wire.Envelope) -> list[Entry]:
         """Join what we sent with what the writer added."""
-        acks = _decode_appended(envelope.body).entries
+        appended = _decode_appended(envelope.body)
+        acks = appended.entries
         process_clock.observe(acks[-1].hlc, acks[-1].time_ns)
         first = int.from_bytes(request.nonce, "big")
-        return [
+        entries = [
             Entry(
                 ack.seq,
                 ack.time_ns,
@@ -313,13 +314,18 @@ class Book(BookKeeping, BookViews):
                 new.entity,
                 new.tags,
                 ack.salt,
-                bytes(new.details),
+                bytes(new.details) if ack.details is None else ack.details,
                 None,
                 ack.parent_hash,
                 ack.hash,
             )
             for index, (new, ack) in enumerate(zip(request.entries, acks, strict=True))
         ]
+        for index in appended.redacted:  # what was written is not what we sent
+            written = self._open_reader().entry(acks[index].seq)
+            assert written is not None
+            entries[index] = written
+        return entries
 
     def _check_usable(self) -> None:
         self._client.check_usable()
