@@ -53,6 +53,10 @@ KINDS = {
     "kv.used": kv_messages.KvUsed,
     "key.rotate": key_messages.RotateKey,
     "session.start": session_messages.StartSession,
+    "lock.acquire": kv_messages.AcquireLock,
+    "lock.release": kv_messages.ReleaseLock,
+    "lock.renew": kv_messages.RenewLock,
+    "lock.list": kv_messages.ListLocks,
 }
 
 
