@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+NOTHING = (-1, -1)
+
 
 class Protocol(NamedTuple):
     """What a writer does for each write and at its start; what a reader takes for kept."""
@@ -36,7 +38,7 @@ class Reader(NamedTuple):
     """What its get must not fall behind."""
     table: int = 0
     is_trusted: bool = True
-    cache: tuple[int, int] | None = None
+    cache: tuple[int, int] = NOTHING
     """Value and counter."""
     counter: int = 0
     value: int = 0
@@ -156,7 +158,7 @@ def reader_steps(state: State, protocol: Protocol, index: int) -> Steps:
     if reader.step < 0:
         begun = reader._replace(step=0, floor=state.floor)
         if not reader.is_trusted:  # its lease has run out: it looks which segment is in force
-            begun = begun._replace(table=int(state.is_removed), is_trusted=True, cache=None)
+            begun = begun._replace(table=int(state.is_removed), is_trusted=True, cache=NOTHING)
         yield f"{name} begins", become(begun)
         if reader.is_trusted and reader.table != int(state.is_removed):
             yield f"{name} has to look", become(reader._replace(is_trusted=False))
@@ -166,7 +168,7 @@ def reader_steps(state: State, protocol: Protocol, index: int) -> Steps:
     changed = reader._replace(step=reader.step + 1)
     if step == "load":
         changed = changed._replace(counter=counter)
-        if reader.cache is not None and reader.cache[1] == counter:
+        if reader.cache[1] == counter:
             yield f"{name} hits {reader.cache[0]}", end(reader, reader.cache[0])
             return
     else:
@@ -176,7 +178,7 @@ def reader_steps(state: State, protocol: Protocol, index: int) -> Steps:
         return
     may_keep = protocol.keeps_odd or changed.counter % 2 == 0
     may_keep = may_keep and (protocol.keeps_zero or changed.counter != 0)
-    kept = (changed.value, changed.counter) if may_keep else None
+    kept = (changed.value, changed.counter) if may_keep else NOTHING
     yield f"{name} got {changed.value}", end(changed._replace(cache=kept), changed.value)
 
 
@@ -201,7 +203,10 @@ def check(protocol: Protocol) -> int:
     while waiting:
         state = waiting.popleft()
         try:
-            for label, following in all_steps(state, protocol):
+            for label, step in all_steps(state, protocol):
+                one, other = step.readers
+                # Both readers are alike: which of them is where makes no difference.
+                following = step if one <= other else step._replace(readers=(other, one))
                 if following not in came_from:
                     came_from[following] = (state, label)
                     waiting.append(following)
