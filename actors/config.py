@@ -190,14 +190,10 @@ class JournalWriterConfig(_Config, frozen=True):
         """Check what one field alone does not show."""
         if self.redact or self.redact_patterns:
             _check_rules(self.redact, self.redact_patterns)
-    redact_secrets: bool = False
-    """Write "[redacted]" in place of what looks like a secret (docs/OPERATIONS.md)."""
-    secret_names: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
-    """Names under which a text is a secret, beside the usual ones: ("pin", "session_key")."""
 
 
 def _check_rules(names: tuple[str, ...], patterns: Mapping[str, str]) -> None:
-    from hourbook.book.secrets import rules  # noqa: PLC0415 - only where asked
+    from hourbook.book.screening import rules  # noqa: PLC0415 - only where asked
 
     if strangers := rules.unknown(names):
         known = ", ".join((rules.ALL, *rules.BUILT_IN))

@@ -33,8 +33,7 @@ from hourbook.book import schema
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.journal import Row
-from hourbook.book.secrets import MARK, SecretRules
-from hourbook.book.secrets import open_screen
+from hourbook.book.screening import open_screen
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter, Written
 from protocols import entry, errors, hlc
@@ -49,7 +48,6 @@ __all__ = ["JournalWriter"]
 FRAME_BYTES_MAX: Final = entry.ENTRY_BYTES_MAX + (64 << 10)
 """The largest entry, and room for its other fields."""
 GROUP_BYTES_MAX: Final = 1 << 20
-_MARK: Final = MARK.encode()
 REFUSALS_REMEMBERED_MAX: Final = 10_000
 TIDY_PERIOD_S: Final = 1.0
 
@@ -69,8 +67,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._resent: list[Request[Append] | Request[Change]] = []
         self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
         self._sightings_due = False
-        is_wary = self.config.redact_secrets
-        self._secrets = SecretRules(self.config.secret_names) if is_wary else None
         self._screen = open_screen(self.config.redact, self.config.redact_patterns)
         self._upkeep = WriterUpkeep(self.config.wal_truncate_mib << 20)
         self._figures = WriterFigures()
@@ -150,8 +146,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
         body = request.body
         book = self._held.require_writable()
         check_append(body)
-        if self._secrets is not None:
-            body = request.body = self._secrets.clean_append(body)
         if body.branch:
             book.require_branch(body.branch)
         self._admit(request)
@@ -168,8 +162,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if isinstance(change, Register):
             self._desk.prepare(change)
         elif isinstance(change, KvWrite):
-            if self._secrets is not None:
-                change = request.body = self._secrets.clean_write(change)
             self._locks.prepare(change)
         self._admit(request)
 
@@ -189,6 +181,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
             if not isinstance(body, AcquireLock) or not self._locks.must_wait(request):
                 self._waiting.append(request)
                 self._waiting_entries += _entry_count(body)
+            if isinstance(body, Change) and (heir := self._locks.heir(body)) is not None:
+                self._waiting.append(heir)
+                self._waiting_entries += 1
             return
         self._figures.resends += 1
         if not isinstance(body, AcquireLock) or not self._locks.keeps_place(request):
