@@ -72,10 +72,7 @@ class Append(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EntryAck(msgspec.Struct, frozen=True, array_like=True):
-    """What was added to one entry when it was sequenced: an array in this order.
-
-    `details` are there only where others were written than were sent: secrets were taken out.
-    """
+    """What was added to one entry when it was sequenced: an array in this order."""
 
     seq: int
     time_ns: int
@@ -84,7 +81,6 @@ class EntryAck(msgspec.Struct, frozen=True, array_like=True):
     salt: bytes | None
     parent_hash: bytes
     hash: bytes
-    details: bytes | None = None
 
 
 class Appended(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -314,7 +314,7 @@ class Book(BookKeeping, BookViews):
                 new.entity,
                 new.tags,
                 ack.salt,
-                bytes(new.details) if ack.details is None else ack.details,
+                bytes(new.details),
                 None,
                 ack.parent_hash,
                 ack.hash,
