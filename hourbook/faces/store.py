@@ -5,6 +5,8 @@ key that was read before costs about what a dict costs, until anybody writes it.
 SQLite, writes ask journal_writer (``store_writes``), and nothing that reads ever writes.
 """
 
+import _thread
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -203,7 +205,11 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
         if now_s >= self._next_news_s:
             self._next_news_s = now_s + NEWS_S
             if news := self._cache.news(OPS_MAX):
-                self._link.tell("kv.used", KvUsed(self.namespace, news))
+                # From a thread of its own, started without a lock: a get may stand anywhere, in a
+                # finalizer in the midst of a send as well, and must wait for nobody.
+                told = ("kv.used", KvUsed(self.namespace, news))
+                with contextlib.suppress(RuntimeError):  # no thread to be had: the process ends
+                    _thread.start_new_thread(self._link.tell, told)
         return found
 
     def _get(

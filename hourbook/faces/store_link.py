@@ -1,5 +1,6 @@
 """How a store asks journal_writer: the connection of its book, one request for each write."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,7 +13,7 @@ from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import MailboxClient
 from hourbook.link.nonce_source import NonceSource
 from hourbook.link.reply import Reply
-from protocols import wire
+from protocols import errors, wire
 from protocols.change import CHANGE_NONCES, Change
 from protocols.kv_messages import KvWrite, KvWritten, Op
 
@@ -73,8 +74,9 @@ class StoreLink:
 
     def tell(self, kind: str, body: object) -> None:
         """Say what nobody answers; where it cannot be said, nothing is lost."""
-        if self.client.is_usable():
-            self.client.post(kind, body)
+        with contextlib.suppress(errors.HourbookError):
+            if self.client.is_usable():
+                self.client.post(kind, body)
 
     def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> Reply:
         """Send steps that are done together or not at all."""
