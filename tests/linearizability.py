@@ -23,6 +23,7 @@ UNKNOWN: Final = "unknown"
 NEVER_NS: Final = 1 << 63
 """When it was."""
 _SHOWN: Final = 8
+_NO_VERSION: Final = 1 << 63
 PLACES_MAX: Final = 200_000
 """Of one key; an order that is not found by then is not there, and to be sure takes hours."""
 
@@ -36,8 +37,9 @@ class Call(NamedTuple):
         kind: get, item, set, cas, increment or delete.
         given: the value of a set, (value, expected version) of a cas, what an increment adds.
         said: the answer. Of get the value, of item (version, value), of set the version, of
-            increment the number, of delete the version, 0 where it was absent; of cas the version,
-            or minus the current one (minus 0 is 0) where it was refused. GONE: absent. UNKNOWN.
+            increment (version, number), of delete the version, 0 where it was absent; of cas the
+            version, or minus the current one (minus 0 is 0) where it was refused. GONE: absent.
+            UNKNOWN.
         began_ns, ended_ns: by one monotonic clock; NEVER_NS without an answer.
     """
 
@@ -109,7 +111,8 @@ def _cas(held: Held, given: Any, said: Any) -> Held | None:
 
 def _increment(held: Held, by: Any, said: Any) -> Held | None:
     number = (0 if held.value == GONE else held.value) + by
-    return Held(number, held.version, is_exact=False) if said in (UNKNOWN, number) else None
+    version, expected = (UNKNOWN, number) if said == UNKNOWN else said
+    return _set(held, number, version) if number == expected else None
 
 
 def _delete(held: Held, _: Any, said: Any) -> Held | None:
@@ -154,7 +157,9 @@ def explain(history: Iterable[Call], places_max: int = PLACES_MAX) -> str | None
 
 
 def _explain_key(calls: Sequence[Call], places_max: int) -> str | None:
-    answered = sorted((c for c in calls if c.said != UNKNOWN), key=lambda c: c.began_ns)
+    values = {version: value for call in calls for version, value in _told(call)}
+    answered = [_with_value(call, values) for call in calls if call.said != UNKNOWN]
+    answered.sort(key=lambda call: call.began_ns)
     open_ = sorted((c for c in calls if c.said == UNKNOWN), key=lambda c: c.began_ns)
     tried: set[_Place] = set()
     branches = [iter([_Place(_Done(), Held())])]
@@ -176,25 +181,51 @@ def _explain_key(calls: Sequence[Call], places_max: int) -> str | None:
     return _describe(stuck, answered, open_)
 
 
+def _told(call: Call) -> list[tuple[int, Any]]:
+    """Return which value belongs to which version, where a call tells."""
+    if call.said in (UNKNOWN, GONE) or call.kind == "get":
+        return []
+    if call.kind in ("item", "increment"):
+        return [call.said]
+    value = {"set": call.given, "delete": GONE}.get(call.kind) or call.given[0]
+    return [(call.said, value)] if call.said > 0 else []
+
+
+def _with_value(call: Call, values: dict[int, Any]) -> Call:
+    """Return a refused cas as what it is: a look at a version, whose value others may have told."""
+    if (
+        call.kind == "cas"
+        and call.said < 0
+        and -call.said in values
+        and call.given[1] != -call.said
+    ):
+        return call._replace(kind="item", said=(-call.said, values[-call.said]))
+    return call
+
+
 def _go_on(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> Iterator[_Place]:
     """Yield what may be next, the likeliest first."""
     done, held, _ = place
     ready, until_ns = _ready(done, answered)
+    lowest = min([_version_of(answered[index]) for index in ready])
     following = []
     for index in ready:
         after = _after(place, answered[index])
         if after == held:  # it changes nothing, so at no other moment could it be better
             yield _Place(_with(done, index), held)
             return
-        if after is not None:
+        if after is not None and _version_of(answered[index]) in (lowest, _NO_VERSION):
             following.append((answered[index].ended_ns, index, after))
     for _, index, after in sorted(following):
         yield _Place(_with(done, index), after)
-    unseen = []
+    unseen, alike = [], set()
     for index, call in enumerate(open_):
         if call.began_ns > until_ns:
             break
-        after = None if done.unanswered >> index & 1 else _after(place, call)
+        if done.unanswered >> index & 1 or (call.kind, call.given) in alike:
+            continue
+        alike.add((call.kind, call.given))  # the one that began first is as good as any
+        after = _after(place, call)
         if after is not None and after != held:
             later = _Place(done._replace(unanswered=done.unanswered | 1 << index), after, held)
             if any(_after(later, answered[each]) is not None for each in ready):
@@ -202,6 +233,15 @@ def _go_on(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> It
             else:
                 unseen.append(later)
     yield from unseen
+
+
+def _version_of(call: Call) -> int:
+    """Return the version that a call has made: they rise, so the lowest is next."""
+    if call.kind in ("set", "delete", "cas"):
+        version = call.said
+    else:
+        version = call.said[0] if call.kind == "increment" else 0
+    return version if version > 0 else _NO_VERSION
 
 
 def _after(place: _Place, call: Call) -> Held | None:

@@ -4,6 +4,7 @@ On the whole tree, whose supervisor starts the writer again. HOURBOOK_LINEARIZAB
 long (seconds): a few in the suite, minutes by hand.
 """
 
+import json
 import os
 import random
 import time
@@ -67,7 +68,10 @@ class Agent:
         if kind == "get":
             return store.get(key, GONE)
         if kind == "increment":
-            return store.increment(key, given)
+            with store.transaction() as steps:
+                steps.increment(key, given)
+            assert steps.result is not None
+            return steps.result.versions[0], steps.result.numbers[0]
         if kind == "item":
             item = store.get_item(key)
             self._seen[key] = 0 if item is None else item.version
@@ -131,6 +135,8 @@ def test_eight_processes_see_one_order_while_the_writer_is_killed(
 
     open_count = sum(call.said == UNKNOWN for call in history)
     print(f"{len(history)} calls, {open_count} without an answer, {kills} kills")
-    assert explain(history) is None
+    kept = tmp_path / "history.json"
+    kept.write_text(json.dumps(history))
+    assert (said := explain(history)) is None, f"{said}\n(all of it is in {kept})"
     assert kills >= 3
     assert len(history) > 100 * RUN_S

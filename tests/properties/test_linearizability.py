@@ -41,9 +41,9 @@ GOOD = {
         call("get", None, 8, 4, 5),
     ],
     "an increment without an answer that counts": [
-        call("increment", 1, 1, 1, 2),
+        call("increment", 1, (4, 1), 1, 2),
         call("increment", 1, UNKNOWN, 3),
-        call("increment", 1, 3, 4, 5),
+        call("increment", 1, (6, 3), 4, 5),
     ],
     "a cas on the version of a write without an answer": [
         call("set", 7, UNKNOWN, 1),
@@ -67,7 +67,7 @@ GOOD = {
         call("set", 1, 5, 1, 2),
         call("delete", None, UNKNOWN, 3),
         call("get", None, GONE, 4, 5),
-        call("increment", 2, 2, 6, 7),
+        call("increment", 2, (7, 2), 6, 7),
     ],
     "an order that is not that of the beginnings, nor of the ends": [
         call("set", 1, 20, 1, 9),
@@ -93,11 +93,11 @@ BAD = {
         call("get", None, GONE, 3, 4),
     ],
     "a lost increment": [
-        call("increment", 1, 1, 1, 4),
-        call("increment", 1, 1, 2, 3),
+        call("increment", 1, (4, 1), 1, 4),
+        call("increment", 1, (5, 1), 2, 3),
     ],
     "an increment that counts twice": [
-        call("increment", 1, 1, 1, 2),
+        call("increment", 1, (4, 1), 1, 2),
         call("get", None, 2, 3, 4),
     ],
     "an increment without an answer that counts twice": [
@@ -192,7 +192,11 @@ asked = st.one_of(
         st.tuples(numbers, st.integers(0, 3)),
         st.one_of(st.integers(-3, 3), st.just(UNKNOWN)),
     ),
-    st.tuples(st.just("increment"), st.just(1), st.one_of(numbers, st.just(UNKNOWN))),
+    st.tuples(
+        st.just("increment"),
+        st.just(1),
+        st.one_of(st.tuples(numbers, numbers), st.just(UNKNOWN)),
+    ),
     st.tuples(st.just("delete"), st.none(), st.one_of(st.integers(0, 3), st.just(UNKNOWN))),
 )
 
