@@ -16,6 +16,10 @@ __all__ = [
     "EntryList",
     "FutureTime",
     "JournalEntry",
+    "KvItem",
+    "KvKeys",
+    "KvNumber",
+    "KvVersion",
     "MissingDetails",
     "QueryRows",
     "TimeNow",
@@ -142,3 +146,40 @@ class QueryRows(BaseModel):
     rows: list[dict[str, Any]] = Field(description="a value by column name")
     truncated: bool = Field(description="there are more rows than the limit")
     seq: Decimal = Field(description="the last entry that the query could see")
+
+
+class KvItem(BaseModel):
+    """A key of the store."""
+
+    namespace: str
+    key: str
+    found: bool = Field(description="whether the key is there; null is a value too")
+    value: Any = None
+    version: Decimal = Field(default="0", description="for if_version; 0 where it is not there")
+    type: str = ""
+    expires: str | None = Field(default=None, description="RFC 3339; null: never")
+    metadata: dict[str, Any] = {}
+
+
+class KvVersion(BaseModel):
+    """What became of a key."""
+
+    namespace: str
+    key: str
+    version: Decimal = Field(description="of the write; 0 where there was nothing to delete")
+
+
+class KvNumber(BaseModel):
+    """What a number of the store is now."""
+
+    namespace: str
+    key: str
+    value: int | float | str = Field(description="a decimal string above 2^53")
+
+
+class KvKeys(BaseModel):
+    """Keys, in the order of their text."""
+
+    namespace: str
+    keys: list[str]
+    truncated: bool = Field(description="there are more keys than the limit")

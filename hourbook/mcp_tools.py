@@ -9,9 +9,8 @@ Importing this module costs 0.6 s (mcp, pydantic): only the two MCP faces do.
 
 import threading
 from collections.abc import Callable
-from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
@@ -36,6 +35,8 @@ from hourbook.mcp_shapes import (
     QueryRows,
     TimeNow,
 )
+from hourbook.mcp_store_tools import StoreTools
+from hourbook.mcp_tool_errors import as_tool_error
 from hourbook.rfc3339 import format_utc_ns
 from hourbook.tree_status import fetch_status
 from protocols import control, errors
@@ -50,24 +51,11 @@ INSTRUCTIONS: Final = (
     "Hourbook gives you trustworthy time and a shared journal. Ask get_time before you stamp or"
     " compare times: UTC lies within earliest_ns..latest_ns unless they are null. Write what you"
     " did with journal_log; read what others did with journal_tail, and find it with journal_query."
-    " Numbers in strings are exact."
+    " Share state with other agents by kv_get and kv_set; pass the version that you read as"
+    " if_version, so that nobody's change is lost. Numbers in strings are exact."
 )
 
-P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def _as_tool_error(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn the errors that we raise on purpose into tool errors, which carry their text."""
-
-    @wraps(function)
-    def tool(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except errors.HourbookError as error:
-            raise ToolError(str(error)) from None
-
-    return tool
 
 
 class HourbookTools:
@@ -85,6 +73,7 @@ class HourbookTools:
         self._lock = threading.Lock()
         self._clock: Clock | None = None
         self._book: Book | None = None
+        self.store = StoreTools(self._open_book)
 
     def close(self) -> None:
         """Close the connection to the book."""
@@ -93,12 +82,12 @@ class HourbookTools:
                 self._book.close()
                 self._book = None
 
-    @_as_tool_error
+    @as_tool_error
     def get_time(self) -> TimeNow:
         """Tell UTC now, and the hard interval that it lies in."""
         return self._time_now()
 
-    @_as_tool_error
+    @as_tool_error
     def get_time_with_future_uncertainty(
         self,
         future_seconds: Annotated[
@@ -118,7 +107,7 @@ class HourbookTools:
             uncertainty_ns=None if width_ns is None else str(width_ns),
         )
 
-    @_as_tool_error
+    @as_tool_error
     def get_daemon_status(self) -> DaemonStatus:
         """Tell how the supervised tree, the clock and the book are, and what is wrong if it is."""
         problems: list[str] = []
@@ -145,7 +134,7 @@ class HourbookTools:
             problems=problems + ([] if status is None else _problems_of(status.actors)),
         )
 
-    @_as_tool_error
+    @as_tool_error
     def journal_log(
         self,
         action: Annotated[str, Field(description="what was done, such as: deployed")],
@@ -158,7 +147,7 @@ class HourbookTools:
         """Append an entry to the journal; it is on disk, signed and ordered when this returns."""
         return _entry(self._open_book().log(action, entity, details, tags=tuple(tags or ())))
 
-    @_as_tool_error
+    @as_tool_error
     def journal_tail(
         self,
         count: Annotated[int, Field(ge=1, le=TAIL_MAX, description="how many entries")] = 10,
@@ -167,7 +156,7 @@ class HourbookTools:
         with BookReader(self._home) as reader:
             return EntryList(entries=[_entry(entry) for entry in reader.tail(count)])
 
-    @_as_tool_error
+    @as_tool_error
     def journal_at(
         self,
         at: Annotated[
@@ -185,7 +174,7 @@ class HourbookTools:
             entries = view_at(self._home, reader, at).tail(count)
         return EntryList(entries=[_entry(entry) for entry in entries])
 
-    @_as_tool_error
+    @as_tool_error
     def journal_query(
         self,
         sql: Annotated[
@@ -253,7 +242,7 @@ class _OneLineServer(MCPServer[Any]):
 
 
 def build_server(tools: HourbookTools) -> MCPServer[Any]:
-    """Return an MCP server with the seven tools."""
+    """Return an MCP server with every tool."""
     server = _OneLineServer(
         name="hourbook",
         title="Hourbook: one clock and one book",
@@ -265,6 +254,9 @@ def build_server(tools: HourbookTools) -> MCPServer[Any]:
     appends = ToolAnnotations(
         read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
     )
+    writes = ToolAnnotations(
+        read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+    )
     for function, title, annotations in (
         (tools.get_time, "Tell the time", reads),
         (tools.get_time_with_future_uncertainty, "Tell how sure the time will be", reads),
@@ -273,6 +265,11 @@ def build_server(tools: HourbookTools) -> MCPServer[Any]:
         (tools.journal_tail, "Read the journal's newest entries", reads),
         (tools.journal_at, "Read the journal as it was", reads),
         (tools.journal_query, "Ask the journal in SQL", reads),
+        (tools.store.kv_get, "Read a key of the store", reads),
+        (tools.store.kv_keys, "List keys of the store", reads),
+        (tools.store.kv_set, "Write a key of the store", writes),
+        (tools.store.kv_delete, "Delete a key of the store", writes),
+        (tools.store.kv_increment, "Add to a number of the store", appends),
     ):
         server.add_tool(function, title=title, annotations=annotations, structured_output=True)
     return server

@@ -109,6 +109,44 @@ def test_tools_answer_with_exact_decimal_strings(tree: FullTree, transport: str)
     assert int(asked["seq"]) >= int(logged["seq"])
 
 
+@TRANSPORTS
+def test_store_tools_share_state_that_nobody_overwrites_unseen(
+    tree: FullTree, transport: str
+) -> None:
+    """Set, read, refuse what rests on an old version, add, list, look back and delete."""
+    where = {"namespace": f"mcp-{transport}", "key": "plan/1"}
+    value = {"steps": ["a", "é"], "big": (1 << 53) + 1, "none": None}
+    ours, found, number, listed = call(
+        tree,
+        transport,
+        [
+            ("kv_set", {**where, "value": value, "if_version": 0, "metadata": {"by": "x"}}),
+            ("kv_get", where),
+            ("kv_increment", {"namespace": where["namespace"], "key": "n", "by": 2.5}),
+            ("kv_keys", {"namespace": where["namespace"], "glob": "*", "limit": 1}),
+        ],
+    )
+    theirs, gone, absent, past = call(
+        tree,
+        transport,
+        [
+            ("kv_set", {**where, "value": "other", "if_version": ours["version"]}),
+            ("kv_delete", where),
+            ("kv_get", where),
+            ("kv_get", {**where, "at": ours["version"]}),
+        ],
+    )
+
+    assert found["found"] is True
+    assert found["value"] == {**value, "big": str((1 << 53) + 1)}
+    assert (found["version"], found["metadata"]) == (ours["version"], {"by": "x"})
+    assert number["value"] == 2.5
+    assert (listed["keys"], listed["truncated"]) == (["n"], True)
+    assert int(ours["version"]) < int(theirs["version"]) < int(gone["version"])
+    assert (absent["found"], absent["version"]) == (False, "0")
+    assert past["value"] == found["value"]
+
+
 def test_killed_mcp_server_is_back_within_two_seconds(tree: FullTree) -> None:
     """Its imports take most of it; what was acknowledged before is still in the book."""
     (logged,) = call(tree, "http", [("journal_log", {"action": "before", "entity": "kill"})])

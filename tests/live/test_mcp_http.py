@@ -81,6 +81,11 @@ def test_http_client_sees_the_tools_with_schemas_and_hints(url: str) -> None:
         "journal_tail",
         "journal_at",
         "journal_query",
+        "kv_get",
+        "kv_keys",
+        "kv_set",
+        "kv_delete",
+        "kv_increment",
     }
     for tool in tools.values():
         assert tool.title
@@ -118,6 +123,12 @@ async def call(url: str, tool: str, arguments: dict[str, Any]) -> Any:
         ("journal_tail", {}, "Expected a book, got none yet"),
         ("journal_log", {"action": "x"}, "`entity`"),
         ("journal_log", {"action": "x" * 2000, "entity": "y"}, "at most 1024 bytes"),
+        ("kv_get", {"namespace": "config"}, "`key`"),
+        ("kv_get", {"namespace": "Con/fig", "key": "k"}, "Expected `namespace` to fit"),
+        ("kv_get", {"namespace": "config", "key": "k"}, "Expected a book, got none yet"),
+        ("kv_keys", {"namespace": "config", "limit": 0}, "`limit`"),
+        ("kv_set", {"namespace": "config", "key": "", "value": 1}, "Expected `key`"),
+        ("kv_set", {"namespace": "c", "key": "k", "value": 1, "if_version": "x"}, "`if_version`"),
         ("no_such_tool", {}, "no_such_tool"),
     ],
 )
