@@ -146,6 +146,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         body = request.body
         book = self._held.require_writable()
         check_append(body)
+        if self._screen is not None and (clean := self._screen.append(body)) is not body:
+            check_append(clean)
+            request.body = body = clean
         if body.branch:
             book.require_branch(body.branch)
         self._admit(request)

@@ -38,6 +38,7 @@ HELP: Final[Mapping[str, str]] = {
     "lock_grants_total": "Locks granted by this incarnation.",
     "lock_expiries_total": "Leases ended by this incarnation: their holder had, or was silent.",
     "lock_timeouts_total": "Calls refused since others held the lock for too long.",
+    "book_redacted_requests_total": "Entries and changes in which a secret was replaced.",
     "book_writable": "1 while appends are accepted.",
     "book_head_seq": "Sequence number of the newest entry.",
     "book_wal_bytes": "Size of SQLite's write-ahead log.",

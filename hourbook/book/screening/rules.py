@@ -3,7 +3,7 @@
 RE2 matches in time that grows with the text alone, whatever the pattern: none can hang the writer.
 (It knows no look-around and no back references.) What a rule replaces is the group `secret` of its
 pattern, and all that fits where there is none. A rule with `hints` is only tried on text that has
-one of them. The words of NAMED_SECRET are names of fields whose whole text is a secret.
+one of them. NAMED also hides what stands under a name that says so (FIELD_ENDINGS).
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,17 +11,30 @@ from typing import Any, Final, NamedTuple
 
 from protocols import errors
 
-__all__ = ["ALL", "BUILT_IN", "NAMED_SECRET", "Rule", "compile_pattern", "compile_rules", "unknown"]
+__all__ = [
+    "ALL",
+    "BUILT_IN",
+    "FIELD_ENDINGS",
+    "NAMED",
+    "Rule",
+    "compile_rules",
+    "unknown",
+]
 
 ALL: Final = "all"
 """Stands for every built-in rule."""
-NAMED_SECRET: Final = "named-secret"
+NAMED: Final = "named-secret"
 _PATTERN_MEMORY_BYTES: Final = 8 << 20
 _NAMES: Final = (
     r"(?:[a-z0-9]+[_.-])*(?:password|passwd|passphrase|secret|secret[_-]?key|api[_-]?key"
-    r"|access[_-]?key|private[_-]?key|access[_-]?token|auth[_-]?token|refresh[_-]?token"
-    r"|client[_-]?secret)"
+    r"|access[_-]?key|private[_-]?key|access[_-]?token|auth[_-]?token|refresh[_-]?token)"
 )
+FIELD_ENDINGS: Final = (
+    *("password", "passwd", "passphrase", "secret", "secretkey", "token"),
+    *("apikey", "accesskey", "privatekey", "credential", "credentials", "authorization"),
+)
+"""How names of fields end whose whole text is a secret: only letters and digits of a name count,
+capitals do not."""
 
 
 class Rule(NamedTuple):
@@ -82,15 +95,14 @@ BUILT_IN: Final[Mapping[str, Rule]] = {
         ("://",),
         "the password in an URL",
     ),
-    NAMED_SECRET: Rule(
+    NAMED: Rule(
         rf"(?i:\b{_NAMES})[\"']?\s*[:=]\s*[\"']?(?P<secret>[^\s\"',;\[][^\s\"',;]{{3,}})",
         (),
         "what is said of a `password`, `secret`, `api_key`, `access_token` and the like, in text"
-        " (`password=...`) and as a field of details and values",
+        " (`password=...`) and as a field of details and values, or a key of the store",
     ),
 }
 """By name, in the order in which they are tried."""
-FIELD_NAME: Final = rf"(?i:^{_NAMES}$)"
 
 
 def unknown(names: Iterable[str]) -> list[str]:
@@ -111,10 +123,10 @@ def compile_rules(names: Iterable[str], patterns: Mapping[str, str]) -> dict[str
     chosen = set(names)
     rules = {name: BUILT_IN[name] for name in BUILT_IN if name in chosen or ALL in chosen}
     rules |= {name: Rule(pattern, (), "") for name, pattern in patterns.items()}
-    return {name: (rule, compile_pattern(name, rule.pattern)) for name, rule in rules.items()}
+    return {name: (rule, _compile(name, rule.pattern)) for name, rule in rules.items()}
 
 
-def compile_pattern(name: str, pattern: str) -> Any:  # noqa: ANN401 - RE2 has no types
+def _compile(name: str, pattern: str) -> Any:  # noqa: ANN401 - RE2 has no types
     """Return a compiled pattern.
 
     Raises:

@@ -10,11 +10,12 @@ Pure but for the rules' engine. A request without secrets is returned as it is: 
 encoded anew.
 """
 
+import re
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from hourbook.book.screening.rules import FIELD_NAME, NAMED_SECRET, compile_pattern, compile_rules
+from hourbook.book.screening.rules import FIELD_ENDINGS, NAMED, compile_rules
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
 from protocols.change import Change
@@ -25,6 +26,7 @@ __all__ = ["SAID", "Screen", "ScreenedAppend"]
 SAID: Final = frozenset(("purpose", "why"))
 """Fields of changes that say something; every other text in a change is a name."""
 _NAMES_KEPT_MAX: Final = 10_000
+_NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9]+")
 _ChangeT = TypeVar("_ChangeT", bound=Change)
 
 
@@ -48,8 +50,7 @@ class Screen:
             BadRequest: a pattern that RE2 cannot read.
         """
         self._rules = compile_rules(names, patterns)
-        has_fields = NAMED_SECRET in self._rules
-        self._field_name = compile_pattern(NAMED_SECRET, FIELD_NAME) if has_fields else None
+        self._hides_named = NAMED in self._rules
         self._clean: set[str] = set()
         self.count = 0
 
@@ -109,7 +110,7 @@ class Screen:
         self._require_clean("key", op.key)
         if not isinstance(op, Set):
             return op
-        value, metadata = self.value(op.value), op.metadata
+        value, metadata = self.value(op.value, op.key), op.metadata
         if metadata != NO_METADATA:
             metadata = self.value(metadata)
         if value is op.value and metadata is op.metadata:
@@ -138,59 +139,59 @@ class Screen:
             text = self._cut(rule, text)
         return text
 
-    def value(self, raw: msgspec.Raw) -> msgspec.Raw:
-        """Return a MessagePack value without secrets; the same object where it has none."""
+    def value(self, raw: msgspec.Raw, name: str = "") -> msgspec.Raw:
+        """Return a MessagePack value without secrets; the same object where it has none.
+
+        Args:
+            raw: the value, checked.
+            name: under which it stands.
+        """
         if len(raw) <= 1:
             return raw
         value = entry.decode_value(bytes(raw), "value")
-        screened = self._walk(value)
+        screened = self._walk(value, is_secret=self._is_secret(name))
         return raw if screened is value else msgspec.Raw(entry.encode_value(screened, "value"))
 
-    def _walk(self, value: Any) -> Any:  # noqa: ANN401 - any MessagePack value
+    def _walk(self, value: Any, *, is_secret: bool) -> Any:  # noqa: ANN401 - any MessagePack value
+        """Return a value without secrets, itself where it has none."""
         match value:
             case str():
-                return self.text(value)
+                return _same_or(value, _marker(NAMED) if is_secret else self.text(value))
             case bytes():
                 # As Latin-1 each byte is one character, whatever it means.
                 text = value.decode("latin-1")
-                screened = self.text(text)
-                return value if screened is text else screened.encode("latin-1", "replace")
+                screened = _same_or(text, _marker(NAMED) if is_secret else self.text(text))
+                return value if screened is text else screened.encode("latin-1")
             case list():
-                items = [self._walk(item) for item in value]
+                items = [self._walk(item, is_secret=is_secret) for item in value]
                 changed = any(a is not b for a, b in zip(items, value, strict=True))
                 return items if changed else value
             case dict():
-                return self._walk_map(value)
+                return self._walk_map(value, is_secret=is_secret)
             case msgspec.msgpack.Ext():
-                data = self._walk(bytes(value.data))
-                return value if data == value.data else msgspec.msgpack.Ext(value.code, data)
+                old = bytes(value.data)
+                data = self._walk(old, is_secret=is_secret)
+                return value if data is old else msgspec.msgpack.Ext(value.code, data)
             case _:
                 return value
 
-    def _walk_map(self, value: dict[Any, Any]) -> dict[Any, Any]:
+    def _walk_map(self, value: dict[Any, Any], *, is_secret: bool) -> dict[Any, Any]:
         screened: dict[Any, Any] = {}
         changed = False
-        for name, held in value.items():
-            kept_name = self._walk(name) if isinstance(name, str | bytes) else name
-            while kept_name is not name and (kept_name in screened or kept_name in value):
-                kept_name = kept_name + kept_name[-1:]  # two secrets may not become one
-            kept = self._hidden(name, held)
-            if kept is held:
-                kept = self._walk(held)
-            changed |= kept is not held or kept_name is not name
-            screened[kept_name] = kept
+        for name, old in value.items():
+            new_name = self._walk(name, is_secret=False)
+            while new_name is not name and (new_name in screened or new_name in value):
+                new_name = new_name + new_name[-1:]  # two secrets must not become one
+            new = self._walk(old, is_secret=is_secret or self._is_secret(name))
+            changed |= new is not old or new_name is not name
+            screened[new_name] = new
         return screened if changed else value
 
-    def _hidden(self, name: object, held: Any) -> Any:  # noqa: ANN401 - any MessagePack value
-        """Return what stands in a field whose name says that it holds a secret."""
-        if self._field_name is None or not isinstance(name, str) or not held:
-            return held
-        marker = _marker(NAMED_SECRET)
-        if not isinstance(held, str | bytes) or held in (marker, marker.encode()):
-            return held
-        if self._field_name.search(name) is None:
-            return held
-        return marker if isinstance(held, str) else marker.encode()
+    def _is_secret(self, name: object) -> bool:
+        """Return whether what stands under a name is a secret."""
+        if not self._hides_named or not isinstance(name, str):
+            return False
+        return _NOT_OF_A_NAME.sub("", name.lower()).endswith(FIELD_ENDINGS)
 
     def _cut(self, name: str, text: str) -> str:
         rule, compiled = self._rules[name]
@@ -205,8 +206,12 @@ class Screen:
             start, end = match.span(group)
             return f"{whole[: start - begun]}{marker}{whole[end - begun :]}"
 
-        screened: str = compiled.sub(replace, text)
-        return text if screened == text else screened
+        return _same_or(text, compiled.sub(replace, text))
+
+
+def _same_or(old: str, new: str) -> str:
+    """Return `old` itself where nothing is to be changed: empty text is no secret."""
+    return old if not old or new == old else new
 
 
 def _marker(rule: str) -> str:
