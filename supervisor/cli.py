@@ -4,6 +4,7 @@ Only the standard library, cyclopts and light modules are imported at the top: w
 it imports itself, so that `supervisor status` does not pay for the engine.
 """
 
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -160,11 +161,12 @@ def stop(name: str | None = None, /, *, now: NowFlag = False, home: HomeFlag = N
 @app.command(
     group=_RUNNING,
     help_epilogue=_examples(
+        "supervisor restart metrics",
         "supervisor restart edge",
     ),
 )
 def restart(name: str, /, *, home: HomeFlag = None) -> int:
-    """Restart one actor or node, or revive one that gave up."""
+    """Restart one actor or node (time, book, edge), or revive one that gave up."""
     return _command(find_home(home), "restart", _about(name))
 
 
@@ -210,7 +212,8 @@ def status(*, as_json: JsonFlag = False, home: HomeFlag = None) -> None:
 
     with Client(find_home(home)) as client:
         found = client.status()
-    _print(render.status_json(found) if as_json else render.status_table(found))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    _print(render.status_json(found) if as_json else render.status_table(found, width))
 
 
 @app.command(group=_LOOKING)

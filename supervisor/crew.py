@@ -141,7 +141,10 @@ class Crew:
                 continue  # the first one may be cut
             if line.incarnation == incarnation:
                 lines.append(line.line)
-        return "\n".join(lines[-_LAST_WORDS_LINES:])
+        lines = lines[-_LAST_WORDS_LINES:]
+        while len(lines) > 1 and lines[0].startswith("   "):
+            del lines[0]  # of a frame whose beginning is not shown
+        return "\n".join(lines)
 
     def drop(self, name: str) -> None:
         """Release the log of an actor whose spec is gone."""

@@ -212,8 +212,9 @@ class Desk:
         ends = [e for e in self._log.since(since_seq) if e.name == name and e.cause]
         last = max(ends, key=lambda e: (len(e.detail), e.seq), default=None)
         cause, detail = (last.cause, last.detail) if last else ("unknown", "")
+        joint = ":\n" if detail[:1] == " " else ": "  # the former: in the midst of a traceback
         return errors.StartFailed(
-            f"Expected {name} to start, got {cause}{': ' if detail else ''}{detail}",
+            f"Expected {name} to start, got {cause}{joint if detail else ''}{detail}",
             field="name",
             value=name,
         )

@@ -42,6 +42,9 @@ class Reload:
         self._tree = tree
         self.deadline_ns = now_ns + ANSWER_WAIT_NS
         self._difference: Difference = diff(tree.spec, new)
+        # Removed by a command, or temporary and done: the configuration brings them back.
+        gone = [name for name in new.actors_below("root") if name not in tree.actors]
+        self._added = [*gone, *self._difference.enabled]
         self._reloaded: list[str] = []
         self._restarted: list[str] = [*self._difference.replaced]
         self._asked: dict[int, str] = {}
@@ -80,10 +83,9 @@ class Reload:
         """Return what was done, once it is."""
         if not self.is_done:
             return None
-        added = [*self._difference.added, *self._difference.enabled]
         removed = [*self._difference.removed, *self._difference.disabled]
-        message = ", ".join(self._words(len(added), len(removed))) or "nothing has changed"
-        return control.Done(message, self._restarted, self._reloaded, added, removed)
+        message = ", ".join(self._words(len(self._added), len(removed))) or "nothing has changed"
+        return control.Done(message, self._restarted, self._reloaded, self._added, removed)
 
     def _words(self, added: int, removed: int) -> Iterator[str]:
         """Say what was done, and leave out what was not."""

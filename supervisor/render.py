@@ -15,6 +15,7 @@ from supervisor.config import Loaded
 
 __all__ = [
     "COLUMNS",
+    "LEFT_OUT",
     "RIGHT",
     "UNSETTLED",
     "age",
@@ -36,13 +37,20 @@ __all__ = [
 COLUMNS: Final = (
     "NAME", "STATE", "PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU", "CAUSE",
 )  # fmt: skip
-_CLOCK_STATUS: Final = {0: "unknown", 1: "synchronized", 2: "free-running", 3: "disrupted"}
+LEFT_OUT: Final = ("INC", "BEAT", "RSS", "CPU", "UPTIME", "PID")
+"""What a terminal goes without that is too narrow for all columns, the first of these first."""
+_CLOCK_STATUS: Final = {0: "UNKNOWN", 1: "SYNCHRONIZED", 2: "FREE_RUNNING", 3: "DISRUPTED"}
 RIGHT: Final = frozenset({"PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU"})
 UNSETTLED: Final = frozenset({"PENDING", "STARTING", "BACKOFF", "STOPPING"})
 
 
-def status_table(status: Status) -> str:
-    """Return the status as a table under one line about the supervisor."""
+def status_table(status: Status, width: int | None = None) -> str:
+    """Return the status as a table under one line about the supervisor.
+
+    Args:
+        status: what the supervisor answered.
+        width: of the terminal (columns); None, for a pipe: every column, however long the lines.
+    """
     own = status.supervisor
     config = own.config or "defaults"
     head = (
@@ -50,14 +58,14 @@ def status_table(status: Status) -> str:
         f" {mebibytes(own.rss_bytes)}, home {own.home}, config {config}"
     )
     rows = [COLUMNS, *(row_cells(row) for row in status.actors)]
-    lines = [one_line(head), "", *_aligned(rows)]
+    lines = [one_line(head), "", *_aligned(rows, width)]
     endpoints = [endpoints_text(row) for row in status.actors if row.endpoints]
     if endpoints:
         lines += ["", *endpoints]
     if own.dropped_log_lines:
-        lines.append(f"{own.dropped_log_lines} log lines were dropped")
+        lines.append(f"log lines that were dropped: {own.dropped_log_lines}")
     if own.dropped_messages:
-        lines.append(f"{own.dropped_messages} messages found nobody who takes them")
+        lines.append(f"messages that found nobody who takes them: {own.dropped_messages}")
     return "\n".join(lines)
 
 
@@ -102,11 +110,11 @@ def _clock_words(figures: Mapping[str, float]) -> str:
     if "clock_status" not in figures:
         return ""
     words = ["clock", _CLOCK_STATUS.get(int(figures["clock_status"]), "?")]
+    if "clock_half_width_seconds" not in figures:
+        return " ".join(words)  # nothing is promised: an offset alone would look like a promise
     if "clock_offset_seconds" in figures:
         words.append(f"offset {_seconds(figures['clock_offset_seconds'])}")
-    if "clock_half_width_seconds" in figures:
-        words.append(f"+-{_seconds(figures['clock_half_width_seconds'])}")
-    return " ".join(words)
+    return " ".join((*words, f"+-{_seconds(figures['clock_half_width_seconds'])}"))
 
 
 def count_states(actors: Sequence[ActorRow]) -> str:
@@ -207,11 +215,24 @@ def _spec(spec: msgspec.Struct) -> dict[str, Any]:
     return data
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+def _aligned(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
     widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
+    shown = [True] * len(COLUMNS)
+    for column in LEFT_OUT:
+        lines = list(_lines(rows, widths, shown))
+        if width is None or max(map(len, lines)) <= width:
+            return lines
+        shown[COLUMNS.index(column)] = False
+    return list(_lines(rows, widths, shown))
+
+
+def _lines(
+    rows: Sequence[Sequence[str]], widths: Sequence[int], shown: Sequence[bool]
+) -> Iterable[str]:
     for row in rows:
-        cells = [
+        cells = zip(row, widths, COLUMNS, shown, strict=True)
+        yield "  ".join(
             cell.rjust(width) if column in RIGHT else cell.ljust(width)
-            for cell, width, column in zip(row, widths, COLUMNS, strict=True)
-        ]
-        yield "  ".join(cells).rstrip()
+            for cell, width, column, is_shown in cells
+            if is_shown
+        ).rstrip()

@@ -242,4 +242,9 @@ class Requests(Rules):
 
 
 def _unknown(name: str, field: str) -> errors.UnknownName:
-    return errors.UnknownName(f"Expected an actor or node, got {name!r}", field=field, value=name)
+    return errors.UnknownName(
+        f"Expected an actor or node, got {name!r}",
+        field=field,
+        value=name,
+        hint="`supervisor status` shows the actors",
+    )

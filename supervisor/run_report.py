@@ -93,6 +93,8 @@ class Report:
         if event.event in _UP:
             parts += map(render.one_line, endpoints.values())
         first, *others = event.detail.splitlines() or [""]
+        if first[:1] == " ":  # in the midst of a traceback
+            first, others = "", [first, *others]
         parts += [render.one_line(text) for text in (event.cause, first) if text]
         return ["  ".join(parts), *(f"      {render.one_line(line)}" for line in others)]
 

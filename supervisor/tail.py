@@ -43,7 +43,7 @@ def tail_log(home: Home, name: str, count: int, *, follow: bool) -> Iterator[str
             raise _unknown(home, name) from None
         lines, position = [], 0
     if not position:
-        yield f"({name} has printed nothing yet)"
+        yield f"({name} has logged nothing yet)"
     yield from map(log_text, lines)
     if follow:
         for line in follow_file(path, position):

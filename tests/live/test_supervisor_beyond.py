@@ -270,7 +270,7 @@ def test_p12_stalled_subscriber_costs_nobody(tmp_path: Path) -> None:
 
         status = s.status()
         stalled.close()
-        assert "messages found nobody" in render.status_table(status)
+        assert "messages that found nobody" in render.status_table(status)
         assert status.supervisor.rss_bytes < rss_bytes + (16 << 20)
         assert statistics.median(took_s) < 0.25
         assert {r.state for r in status.actors} == {"READY"}

@@ -135,3 +135,15 @@ def test_changed_rules_are_in_force_at_once_and_named() -> None:
     assert done.message == "applied to a, node root"
     assert world.tree.actors["a"].incarnation == 1
     assert world.tree.actors["a"].spec.watchdog_s == 30.0
+
+
+def test_what_a_command_removed_is_brought_back_and_named() -> None:
+    """The configuration has it still: it starts again, and the outcome does not keep that back."""
+    world = TreeWorld(OLD)
+    world.do(world.tree.remove("b", world.now_ns))
+
+    done = begin(world, Told(), OLD).outcome()
+
+    assert done is not None
+    assert (done.message, done.added) == ("1 added", ["b"])
+    assert set(world.states) == {"a", "b", "gone"}

@@ -37,6 +37,19 @@ def test_actor_without_a_process_has_dashes() -> None:
     )  # fmt: skip
 
 
+def test_narrow_terminal_gets_fewer_columns_and_no_broken_line() -> None:
+    """What says least is left out first; a pipe, whose width is unknown, gets every column."""
+    status = tree_status(actor_row("journal_writer"))
+
+    def header(width: int | None) -> list[str]:
+        return render.status_table(status, width).split("\n")[2].split()
+
+    assert header(None) == list(render.COLUMNS)
+    assert header(80) == [name for name in render.COLUMNS if name not in render.LEFT_OUT[:2]]
+    assert header(64) == ["NAME", "STATE", "PID", "RESTARTS(window)", "CAUSE"]
+    assert header(20) == ["NAME", "STATE", "RESTARTS(window)", "CAUSE"]
+
+
 def test_reason_and_endpoints_cannot_move_the_cursor() -> None:
     """Escape sequences and line breaks from an actor are shown, not obeyed."""
     row = msgspec.structs.replace(
@@ -107,10 +120,17 @@ def test_summary_tells_clock_and_book() -> None:
     rows = (actor_row("a"), actor_row("b", state="DEGRADED"), actor_row("c"))
 
     assert render.summary_line(tree_status(*rows, snapshots=snapshots)) == (
-        "clock synchronized offset -12.3us +-4.56ms  book 1234 entries"
+        "clock SYNCHRONIZED offset -12.3us +-4.56ms  book 1234 entries"
         "  2 READY, 1 DEGRADED  3 restarts"
     )
     assert render.summary_line(tree_status(actor_row("a"))) == "1 READY  1 restart"
+
+
+def test_summary_shows_no_offset_that_nothing_bounds() -> None:
+    """A clock that promises nothing has no offset to a nanosecond beside its name."""
+    snapshots = {"clock_model": {"clock_status": 0.0, "clock_offset_seconds": -647e-9}}
+
+    assert render.summary_line(tree_status(snapshots=snapshots)).startswith("clock UNKNOWN  ")
 
 
 # -- the report of a foreground run -------------------------------------------------------------

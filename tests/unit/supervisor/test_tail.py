@@ -105,5 +105,5 @@ def test_actor_that_has_printed_nothing_is_no_stranger(home: Home, name: str) ->
 
     line = next(shown)
 
-    assert said == f"({name} has printed nothing yet)"
+    assert said == f"({name} has logged nothing yet)"
     assert line.endswith("hello")
