@@ -233,9 +233,16 @@ def _walk(frame: bytes) -> None:
     try:
         while True:
             while remaining == 0:
+                if values > VALUES_MAX:
+                    raise _too_deep(values)
                 if not open_counts:
                     return
                 remaining = open_counts.pop()
+            first = frame[position]
+            if 0xA0 <= first <= 0xBF:  # fixstr: most of what is not one byte, such as keys
+                position += 1 + (first & 0x1F)
+                remaining, values = remaining - 1, values + 1
+                continue
             run = _SINGLE_BYTE_VALUES.match(frame, position, position + remaining)
             if run is not None:
                 count = run.end() - position
@@ -259,8 +266,6 @@ def _step(frame: bytes, position: int) -> tuple[int, int | None]:
     """Return where a scalar ends and None, or a container's inner values begin and how many."""
     first = frame[position]
     position += 1
-    if 0xA0 <= first <= 0xBF:  # fixstr
-        return position + (first & 0x1F), None
     if 0x80 <= first <= 0x9F:  # fixmap, fixarray
         return position, (first & 0x0F) * (2 if first < 0x90 else 1)
     if first in _SIZED:
