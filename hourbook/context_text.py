@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from hourbook.book.digest import Active, Digest, EntityState, SessionState
+from hourbook.book.digest import Active, Digest, EntityState, Locked, SessionState
 from hourbook.book.render import entry_json, json_value
 from hourbook.cli.words import visible
 from hourbook.rfc3339 import format_utc_ns
@@ -55,7 +55,7 @@ def render_digest(digest: Digest, form: ContextFormat, chars_max: int = CHARS_MA
         _entities(digest, line),
         _decisions(digest, line),
         ("Active", [_active_line(each, line) for each in digest.active]),
-        ("Locked", digest.locked),
+        ("Locked", [_locked_line(each, line) for each in digest.locked]),
     ]
     if digest.session is not None:
         sections = sections[:3]
@@ -92,7 +92,7 @@ def digest_json(digest: Digest) -> dict[str, Any]:
             }
             for each in digest.active
         ],
-        "locked": digest.locked,
+        "locked": [msgspec.structs.asdict(each) for each in digest.locked],
     }
 
 
@@ -161,6 +161,12 @@ def _active_line(active: Active, line: Callable[[Entry, str], str]) -> str:
     if active.last is None:
         return start
     return f"{start}: {_said(active.last)} (#{active.last.seq})"
+
+
+def _locked_line(locked: Locked, line: Callable[[Entry, str], str]) -> str:
+    name = visible(f"{locked.namespace}/{locked.key}", KEY_CHARS_MAX)
+    start = f"- **{name}**" if line is _markdown_line else name
+    return f"{start} by {locked.writer}, process {locked.pid} (#{locked.token})"
 
 
 def _markdown_title(name: str) -> list[str]:

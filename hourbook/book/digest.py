@@ -15,6 +15,7 @@ from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors, wire
 from protocols.entry import Entry
+from protocols.instance_messages import Holder
 
 __all__ = [
     "DECISIONS",
@@ -23,6 +24,7 @@ __all__ = [
     "Digest",
     "DigestLimits",
     "EntityState",
+    "Locked",
     "SessionState",
     "digest_of",
     "find_session",
@@ -34,7 +36,11 @@ __all__ = [
 
 DECISIONS: Final = ("decided", "decision")
 """Actions that are decisions; they have an index of their own (schema_2.sql)."""
-_NO_BOOKKEEPING: Final = "kind NOT IN ('instance.register', 'instance.release')"
+LOCKS_MAX: Final = 50
+_NO_BOOKKEEPING: Final = (
+    "kind NOT IN ('instance.register', 'instance.release',"
+    " 'lock.grant', 'lock.release', 'lock.expire')"
+)
 _MAIN: Final = "branch = 0"
 _OF_SESSION: Final = "session = ? AND session <> ''"
 """Spelled as in the partial index, or every entry of the book would be read."""
@@ -115,6 +121,24 @@ class SessionState(msgspec.Struct, frozen=True):
     entries: int
 
 
+class Locked(msgspec.Struct, frozen=True):
+    """A lock of the store that is held.
+
+    Attributes:
+        namespace: of the key.
+        key: what is locked.
+        writer: the instance that holds it.
+        pid: its process.
+        token: the seq of the grant.
+    """
+
+    namespace: str
+    key: str
+    writer: str
+    pid: int
+    token: int
+
+
 class Digest(msgspec.Struct, frozen=True):
     """The recent past, newest first.
 
@@ -126,7 +150,7 @@ class Digest(msgspec.Struct, frozen=True):
         entities: state of each thing, the last touched first.
         decisions: last decisions.
         active: who is there.
-        locked: what is locked; nothing can be, so far.
+        locked: the locks of the store that living processes hold, the last granted first.
         session: what it is limited to, or None.
     """
 
@@ -137,7 +161,7 @@ class Digest(msgspec.Struct, frozen=True):
     entities: list[EntityState]
     decisions: list[Entry]
     active: list[Active]
-    locked: list[str] = []
+    locked: list[Locked] = []
     session: SessionState | None = None
 
 
@@ -177,6 +201,7 @@ def read_digest(
         entities=_entities(connection, where, bounds, limits.entities),
         decisions=_decisions(connection, session, limits.decisions),
         active=_active(connection, since),
+        locked=_locked(connection),
         session=session,
     )
 
@@ -290,6 +315,21 @@ def _active(connection: sqlite3.Connection, since: int) -> list[Active]:
         )
         result.append(Active(name, pid, last[0] if last else None))
     return result
+
+
+def _locked(connection: sqlite3.Connection) -> list[Locked]:
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lease'").fetchone() is None:
+        return []  # a book of an earlier version
+    rows = connection.execute(
+        "SELECT ns, key, writer, pid, token, boot_id, start_ticks, pid_ns FROM lease"
+        " ORDER BY token DESC LIMIT ?",
+        (LOCKS_MAX,),
+    ).fetchall()
+    return [
+        Locked(*row[:5])
+        for row in rows
+        if is_alive(holder := Holder(row[5], row[3], row[6], row[7])) or is_elsewhere(holder)
+    ]
 
 
 def _entries(connection: sqlite3.Connection, rest: str, values: tuple[Any, ...]) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import random
 import signal
@@ -165,6 +166,19 @@ def test_lock_is_held_for_a_block_and_listed_with_its_holder(book: Book, store: 
     assert store.locks() == []
     assert not lock.is_held
     assert not lock.is_lost
+
+
+def test_context_shows_who_holds_what_and_not_each_grant(book: Book, store: Store) -> None:
+    """A lock is state, not news."""
+    book.log("deployed", "api")
+    with store.lock("k\n") as lock:
+        text = book.context()
+        held = json.loads(book.context(format="json"))["locked"]
+
+    assert f"- **app/k\\n** by tester, process {os.getpid()} (#{lock.token})" in text
+    assert "granted" not in text
+    assert [(each["key"], each["token"]) for each in held] == [("k\n", lock.token)]
+    assert json.loads(book.context(format="json"))["locked"] == []
 
 
 def test_locked_key_is_written_under_its_token_alone(store: Store) -> None:
