@@ -149,6 +149,19 @@ def test_lock_reports_how_its_command_ended(
     assert tree.hourbook("kv", "lock", "deploy", "it", "--", *command).returncode == code
 
 
+def test_lock_that_cannot_be_renewed_ends_its_command(tree: FullTree) -> None:
+    """Exit code 1, within the time of the lease: somebody else may have the lock by then."""
+    pid = tree.row("journal_writer").pid
+    assert pid
+    at_end = f"kill -CONT {pid}; kill $!; exit 9"
+    script = f"trap '{at_end}' TERM; kill -STOP {pid}; sleep 30 & wait"
+
+    result = tree.hourbook("kv", "lock", "deploy", "it", "--ttl", "0.4", "--", "sh", "-c", script)
+
+    assert result.returncode == 1
+    assert result.stderr == "hourbook: lost the lock of deploy/it while the command ran\n"
+
+
 def test_lock_that_others_hold_is_exit_code_7_and_names_the_holder(tree: FullTree) -> None:
     """After the wait that was asked for."""
     script = f"{sys.executable} -m hourbook.command kv lock deploy it --wait 0.1 -- true; echo $?"

@@ -1,0 +1,156 @@
+"""Locks in a book without a tree: what is recorded, resent, refused and cut back."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from books import STAMP
+from kv_writes import open_store
+
+from hourbook.book.changes.kinds import KINDS
+from hourbook.book.changes.locks import find_lease, list_leases, token_in_force
+from hourbook.book.changes.outcomes import Outcome
+from hourbook.book.copies.rewind import find_cut, rewind
+from hourbook.book.moment import parse_moment
+from hourbook.book.writer import BookWriter
+from hourbook.home import Home
+from hourbook.process_identity import is_alive
+from protocols import errors
+from protocols.change import WRITER_NAME, Change
+from protocols.entry import make_nonce
+from protocols.instance_messages import Holder
+from protocols.kv_messages import AcquireLock, LockGranted, LockReleased, ReleaseLock
+
+S_NS = 1_000_000_000
+HOLDER = Holder(bytes(range(16)), 42, 7, 9)
+
+
+def acquire(counter: int = 1, key: str = "k", **said: object) -> AcquireLock:
+    """Return a call for a lock."""
+    fields: dict[str, object] = {
+        "writer": "agent",
+        "nonce": make_nonce(7, counter << 20),
+        "ns": "app",
+        "key": key,
+        "holder": HOLDER,
+        "ttl_ns": 5 * S_NS,
+    }
+    return AcquireLock(**{**fields, **said})  # type: ignore[arg-type]
+
+
+def release(token: int, counter: int, key: str = "k", **said: object) -> ReleaseLock:
+    """Return a release."""
+    fields: dict[str, object] = {
+        "writer": "agent",
+        "nonce": make_nonce(7, counter << 20),
+        "ns": "app",
+        "key": key,
+        "token": token,
+    }
+    return ReleaseLock(**{**fields, **said})  # type: ignore[arg-type]
+
+
+def do(book: BookWriter, *changes: Change) -> list[Outcome]:
+    """Do changes as one group."""
+    return list(book.write(list(changes), STAMP).outcomes)
+
+
+def granted(outcome: Outcome) -> int:
+    """Return the token that was granted."""
+    return msgspec.msgpack.decode(outcome.body, type=LockGranted).token
+
+
+def test_token_is_the_seq_of_the_grant_and_rises_from_holder_to_holder(home: Home) -> None:
+    """Release and next grant may share a group."""
+    book = open_store(home)
+
+    first = granted(do(book, acquire(1))[0])
+    freed, second = do(book, release(first, 2), acquire(3))
+
+    assert first == 1
+    assert msgspec.msgpack.decode(freed.body, type=LockReleased).seq == 2
+    assert granted(second) == 3
+    lease = book.query(lambda connection: find_lease(connection, "app", "k"))
+    assert lease is not None
+    assert (lease.token, lease.holder, lease.ttl_ns) == (3, HOLDER, 5 * S_NS)
+    assert book.query(lambda connection: token_in_force(connection, "app", "other")) == 0
+
+
+def test_lock_that_is_held_is_not_granted_and_a_stale_release_changes_nothing(home: Home) -> None:
+    """Whoever sent it."""
+    book = open_store(home)
+    token = granted(do(book, acquire(1))[0])
+
+    refused, stale = do(book, acquire(2), release(token + 5, 3))
+
+    assert isinstance(refused.error, errors.LockTimeout)
+    assert "held by agent (process 42, token 1)" in str(refused.error)
+    assert msgspec.msgpack.decode(stale.body, type=LockReleased).seq == 0
+    assert book.head.seq == 1
+
+
+def test_resent_call_hears_of_its_token_again(home: Home) -> None:
+    """From the entry alone, also after a restart and once the lock is another's."""
+    book = open_store(home)
+    call, freed = acquire(1), release(1, 2)
+    do(book, call, freed, acquire(3))
+    book.close()
+    book = open_store(home)
+
+    assert not book.is_new(call, (), STAMP.time_ns)
+    again, let_go = book.recall_change(call), book.recall_change(freed)
+
+    assert again is not None
+    assert granted(again) == 1
+    assert let_go is not None
+    assert msgspec.msgpack.decode(let_go.body, type=LockReleased).seq == 2
+
+
+@pytest.mark.parametrize("why", ["expired", "ended", "rebooted"])
+def test_expiry_is_the_writers_own_word(home: Home, why: str) -> None:
+    """It is recorded with holder and reason; a client that says it is refused."""
+    book = open_store(home)
+    token = granted(do(book, acquire(1))[0])
+    expiry = release(token, 9, writer=WRITER_NAME, reason=why)
+
+    with pytest.raises(errors.BadRequest, match="`reason`"):
+        KINDS[ReleaseLock].check(release(token, 9, reason=why))
+    do(book, expiry)
+
+    sql = "SELECT kind, entity, writer FROM entry WHERE seq = 2"
+    row = book.query(lambda connection: connection.execute(sql).fetchone())
+    assert row == ("lock.expire", "app/k", WRITER_NAME)
+    assert book.query(list_leases) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ns": "a/b"},
+        {"key": ""},
+        {"key": "k" * 1025},
+        {"ttl_ns": 1},
+        {"ttl_ns": 10**18},
+        {"wait_ns": 10**15},
+        {"writer": WRITER_NAME},
+    ],
+)
+def test_call_out_of_range_is_refused_before_it_is_queued(said: dict[str, Any]) -> None:
+    """With the range, or the rule, in words."""
+    with pytest.raises(errors.CallerError, match="Expected"):
+        KINDS[AcquireLock].check(acquire(**said))
+
+
+def test_copy_that_is_cut_back_has_the_locks_of_then_held_by_nobody_who_lives(home: Home) -> None:
+    """So that the writer frees them at its next start, and journals that."""
+    book = open_store(home)
+    do(book, acquire(1, "freed/later"))
+    do(book, acquire(2, "freed"), release(2, 3, "freed"))
+    do(book, release(1, 4, "freed/later"))
+    do(book, acquire(5, "later"))
+
+    book.query(lambda connection: rewind(connection, find_cut(connection, parse_moment("3", "to"))))
+
+    (lease,) = book.query(list_leases)
+    assert (lease.ns, lease.key, lease.token) == ("app", "freed/later", 1)
+    assert not is_alive(lease.holder)
