@@ -301,5 +301,7 @@ def test_compactor_compacts_by_its_calendar(old_book: Book) -> None:
         with closing(MailboxClient(old_book.home, "compactor", "test")) as client:
             answer = msgspec.msgpack.decode(client.request("compactor.rules", {}).body)
 
-    assert answer == {"retention": [{"do": "archive", "kind": "*", "action": "*", "after": "2 d"}]}
+    rule = {"do": "archive", "kind": "*", "action": "*", "after": "2 d"}
+    horizon = {"store_history_s": 30 * 86_400, "store_versions": 100}
+    assert answer == {"retention": [rule], "horizon": horizon}
     assert old_book.verify().ok
