@@ -110,9 +110,9 @@ def _check_metadata(raw: msgspec.Raw) -> None:
 
 
 def _apply(change: KvWrite, scope: Scope) -> KvWritten:
-    scope.is_volatile = scope.store.is_volatile(change)
-    if scope.is_volatile:
+    if scope.store.is_volatile(change):
         stage: Rows = scope.store.require_volatile()
+        scope.is_volatile = True
         work: _Work = _VolatileWork(scope, draft := stage.draft())
     else:
         stage = scope.store.rows(scope.connection, change.branch)
@@ -121,6 +121,7 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
     versions: list[int] = []
     numbers: list[int | float] = []
     defaults, now_ns = defaults_of(change.ns), scope.stamp.time_ns
+    has_schema = scope.store.schemas.has(change.ns)
     for index, op in enumerate(change.ops):
         name = (change.ns, op.key)
         row = work.living(name)
@@ -130,7 +131,7 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
         try:
             effect = decide(op, row, value, now_ns, defaults)
             _check_token(change.ns, op, row, effect, scope)
-            if isinstance(effect, Put):
+            if has_schema and isinstance(effect, Put):
                 scope.store.schemas.check(change.ns, effect.value)
         except errors.HourbookError as error:
             error.field = f"ops[{index}].{error.field}"

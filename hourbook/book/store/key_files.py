@@ -17,6 +17,7 @@ from protocols.kv_namespaces import defaults_of
 
 __all__ = ["KeyFiles", "find_due"]
 
+_GIVING: Final = (Set, Increment)
 _DUE_AT_ONCE: Final = 1000
 _DUE: Final = "SELECT ns, key, expires_ns FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?"
 _CURRENT: Final = (
@@ -51,25 +52,25 @@ class KeyFiles:
             MixedDurability: both.
             BadRequest: volatile keys on a branch.
         """
-        volatile = self.volatile
+        ns = change.ns
+        volatile = None if change.branch else self.volatile
+        usual = defaults_of(ns).type
         is_here = is_there = False
         placed: set[str] = set()
         for op in change.ops:
-            if op.key in placed:
+            key = op.key
+            if key in placed:
                 continue
-            name = (change.ns, op.key)
-            type_ = op.type if isinstance(op, Set | Increment) else ""
-            if volatile is not None and not change.branch and volatile.find(name) is not None:
+            type_ = (op.type or usual) if isinstance(op, _GIVING) else ""
+            if volatile is not None and volatile.find((ns, key)) is not None:
                 is_there = True
-            elif (type_ and type_ not in VOLATILE) or self._is_in_book(change, name):
+            elif (type_ and type_ not in VOLATILE) or self._is_in_book(change, (ns, key)):
                 is_here = True
-            elif type_ or (isinstance(op, Set | Increment) and _is_usually_volatile(change.ns)):
+            elif type_:
                 is_there = True
-            elif isinstance(op, Set | Increment):
-                is_here = True
             else:
                 continue
-            placed.add(op.key)
+            placed.add(key)
         if is_here and is_there:
             raise errors.MixedDurability(
                 f"Expected keys of {change.ns} that all outlive a reboot, or all do not, got both",
@@ -77,7 +78,7 @@ class KeyFiles:
                 hint="write them one after the other, or delete first what shall change its type",
             )
         if not is_here and not is_there:
-            is_there = _is_usually_volatile(change.ns) and not change.branch
+            is_there = usual in VOLATILE and not change.branch
         if is_there and change.branch:
             raise errors.BadRequest(
                 "Expected a type that is journaled, got a volatile one, on a branch", field="type"
@@ -163,7 +164,3 @@ def find_due(connection: sqlite3.Connection, now_ns: int) -> list[tuple[Name, in
     """Return keys whose time has come (UTC), at most _DUE_AT_ONCE of them, and when it did."""
     rows = connection.execute(_DUE, (now_ns, _DUE_AT_ONCE)).fetchall()
     return [((ns, key), expires_ns) for ns, key, expires_ns in rows]
-
-
-def _is_usually_volatile(ns: str) -> bool:
-    return defaults_of(ns).type in VOLATILE

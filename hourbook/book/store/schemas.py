@@ -47,17 +47,19 @@ class Schemas:
         self._connection = connection
         self._known: dict[str, Any] = {}
 
+    def has(self, ns: str) -> bool:
+        """Return whether values of a namespace must fit one."""
+        return (self._known[ns] if ns in self._known else self._load(ns)) is not None
+
     def check(self, ns: str, raw: bytes) -> None:
         """Check a value that is to be written.
 
         Raises:
             SchemaViolation: it does not fit the schema of its namespace; `field` is the path.
         """
-        validator = self._known.get(ns, self)
-        if validator is self:
-            validator = self._load(ns)
-        if validator is None:
+        if not self.has(ns):
             return
+        validator = self._known[ns]
         try:
             found = next(validator.iter_errors(_decode(raw)), None)
         except ValueError as error:

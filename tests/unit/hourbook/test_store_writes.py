@@ -373,3 +373,43 @@ def test_schemas_that_refer_to_themselves_are_understood(
 
     if bad is not None:
         assert isinstance(say(book, put("k", bad)).error, errors.SchemaViolation)
+
+
+def test_without_a_place_for_them_volatile_keys_alone_are_refused(home: Home) -> None:
+    """Their neighbours in the group are written."""
+    book = BookWriter.open(home.book_db, home.keys_dir)
+
+    group = [kv_write(put("a", 1)), kv_write(put("t", 1, type="cached")), kv_write(put("b", 1))]
+    outcomes = book.write(group, Stamp(NOW_NS, 0)).outcomes
+
+    assert [type(outcome.error) for outcome in outcomes] == [
+        type(None),
+        errors.HomeUnusable,
+        type(None),
+    ]
+    assert rows_of(book) == {("notes", "a"): 1, ("notes", "b"): 1}
+
+
+def test_an_exception_in_the_middle_leaves_nothing_half_done(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a key, nor an entry, nor what the writer believes to know."""
+    book = open_store(home)
+    written(say(book, put("a", 1), put("b", 1)))
+    before = rows_of(book)
+    steps: list[str] = []
+
+    def fail_late(ns: str) -> bool:
+        steps.append(ns)
+        if len(steps) == 2:
+            raise RuntimeError("a bug")
+        return False
+
+    monkeypatch.setattr(book.store.schemas, "has", fail_late)
+    with pytest.raises(RuntimeError):
+        book.write([kv_write(put("a", 2)), kv_write(put("b", 2))], Stamp(NOW_NS, 0))
+    monkeypatch.undo()
+
+    assert rows_of(book) == before
+    assert written(say(book, increment("a"), increment("b"))).numbers == [2, 2]
+    assert find_fault(book.query(lambda c: c)) is None
