@@ -1,7 +1,9 @@
 """`kv lock NS KEY -- COMMAND`: run a command while holding a lock of the store."""
 
 import contextlib
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
@@ -28,6 +30,7 @@ END_S: Final = 5.0
 """How long a command has to end once the lock is lost; then it is killed."""
 NOT_FOUND: Final = 127
 NOT_RUNNABLE: Final = 126
+_PR_SET_PDEATHSIG: Final = 1
 BY_SIGNAL: Final = 128
 """As shells report them."""
 
@@ -45,7 +48,8 @@ def lock(
     """Run a command while holding a lock; exit with its exit code.
 
     The command finds the fencing token in HOURBOOK_LOCK_TOKEN, for `kv set --token`. Where the lock
-    is lost, the command is told to end (SIGTERM, then SIGKILL) and the exit code is 1.
+    is lost, the command is told to end (SIGTERM, then SIGKILL) and the exit code is 1. It
+    is told so too where we are, or are killed.
 
     Example: `hourbook kv lock deploy production --wait 60 -- make deploy`
 
@@ -77,12 +81,13 @@ def lock(
 
 def _run(command: tuple[str, ...], held: "Lock") -> int:
     """Run the command to its end, or until the lock is lost; return the exit code."""
-    environment = {**os.environ, TOKEN_VARIABLE: str(held.token)}
     try:
-        process = subprocess.Popen(command, env=environment)
+        process = _start(command, held.token)
     except OSError as error:
         sys.stderr.write(f"hourbook: {error.strerror}, at {visible(command[0])}\n")
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUNNABLE
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: process.send_signal(received))
     while not held.is_lost:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             # Ctrl-C goes to the whole group: the command decides whether it ends.
@@ -97,3 +102,15 @@ def _run(command: tuple[str, ...], held: "Lock") -> int:
     where = visible(f"{held.namespace}/{held.key}")
     sys.stderr.write(f"hourbook: lost the lock of {where} while the command ran\n")
     return exit_codes.FOUND_WRONG
+
+
+def _start(command: tuple[str, ...], token: int) -> "subprocess.Popen[bytes]":
+    """Start the command, which must not outlive us: our lock ends when we do."""
+    libc = ctypes.CDLL(None)  # looked up before the fork, where nothing may be loaded any more
+    tie = getattr(libc, "prctl", None)
+    environment = {**os.environ, TOKEN_VARIABLE: str(token)}
+    return subprocess.Popen(
+        command,
+        env=environment,
+        preexec_fn=None if tie is None else lambda: tie(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - one call of C
+    )

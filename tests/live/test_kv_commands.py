@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from full_tree import ROOT_DIR, FullTree, run_hourbook
+from waiting import wait_until
 
 from hourbook.cli import app
 
@@ -160,6 +161,36 @@ def test_lock_that_cannot_be_renewed_ends_its_command(tree: FullTree) -> None:
 
     assert result.returncode == 1
     assert result.stderr == "hourbook: lost the lock of deploy/it while the command ran\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 7), (signal.SIGHUP, 8), (signal.SIGKILL, -9)]
+)
+def test_command_does_not_go_on_without_its_lock(
+    tree: FullTree, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """What ends the one ends the other; and the lock is free."""
+    mark = tmp_path / "ended"
+    traps = [
+        f"trap 'echo {word} >{mark}; kill $!; exit {code}' {word};"
+        for word, code in (("TERM", 7), ("HUP", 8))
+    ]
+    script = " ".join([*traps, "sleep 30 & echo; wait"])
+    program = [sys.executable, "-m", "hourbook.command", "kv", "lock", "deploy", "tied"]
+    locked = subprocess.Popen(
+        [*program, "--home", str(tree.home.path), "--", "sh", "-c", script],
+        cwd=ROOT_DIR,
+        stdout=subprocess.PIPE,
+    )
+    assert locked.stdout is not None
+    assert locked.stdout.readline() == b"\n"
+
+    locked.send_signal(number)
+
+    assert locked.wait(10) == code
+    wait_until(lambda: mark.exists() and mark.read_text().strip(), 5, "the command to end")
+    assert kv(tree, "lock", "deploy", "tied", "--wait", "1", "--", "true") == (0, "")
+    locked.stdout.close()
 
 
 def test_lock_that_others_hold_is_exit_code_7_and_names_the_holder(tree: FullTree) -> None:

@@ -324,6 +324,18 @@ def test_lock_is_not_shared_with_another_thread(store: Store) -> None:
     )
 
 
+def test_locks_end_with_their_book(book: Book, store: Store) -> None:
+    """Closing it lets go of what was not released, and ends the thread that renews."""
+    other = connect("other", book.home)
+    lock = other.store("app").lock("k", ttl_s=3600).acquire()
+
+    other.close()
+
+    assert store.locks() == []
+    assert not lock.is_held
+    assert "hourbook-locks" not in [each.name for each in threading.enumerate()]
+
+
 def test_fork_does_not_inherit_the_lock(store: Store) -> None:
     """The child is another process, and is told so."""
     with store.lock("k") as lock:
