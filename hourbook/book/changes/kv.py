@@ -308,7 +308,7 @@ def _replay(change: KvWrite, rows: list[Row]) -> KvWritten:
             version = ABSENT
         else:
             raise _reused(change)
-        seen[op.key] = version
+        seen[op.key] = ABSENT if type(op) is Delete else version
         written.versions.append(version)
     if row is not None:
         raise _reused(change)

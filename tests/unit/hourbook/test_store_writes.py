@@ -96,6 +96,7 @@ def test_a_resend_hears_what_the_first_attempt_heard(home: Home) -> None:
     for ops in (
         [put("a", 1), increment("n", 5), Delete(key="a"), Delete(key="none")],
         [Check(key="there"), put("b", 1)],
+        [put("d", 1), Delete(key="d"), Check(key="d", if_version=0), increment("d")],
         [Delete(key="none")],
         [increment("v", type="transient"), put("w", 1, type="cached")],
     ):
