@@ -251,5 +251,5 @@ class StoreMachine(RuleBasedStateMachine):
         }
 
 
-StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+StoreMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
 test_store_machine = StoreMachine.TestCase
