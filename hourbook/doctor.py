@@ -91,7 +91,7 @@ def examine(facts: Facts) -> list[Finding]:
 
 def _check_home(facts: Facts) -> Iterator[Finding]:
     if facts.home_problem:
-        remedy = "run `supervisor start` as the user who owns it, or choose another with --home DIR"
+        remedy = "run `supervisor start` as its future owner, or choose another with --home DIR"
         yield Finding("home", "wrong", f"{facts.home}: {facts.home_problem}", remedy)
     else:
         yield Finding("home", "ok", facts.home)

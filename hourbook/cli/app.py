@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cyclopts import App
+from cyclopts import App, Group
 
 __all__ = ["GROUPS", "GROUP_WORDS", "installed_version", "make_app"]
 
@@ -76,6 +76,18 @@ GROUPS: Final = {
     "keys": "The keys that sign the book; by itself it lists them.",
 }
 """Commands that only lead to others, with their help."""
+_SECTIONS: Final = {
+    "The clock": ("now", "monitor", "sources", "clock", "snapshot", "benchmark"),
+    "The book": (
+        "log", "tail", "follow", "updates", "query", "schema", "session", "branch", "kv",
+        "instances", "diff", "context", "summary",
+    ),
+    "Proof and keeping": (
+        "verify", "head", "keys", "backup", "restore", "export", "import", "compact", "redact",
+    ),
+    "The machine": ("status", "doctor", "mcp", "completion"),
+}  # fmt: skip
+"""How the list of commands is divided; what is in none of them stands under "Commands"."""
 GROUP_WORDS: Final = {"keys": "list"}
 """What a group means when it is given no further word."""
 
@@ -100,12 +112,17 @@ def make_app(*, describe: bool = False) -> App:
     )
     if describe:
         app.register_install_completion_command(help="Install completion for this shell.")
-    groups = {"": app, **{name: App(name=name, help=text) for name, text in GROUPS.items()}}
-    for name in GROUPS:
+    sections: dict[str, Group] = {}
+    for title, names in _SECTIONS.items():
+        sections |= dict.fromkeys(names, Group.create_ordered(title))
+    groups = {"": app}
+    for name, text in GROUPS.items():
+        groups[name] = App(name=name, help=text, group=sections.get(name))
         app.command(groups[name])
     for name, path in _COMMANDS.items():
         group, _, word = name.rpartition(" ")
-        groups[group].command(path, name=word)
+        section = None if group else sections.get(name)
+        groups[group].command(path, name=word, group=section)
         if describe:
             _ = groups[group][word]  # a lookup makes cyclopts import it, and read its docstring
     return app

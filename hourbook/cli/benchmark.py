@@ -33,6 +33,8 @@ def benchmark(
 ) -> int:
     """Measure reads of the clock, and Python's own clock in the same run.
 
+    Example: `hourbook benchmark --iterations 1000000`
+
     Parameters
     ----------
     iterations:

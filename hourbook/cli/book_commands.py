@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line, entry_lines, parse_details
 from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption, WriterOption
-from hourbook.cli.out import emit, emit_json
+from hourbook.cli.out import emit, emit_json, terminal_width
 from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
@@ -106,7 +106,7 @@ def tail(
         raise errors.BadRequest("Expected --follow or --at, got both", field="at")
     moment = at and typed_text(at)
     for entry in _entries(count, find_home(home), branch, follow=follow, at=moment):
-        _print_entry(entry, json=json, lines=lambda e: [entry_line(e)])
+        _print_entry(entry, json=json, lines=lambda e: [entry_line(e, terminal_width())])
         printed += 1
     if count and not printed and not json:
         sys.stderr.write("hourbook: the book is empty\n")

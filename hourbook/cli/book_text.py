@@ -18,7 +18,9 @@ __all__ = [
 ]
 
 DETAILS_LENGTH_MAX: Final = 100
-"""Characters of the details on a line of `tail`; `--json` has them whole."""
+"""Characters of the details on a line in a pipe or a file; `--json` has them whole."""
+DETAILS_LENGTH_MIN: Final = 24
+"""Where a line has less room for them, they go on into a second one."""
 WRITER_WIDTH: Final = 12
 ACTION_WIDTH: Final = 10
 """What most names and actions keep within: a stream cannot know what is to come."""
@@ -58,18 +60,28 @@ def details_text(value: object) -> str:
     return visible(msgspec.json.encode(json_value(value)).decode())
 
 
-def entry_line(entry: Entry) -> str:
-    """Return an entry as one line of `tail` and `follow`: in columns, where its words are short."""
-    parts = [
+def entry_line(entry: Entry, width: int | None = None) -> str:
+    """Return an entry as one line of `tail` and `follow`: in columns, where its words are short.
+
+    Args:
+        entry: to be shown.
+        width: of the terminal (columns), which the line fills at most; None: there is none.
+    """
+    before = [
         f"{entry.seq:>6}",
         format_utc_ns(entry.time_ns, digits=3),
         f"{entry.writer:<{WRITER_WIDTH}}",
         f"{visible(entry.action):<{ACTION_WIDTH}}",
         visible(entry.entity),
-        visible(_shown_details(entry), DETAILS_LENGTH_MAX),
-        *(f"#{visible(tag)}" for tag in entry.tags),
     ]
-    return "  ".join(part for part in parts if part)
+    tags = [f"#{visible(tag)}" for tag in entry.tags]
+    room = DETAILS_LENGTH_MAX
+    if width is not None:
+        used = sum(len(part) + 2 for part in (*before, *tags))
+        room = max(width, 1) - used % max(width, 1)
+        room += width if room < DETAILS_LENGTH_MIN else 0
+    details = visible(_shown_details(entry), room)
+    return "  ".join(part for part in (*before, details, *tags) if part)
 
 
 def entry_lines(entry: Entry) -> list[str]:

@@ -9,7 +9,7 @@ from cyclopts.validators import Number
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line
 from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
-from hourbook.cli.out import emit, emit_json
+from hourbook.cli.out import emit, emit_json, terminal_width
 from hourbook.cli.words import counted, typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
@@ -56,7 +56,10 @@ def create(
 
 
 def list_all(*, json: JsonOption = False, home: HomeOption = None) -> int:
-    """List every branch that there ever was."""
+    """List every branch that there ever was.
+
+    Example: `hourbook branch list --json | jq -r '.branches[].name'`
+    """
     from hourbook.book.branches import list_branches  # noqa: PLC0415 - completion: no database
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
     from hourbook.cli.branch_text import branch_lines  # noqa: PLC0415 - the same
@@ -82,6 +85,8 @@ def log(
     home: HomeOption = None,
 ) -> int:
     """Print the newest entries as the branch sees them: its own after its parent's.
+
+    Example: `hourbook branch log plan-b -n 20`
 
     Parameters
     ----------
@@ -142,6 +147,8 @@ def merge(
 ) -> int:
     """Bring what was written on a branch to its parent.
 
+    Example: `hourbook branch merge plan-b --strategy theirs`
+
     Parameters
     ----------
     name:
@@ -174,6 +181,8 @@ def delete(
     home: HomeOption = None,
 ) -> int:
     """End a branch: its entries stay in the book, its name is free.
+
+    Example: `hourbook branch delete plan-b`
 
     Parameters
     ----------
@@ -219,7 +228,7 @@ def _emit_entry(entry: "Entry", *, json: bool) -> None:
     if json:
         emit_json(entry_json(entry))
     else:
-        emit(entry_line(entry))
+        emit(entry_line(entry, terminal_width()))
 
 
 def _emit_lines(lines: list[str]) -> None:

@@ -36,12 +36,14 @@ def monitor(
     *,
     interval: Annotated[float, Parameter(validator=Number(gte=0.01, lte=3600))] = 1.0,
     count: Annotated[
-        int, Parameter(name=["--count", "-n"], validator=Number(gte=0), show_default=False)
-    ] = 0,
+        int | None, Parameter(name=["--count", "-n"], validator=Number(gte=1), show_default=False)
+    ] = None,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
     """Print the time again and again, until Ctrl-C.
+
+    Example: `hourbook monitor --interval 0.1 -n 50`
 
     Parameters
     ----------
@@ -66,7 +68,10 @@ def monitor(
 
 
 def snapshot(*, json: JsonOption = False, home: HomeOption = None) -> int:
-    """Print every field of the shared time page, and what follows from it (docs/SEGMENT.md)."""
+    """Print every field of the shared time page, and what follows from it (docs/SEGMENT.md).
+
+    Example: `hourbook snapshot --json | jq .growth_ppb`
+    """
     taken = Clock(find_home(home)).snapshot()
     document = snapshot_json({name: getattr(taken, name) for name in taken.__match_args__})
     if json:

@@ -111,7 +111,10 @@ def session_start(
 
 
 def session_list(*, json: JsonOption = False, home: HomeOption = None) -> int:
-    """List the sessions that entries were written in, the last written first."""
+    """List the sessions that entries were written in, the last written first.
+
+    Example: `hourbook session list --json | jq -r '.sessions[0].name'`
+    """
     from hourbook.book.digest import list_sessions  # noqa: PLC0415 - completion needs no database
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
     from hourbook.cli.live_text import session_lines  # noqa: PLC0415 - the same
@@ -131,6 +134,8 @@ def session_summary(
     name: str | None = None, /, *, json: JsonOption = False, home: HomeOption = None
 ) -> int:
     """Print recent actions, the state of each entity and decisions of one session.
+
+    Example: `hourbook session summary infrastructure-work`
 
     Parameters
     ----------

@@ -23,6 +23,8 @@ def doctor(*, json: JsonOption = False, home: HomeOption = None) -> int:
     """Check everything that is often wrong, and say what to do. Exits 1 when something is wrong.
 
     A warning does not change the exit code: it works, but perhaps not as you think.
+
+    Example: `hourbook doctor --json | jq -c '.checks[] | select(.level != "ok")'`
     """
     findings = examine(probe(find_home(home), installed_version()))
     is_well = all(finding.level != "wrong" for finding in findings)

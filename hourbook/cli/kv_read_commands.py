@@ -164,6 +164,8 @@ def history(
 def stats(namespace: str, /, *, json: JsonOption = False, home: HomeOption = None) -> int:
     """Print how many keys of which type a namespace has, their size, and its locks.
 
+    Example: `hourbook kv stats app`
+
     Parameters
     ----------
     namespace:
@@ -224,6 +226,8 @@ def watch(
 
 def locks(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption = None) -> int:
     """List the locks that are held: by whom, under which token, and who waits.
+
+    Example: `hourbook kv locks app`
 
     Parameters
     ----------

@@ -112,6 +112,8 @@ def delete(
 ) -> int:
     """Take a key away. One that is not there is no error; it prints version 0.
 
+    Example: `hourbook kv delete app deploy/target --if-version 3`
+
     Parameters
     ----------
     namespace:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
 from hourbook.cli.options import BranchOption, HomeOption, JsonOption
-from hourbook.cli.out import emit, emit_json
+from hourbook.cli.out import emit, emit_json, terminal_width
 from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
@@ -153,6 +153,10 @@ def follow(
         branch=_branch_number(found, branch),
     )
     begin = _seq_of(found, since)
+    if begin is not None and begin > (head_seq := _head_seq(found)):
+        sys.stderr.write(
+            f"hourbook: the book ends at {head_seq}; waiting for what follows {begin}\n"
+        )
     for entry in Follower(found, begin, wanted):
         _print_entry(entry, json=json)
     return exit_codes.OK
@@ -181,6 +185,13 @@ def _seq_of(home: Home, since: str | None) -> int | None:
         return reader.query(lambda connection: seq_since(home, connection, moment))
 
 
+def _head_seq(home: Home) -> int:
+    from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
+
+    with BookReader(home) as reader:
+        return reader.head_seq()
+
+
 def _print_entry(entry: Entry, *, json: bool) -> None:
     from hourbook.book.render import entry_json  # noqa: PLC0415 - completion needs no database
     from hourbook.cli.book_text import entry_line  # noqa: PLC0415 - the same
@@ -188,5 +199,4 @@ def _print_entry(entry: Entry, *, json: bool) -> None:
     if json:
         emit_json(entry_json(entry))
     else:
-        sys.stdout.write(entry_line(entry) + "\n")
-        sys.stdout.flush()
+        emit(entry_line(entry, terminal_width()))

@@ -5,11 +5,12 @@ with control characters made visible: a journal entry must not be able to drive 
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["emit", "emit_json", "is_terminal"]
+__all__ = ["emit", "emit_json", "is_terminal", "terminal_width"]
 
 
 def emit(text: str = "") -> None:
@@ -26,3 +27,8 @@ def emit_json(document: Mapping[str, Any]) -> None:
 def is_terminal() -> bool:
     """Say whether a person is looking."""
     return sys.stdout.isatty()
+
+
+def terminal_width() -> int | None:
+    """Return how many columns the terminal has that a person looks at; None: nobody looks."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None if is_terminal() else None

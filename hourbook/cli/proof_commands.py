@@ -100,7 +100,10 @@ def head(*, json: JsonOption = False, home: HomeOption = None) -> int:
 
 
 def keys(*, json: JsonOption = False, home: HomeOption = None) -> int:
-    """List the public keys that have signed the book, oldest first; the last one is in use."""
+    """List the public keys that have signed the book, oldest first; the last one is in use.
+
+    Example: `hourbook keys --json | jq -r '.keys[-1].key'`
+    """
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - completion needs no database
 
     found = find_home(home)

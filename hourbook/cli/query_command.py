@@ -61,7 +61,8 @@ def query(
     if sum((csv, table, json)) > 1:
         raise errors.BadRequest("Expected one of --json, --csv and --table, got several")
     if (sql is None) != stdin:
-        raise errors.BadRequest("Expected a SELECT or --stdin, got both or neither", field="sql")
+        given = "both" if stdin else "neither"
+        raise errors.BadRequest(f"Expected a SELECT or --stdin, got {given}", field="sql")
     from hourbook.book.book_view import seq_at  # noqa: PLC0415 - the same
     from hourbook.book.sql import query as queries  # noqa: PLC0415 - completion needs no database
     from hourbook.book.sql.guard import SQL_BYTES_MAX  # noqa: PLC0415 - the same
@@ -91,7 +92,10 @@ def query(
 
 
 def schema(*, json: JsonOption = False) -> int:
-    """Print the views that `hourbook query` reads, with the type and meaning of each column."""
+    """Print the views that `hourbook query` reads, with the type and meaning of each column.
+
+    Example: `hourbook schema --json | jq -r '.views[].name'`
+    """
     from hourbook.cli import query_text  # noqa: PLC0415 - completion needs no database
 
     if json:

@@ -52,6 +52,7 @@ def replay(
 
     The recording is CSV with the columns `t_s`, `offset_ms` (true minus local) and, where it was
     recorded, `delay_ms`. Predictions go to stdout as CSV, unless another output is asked for.
+    Example: `hourbook clock replay measured.csv --out predicted.csv`
 
     Parameters
     ----------

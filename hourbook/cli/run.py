@@ -6,12 +6,13 @@ No user ever sees a traceback, unless HOURBOOK_TRACEBACK is set and asks for it.
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import CycloptsError
 
 from hourbook.cli import exit_codes
 from hourbook.cli.app import GROUP_WORDS, GROUPS, make_app
-from hourbook.cli.words import visible
+from hourbook.cli.words import usage_text, visible
 from hourbook.standard_streams import mend_standard_streams
 from protocols import errors
 
@@ -40,7 +41,7 @@ def _end(error: BaseException) -> int:
     """Say what went wrong and return the exit code for it."""
     match error:
         case CycloptsError():
-            return _complain(f"{' '.join(str(error).split())} (try --help)", exit_codes.USAGE)
+            return _complain(f"{usage_text(error)} (try --help)", exit_codes.USAGE)
         case errors.HourbookError():
             return _complain(str(error), exit_codes.exit_code_of(error))
         case BrokenPipeError():
@@ -48,10 +49,19 @@ def _end(error: BaseException) -> int:
             return exit_codes.BROKEN_PIPE
         case OSError():
             _discard_stdout()
-            where = f", at {error.filename}" if error.filename else ""
-            return _complain(f"{error.strerror or error}{where}", exit_codes.OPERATOR)
+            return _complain(_os_text(error), exit_codes.OPERATOR)
         case _:
             return exit_codes.INTERRUPTED
+
+
+def _os_text(error: OSError) -> str:
+    """Say what the machine refused; a file that cannot be made for want of its directory, so."""
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str | os.PathLike):
+        directory = Path(error.filename).parent
+        if not directory.is_dir():
+            return f"No such directory, at {directory}"
+    where = f", at {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}"
 
 
 def _home_after_command(argv: list[str]) -> list[str]:

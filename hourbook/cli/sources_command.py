@@ -14,7 +14,10 @@ __all__ = ["sources"]
 
 
 def sources(*, json: JsonOption = False, home: HomeOption = None) -> int:
-    """Print every source of time: what it says, how good that is, and why it is not believed."""
+    """Print every source of time: what it says, how good that is, and why it is not believed.
+
+    Example: `hourbook sources --json | jq -r '.sources[] | [.source, .state] | @tsv'`
+    """
     document = sources_json(*fetch_sources(find_home(home)))
     if json:
         emit_json(document)

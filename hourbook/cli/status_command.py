@@ -29,6 +29,8 @@ def status(*, json: JsonOption = False, home: HomeOption = None) -> int:
     """Print how the tree, the clock and the book are.
 
     Exits 6 when the tree is not running. `supervisor status` has more columns.
+
+    Example: `hourbook status --json | jq -r .clock.status`
     """
     found = find_home(home)
     problems: list[errors.HourbookError] = []
@@ -135,5 +137,7 @@ def _lines(
 
 
 def _actor_line(row: control.ActorRow) -> str:
-    where = " ".join(row.endpoints.values()) or row.reason or row.cause
+    # Of one that runs, the cause is that of an earlier incarnation's end.
+    ended = f"restarted: {row.cause}" if row.cause and row.pid is not None else row.cause
+    where = " ".join(row.endpoints.values()) or row.reason or ended
     return f"{row.name:<15} {row.state:<9} {visible(where, 70)}".rstrip()

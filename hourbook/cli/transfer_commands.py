@@ -153,10 +153,11 @@ def _bound(text: str | None, field: str) -> "Moment | None":
 
 
 def _import_lines(report: "ImportReport") -> list[str]:
+    were = "would be" if report.dry_run else "were"
     rows = [
         ("imported", report.imported, "nothing wrong with them"),
-        ("flawed", report.flawed, "imported, with what is wrong in their details"),
-        ("damaged", report.damaged, "no record in them; their bytes were imported"),
+        ("flawed", report.flawed, f"{were} imported, with what is wrong in their details"),
+        ("damaged", report.damaged, f"no record in them; their bytes {were} imported"),
         ("duplicates", report.duplicates, "in the book already, or the same as a line before"),
         ("blank", report.blank, ""),
     ]

@@ -22,6 +22,8 @@ def why(*, json: JsonOption = False, home: HomeOption = None) -> int:
     """Explain the clock: its status, and where each nanosecond of its interval comes from.
 
     The page that everybody reads is explained without a running tree; the sources only with one.
+
+    Example: `hourbook clock why --json | jq .interval`
     """
     found = find_home(home)
     page = Clock(found).snapshot()

@@ -1,7 +1,10 @@
 """Figures and texts as a person reads them in a terminal. Pure."""
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
 
 __all__ = [
     "UNBOUNDED",
@@ -12,6 +15,7 @@ __all__ = [
     "interval_text",
     "size_text",
     "typed_text",
+    "usage_text",
     "visible",
 ]
 
@@ -34,6 +38,15 @@ def visible(text: str, length_max: int = 0) -> str:
     """
     shown = _UNSAFE.sub(_escape, text)
     return f"{shown[: length_max - 1]}…" if 0 < length_max < len(shown) else shown
+
+
+def usage_text(error: "CycloptsError") -> str:
+    """Return on one line what is wrong with a command line."""
+    from cyclopts import UnusedCliTokensError  # noqa: PLC0415 - imported by whoever parses anyway
+
+    if isinstance(error, UnusedCliTokensError):  # cyclopts shows the list as Python would
+        return f"Expected no further argument, got {' '.join(error.unused_tokens or [])!r}"
+    return " ".join(str(error).split())
 
 
 def _escape(match: re.Match[str]) -> str:

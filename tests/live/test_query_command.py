@@ -102,7 +102,7 @@ def test_query_and_tail_go_back_to_a_moment(book: Home) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("query",), 2, "both or neither"),
+        (("query",), 2, "got neither"),
         (("query", "DROP TABLE entry"), 2, "Expected a SELECT over the views entries"),
         (("query", "SELECT 1", "--json", "--csv"), 2, "got several"),
         (("query", "SELECT :a", "--param", "a"), 2, "NAME=TEXT or NAME:=JSON"),

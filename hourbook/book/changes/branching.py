@@ -58,7 +58,9 @@ def _check(change: Change) -> None:
     check_name(name, "name")
     if name == MAIN_NAME:
         raise errors.BadRequest(
-            f"Expected the name of a branch, got {MAIN_NAME!r}", field="name", value=name
+            f"Expected the name of a branch beside main, got {MAIN_NAME!r}",
+            field="name",
+            value=name,
         )
 
 

@@ -58,6 +58,16 @@ def test_entry_line_is_one_line_whatever_the_entry_holds() -> None:
     assert line.endswith("…  #prod")
 
 
+@pytest.mark.parametrize(("width", "lines"), [(60, 2), (80, 2), (140, 1), (300, 1)])
+def test_entry_line_fills_the_terminal(width: int, lines: int) -> None:
+    """Details are cut where the line ends, or the second one where the first has no room."""
+    line = entry_line(make_entry("x" * 500), width)
+
+    assert len(line) == width * lines
+    assert line.endswith("x…  #prod")
+    assert entry_line(make_entry("short"), width) == entry_line(make_entry("short"))
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -1,11 +1,14 @@
 """Figures and texts as a person reads them."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hourbook.cli import exit_codes
-from hourbook.cli.run import run
+from hourbook.cli import app, exit_codes
+from hourbook.cli.run import _os_text, run
 from hourbook.cli.words import (
     age_text,
     bound_text,
@@ -115,3 +118,41 @@ def test_help_says_what_each_command_does(
     assert code == exit_codes.OK
     assert "Append an entry" in shown
     assert "Print UTC" in shown
+    assert re.findall("─ ([A-Z][a-z ]+) ─", shown) == ["Commands", *app._SECTIONS]
+
+
+@pytest.mark.parametrize("command", app._COMMANDS)
+def test_help_of_each_command_has_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What to type is shown, not only said."""
+    assert run([*command.split(), "--help"]) == exit_codes.OK
+
+    shown = capsys.readouterr().out
+    assert "Example" in shown or command == "completion"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("now extra words", "Expected no further argument, got 'extra words' (try --help)"),
+        ("monitor -n 0", "Must be >= 1"),
+    ],
+)
+def test_mistake_is_named_in_plain_words(
+    line: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line on stderr, and nothing of how Python writes a list or where a file would go."""
+    assert run(line.split()) != exit_codes.OK
+
+    said = capsys.readouterr()
+    assert text in said.err
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
+
+
+def test_missing_directory_is_named_not_the_file_that_was_to_be_made_there(tmp_path: Path) -> None:
+    """A backup into a directory that is not there does not speak of its own temporary file."""
+    assert _os_text(FileNotFoundError(2, "No such file", str(tmp_path / "no" / ".b.partial"))) == (
+        f"No such directory, at {tmp_path / 'no'}"
+    )
+    assert _os_text(FileNotFoundError(2, "No such file", str(tmp_path / "b"))).endswith("/b")
