@@ -24,6 +24,7 @@ __all__ = [
     "event_json",
     "event_line",
     "find_waiting",
+    "fitting_columns",
     "is_settled",
     "mebibytes",
     "one_line",
@@ -39,6 +40,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 LEFT_OUT: Final = ("INC", "BEAT", "RSS", "CPU", "UPTIME", "PID")
 """What a terminal goes without that is too narrow for all columns, the first of these first."""
+_CAUSE_WIDTH: Final = 16
 _CLOCK_STATUS: Final = {0: "UNKNOWN", 1: "SYNCHRONIZED", 2: "FREE_RUNNING", 3: "DISRUPTED"}
 RIGHT: Final = frozenset({"PID", "INC", "UPTIME", "RESTARTS(window)", "BEAT", "RSS", "CPU"})
 UNSETTLED: Final = frozenset({"PENDING", "STARTING", "BACKOFF", "STOPPING"})
@@ -215,24 +217,29 @@ def _spec(spec: msgspec.Struct) -> dict[str, Any]:
     return data
 
 
-def _aligned(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
-    shown = [True] * len(COLUMNS)
-    for column in LEFT_OUT:
-        lines = list(_lines(rows, widths, shown))
-        if width is None or max(map(len, lines)) <= width:
-            return lines
-        shown[COLUMNS.index(column)] = False
-    return list(_lines(rows, widths, shown))
+def fitting_columns(rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """Return which of :data:`COLUMNS` a terminal has room for, by number.
+
+    Args:
+        rows: cells of all columns.
+        width: of the terminal (columns); None: there is room for all.
+    """
+    # A long cause breaks its line whatever is left out; it costs no other column.
+    used = {name: max(len(row[i]) for row in rows) + 2 for i, name in enumerate(COLUMNS)}
+    used["CAUSE"] = min(used["CAUSE"], _CAUSE_WIDTH + 2)
+    for name in LEFT_OUT if width is not None else ():
+        if sum(used.values()) - 2 <= (width or 0):
+            break
+        del used[name]
+    return [i for i, name in enumerate(COLUMNS) if name in used]
 
 
-def _lines(
-    rows: Sequence[Sequence[str]], widths: Sequence[int], shown: Sequence[bool]
-) -> Iterable[str]:
+def _aligned(rows: Sequence[Sequence[str]], width: int | None) -> Iterable[str]:
+    shown = fitting_columns(rows, width)
+    widths = [max(len(row[i]) for row in rows) for i in shown]
     for row in rows:
-        cells = zip(row, widths, COLUMNS, shown, strict=True)
-        yield "  ".join(
-            cell.rjust(width) if column in RIGHT else cell.ljust(width)
-            for cell, width, column, is_shown in cells
-            if is_shown
-        ).rstrip()
+        cells = [
+            row[i].rjust(wide) if COLUMNS[i] in RIGHT else row[i].ljust(wide)
+            for i, wide in zip(shown, widths, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()

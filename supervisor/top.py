@@ -50,13 +50,15 @@ def show(home: Home) -> None:
     console = Console()
     with Client(home) as client, _keys_unbuffered():
         status = client.status()
-        with Live(screen(status), console=console, screen=True, auto_refresh=False) as live:
+        with Live(
+            screen(status, console.width), console=console, screen=True, auto_refresh=False
+        ) as live:
             while not _quit_pressed(_REFRESH_S):
-                live.update(screen(client.status()), refresh=True)
+                live.update(screen(client.status(), console.width), refresh=True)
 
 
-def screen(status: Status) -> Group:
-    """Return one status as what fills the screen."""
+def screen(status: Status, width: int) -> Group:
+    """Return one status as what fills a screen that is `width` columns wide."""
     own = status.supervisor
     head = Text(
         f"hourbook {own.version}  {own.state}  pid {own.pid}  up {render.age(own.uptime_s)}"
@@ -64,7 +66,9 @@ def screen(status: Status) -> Group:
         style="bold",
     )
     table = Table(expand=True, box=None, header_style="reverse")
-    for name in render.COLUMNS:
+    rows = [render.row_cells(row) for row in status.actors]
+    shown = render.fitting_columns([render.COLUMNS, *rows], width - 2)  # rich has a margin
+    for name in (render.COLUMNS[i] for i in shown):
         is_number = name in render.RIGHT
         ratio = 1 if name == "CAUSE" else None
         table.add_column(
@@ -74,10 +78,10 @@ def screen(status: Status) -> Group:
             ratio=ratio,
             overflow="ellipsis",
         )
-    for row in status.actors:
-        cells = [Text(cell) for cell in render.row_cells(row)]
+    for row, texts in zip(status.actors, rows, strict=True):
+        cells = [Text(text) for text in texts]
         cells[1].stylize(_STYLES.get(row.state, "cyan"))
-        table.add_row(*cells)
+        table.add_row(*(cells[i] for i in shown))
     endpoints = [Text(render.endpoints_text(row)) for row in status.actors if row.endpoints]
     summary = Text(render.summary_line(status))
     return Group(head, summary, Text(), table, Text(), *endpoints, Text("q quits", style="dim"))
