@@ -132,9 +132,9 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             effect = decide(op, row, value, now_ns, defaults)
             _check_token(change.ns, op, row, effect, scope)
             if has_schema and isinstance(effect, Put):
-                scope.store.schemas.check(change.ns, effect.value)
+                scope.store.schemas.check(change.ns, op.key, effect.value)
         except errors.HourbookError as error:
-            error.field = f"ops[{index}].{error.field}"
+            _place(error, index)
             raise
         if isinstance(effect, Put):
             if (effect.type in VOLATILE) != scope.is_volatile:
@@ -150,6 +150,12 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             scope.keeps_outcome |= type(op) is Check and op.if_version is None
     stage.merge(draft)
     return KvWritten(versions, numbers)
+
+
+def _place(error: errors.HourbookError, index: int) -> None:
+    """Say which step was refused; the path of a SchemaViolation is one in the value."""
+    if not isinstance(error, errors.SchemaViolation):
+        error.field = f"ops[{index}].{error.field}"
 
 
 def _check_token(ns: str, op: Op, row: KvRow | None, effect: Effect, scope: Scope) -> None:

@@ -1,24 +1,32 @@
 """JSON Schemas of namespaces: compiled once, and asked about every value that is to be written.
 
 The writer must never hang on one: patterns are matched in linear time (no look-around, no back
-references), nothing is fetched, references stay within the schema, and a schema that would check a
-value of the deepest kind more than STEPS_MAX times over is refused.
+references), nothing is fetched, references stay within the schema, a schema that would check a
+value of the deepest kind more than STEPS_MAX times over is refused, and so is a value that is too
+large for all the steps of its schema: together they take a second at the worst.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from protocols import errors
 from protocols.wire import DEPTH_MAX, printable
 
-__all__ = ["SCHEMA_BYTES_MAX", "STEPS_MAX", "Schemas", "compile_schema"]
+__all__ = ["SCHEMA_BYTES_MAX", "STEPS_MAX", "Compiled", "Schemas", "compile_schema"]
 
 SCHEMA_BYTES_MAX: Final = 64 << 10
 STEPS_MAX: Final = 10_000
 """Subschemas that one place in a value may be held against, with what is below it counted once."""
+PART_STEPS_MAX: Final = 4_000_000
+"""Parts of a value times steps of its schema, each some 0.1 us."""
+BYTE_STEPS_MAX: Final = 256 << 20
+"""Bytes of a value times steps of its schema, each some 2 ns in a pattern or a message."""
+NAMESPACES_MAX: Final = 1000
+"""Whose schemas are known at a time."""
 _PATTERN_BYTES_MAX: Final = 1 << 20
 _decode = msgspec.msgpack.Decoder().decode
 _BESIDE: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
@@ -39,46 +47,67 @@ _BELOW_MAX: Final = ("properties", "prefixItems")
 _FOREIGN: Final = ("$dynamicRef", "$recursiveRef", "dependencies")
 
 
+class Compiled(NamedTuple):
+    """A schema as it is asked.
+
+    Attributes:
+        validator: of the library.
+        steps: how often it may look at one place of a value.
+    """
+
+    validator: Any
+    steps: int
+
+
 class Schemas:
     """The schemas of one book, for its writer."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Compile nothing yet."""
         self._connection = connection
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, Compiled | None] = {}
 
     def has(self, ns: str) -> bool:
         """Return whether values of a namespace must fit one."""
-        return (self._known[ns] if ns in self._known else self._load(ns)) is not None
+        return self._find(ns) is not None
 
-    def check(self, ns: str, raw: bytes) -> None:
+    def check(self, ns: str, key: str, raw: bytes) -> None:
         """Check a value that is to be written.
 
         Raises:
             SchemaViolation: it does not fit the schema of its namespace; `field` is the path.
+            LimitExceeded: it is too large to be held against that.
         """
-        if not self.has(ns):
+        compiled = self._find(ns)
+        if compiled is None:
             return
-        validator = self._known[ns]
+        value = _decode(raw)
+        _require_small(compiled.steps, ns, key, raw, value)
+        validator = compiled.validator
         try:
-            found = next(validator.iter_errors(_decode(raw)), None)
+            # Only the first fault is looked for: the library keeps a copy of the value for each.
+            if not validator.is_valid(value):
+                validator.validate(value)
         except ValueError as error:
-            raise _violation(ns, (), f"a JSON value: {error}") from None
-        if found is not None:
-            raise _violation(ns, found.instance_path, found.message)
+            path = getattr(error, "instance_path", ())
+            said = getattr(error, "message", f"a JSON value: {error}")
+            raise _violation(ns, key, path, said) from None
 
     def forget(self) -> None:
         """Read them anew: one was changed, or a change of one was undone."""
         self._known = {}
 
-    def _load(self, ns: str) -> Any:  # noqa: ANN401 - the library's types are built at run time
-        sql = "SELECT schema FROM kv_schema WHERE ns = ?"
-        row = self._connection.execute(sql, (ns,)).fetchone()
-        self._known[ns] = None if row is None else compile_schema(row[0])
+    def _find(self, ns: str) -> Compiled | None:
+        if ns not in self._known:
+            if len(self._known) >= NAMESPACES_MAX:
+                self._known = {}
+            sql = "SELECT schema FROM kv_schema WHERE ns = ?"
+            row = self._connection.execute(sql, (ns,)).fetchone()
+            self._known[ns] = None if row is None else compile_schema(row[0])
         return self._known[ns]
 
 
-def compile_schema(text: str) -> Any:  # noqa: ANN401 - see above
+def compile_schema(text: str) -> Compiled:
     """Return what checks values by a schema.
 
     Args:
@@ -100,16 +129,17 @@ def compile_schema(text: str) -> Any:  # noqa: ANN401 - see above
         schema = msgspec.json.decode(text)
         if not isinstance(schema, dict | bool):
             raise ValueError(f"{type(schema).__name__} is no map")  # noqa: TRY004, TRY301 - as below
-        _Steps(schema).require_few()
+        steps = _Steps(schema).require_few()
         options = jsonschema_rs.RegexOptions(
             size_limit=_PATTERN_BYTES_MAX, dfa_size_limit=_PATTERN_BYTES_MAX
         )
-        return jsonschema_rs.validator_for(schema, pattern_options=options, offline=True)
+        validator = jsonschema_rs.validator_for(schema, pattern_options=options, offline=True)
     except (ValueError, RecursionError) as error:
         if isinstance(error, errors.HourbookError):
             raise
         said = printable(str(error).partition("\n")[0], 400)
         raise errors.BadRequest(f"Expected a JSON Schema: {said}", field="schema") from None
+    return Compiled(validator, steps)
 
 
 class _Steps:
@@ -119,18 +149,19 @@ class _Steps:
         self._root = root
         self._known: dict[tuple[int, int], int] = {}
 
-    def require_few(self) -> None:
-        """Check that it ends soon.
+    def require_few(self) -> int:
+        """Return how often, at the most.
 
         Raises:
-            LimitExceeded: it may not.
+            LimitExceeded: too often.
         """
-        if self._count(self._root, DEPTH_MAX) > STEPS_MAX:
+        if (steps := self._count(self._root, DEPTH_MAX)) > STEPS_MAX:
             raise errors.LimitExceeded(
                 f"Expected a schema that looks at most {STEPS_MAX} times at one place of a value,"
                 " got one that refers to itself more often",
                 field="schema",
             )
+        return steps
 
     def _count(self, schema: Any, depth: int) -> int:  # noqa: ANN401 - JSON
         if not isinstance(schema, dict) or depth == 0:
@@ -178,10 +209,45 @@ def _subschemas(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
     return []
 
 
-def _violation(ns: str, path: Iterable[Any], problem: str) -> errors.SchemaViolation:
-    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+def _require_small(steps: int, ns: str, key: str, raw: bytes, value: Any) -> None:  # noqa: ANN401
+    if len(raw) * steps > BYTE_STEPS_MAX:
+        most, size, unit = BYTE_STEPS_MAX // steps, len(raw), "bytes"
+    elif len(raw) * steps > PART_STEPS_MAX and (count := _count_parts(value)) * steps > (
+        PART_STEPS_MAX
+    ):
+        most, size, unit = PART_STEPS_MAX // steps, count, "parts"
+    else:
+        return
+    raise errors.LimitExceeded(
+        f"Expected a value of at most {most} {unit}, since the schema of {ns} looks at each up to"
+        f" {steps} times, got {size}, of key {key!r}",
+        field="value",
+        value=str(size),
+    )
+
+
+def _count_parts(value: Any) -> int:  # noqa: ANN401 - any MessagePack value
+    waiting, count = [value], 0
+    while waiting:
+        part = waiting.pop()
+        count += 1
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+    return count
+
+
+def _violation(ns: str, key: str, path: Iterable[Any], problem: str) -> errors.SchemaViolation:
+    where = "$" + "".join(map(_step, path))
     return errors.SchemaViolation(
         f"Expected a value that fits the schema of {ns}: {printable(problem, 400)},"
-        f" at ${printable(where, 200)}",
-        field=f"value{printable(where, 200)}",
+        f" at {printable(where, 200)} of key {key!r}",
+        field=printable(where, 200),
     )
+
+
+def _step(step: int | str) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if step.isidentifier() else f"[{json.dumps(step)}]"

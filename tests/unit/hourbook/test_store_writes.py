@@ -1,5 +1,7 @@
 """What writes of the store do to keys, entries and tables, in a book without a tree."""
 
+import time
+
 import msgspec
 import pytest
 from kv_writes import NOW_NS, increment, kv_write, open_store, put, rows_of, say, written
@@ -305,8 +307,8 @@ def test_values_must_fit_the_schema_of_their_namespace(home: Home) -> None:
     elsewhere = say(book, put("k", 5), ns="other")
 
     assert isinstance(refused.error, errors.SchemaViolation)
-    assert refused.error.field == "ops[1].value.a[1]"
-    assert "at $.a[1]" in refused.error.message
+    assert refused.error.field == "$.a[1]"
+    assert "at $.a[1] of key 'k'" in refused.error.message
     assert isinstance(volatile.error, errors.SchemaViolation)
     assert isinstance(number.error, errors.SchemaViolation)
     assert (fitting.error, elsewhere.error) == (None, None)
@@ -414,3 +416,63 @@ def test_an_exception_in_the_middle_leaves_nothing_half_done(
     assert rows_of(book) == before
     assert written(say(book, increment("a"), increment("b"))).numbers == [2, 2]
     assert find_fault(book.query(lambda c: c)) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "error"),
+    [
+        ({"items": {"type": "string"}}, ["x"] * 300_000 + [1], errors.SchemaViolation),
+        ({"items": {"type": "string"}}, [1] * 300_000, errors.SchemaViolation),
+        ({"items": {"anyOf": [{"const": n} for n in range(900)]}}, [899] * 4000, None),
+        (
+            {"items": {"anyOf": [{"const": n} for n in range(900)]}},
+            [899] * 10_000,
+            errors.LimitExceeded,
+        ),
+        ({"anyOf": [{"type": "null"}] * 90}, "x" * (4 << 20), errors.LimitExceeded),
+        ({"anyOf": [{"type": "null"}] * 90}, "x" * (2 << 20), errors.SchemaViolation),
+        ({"pattern": "^([ab]*a[ab]{12}c)*$"}, "ab" * (1 << 20), errors.SchemaViolation),
+    ],
+)
+def test_no_value_and_schema_together_hold_the_writer_up(
+    home: Home, schema: dict[str, object], value: object, error: type[Exception] | None
+) -> None:
+    """A value is refused whose every part would be looked at too often."""
+    book = open_store(home)
+    text = msgspec.json.encode(schema).decode()
+    change = SetSchema(writer="agent", nonce=entry.make_nonce(5, 1), ns="notes", schema=text)
+    book.write([change], Stamp(NOW_NS, 0))
+    begun_s = time.process_time()
+
+    outcome = say(book, put("k", value))
+
+    assert time.process_time() - begun_s < 5  # a second on a quiet machine
+    assert isinstance(outcome.error, error) if error else outcome.error is None
+
+
+def test_a_schema_is_forgotten_with_the_group_that_failed_and_restored_with_its_moment(
+    home: Home,
+) -> None:
+    """What holds is what is committed; a copy that is cut back has the schema of that time."""
+    book = open_store(home)
+    whole = '{"type": "integer"}'
+
+    def set_schema(schema: str, number: int, beside: object = None) -> None:
+        nonce = entry.make_nonce(6, number << 20)
+        change = SetSchema(writer="agent", nonce=nonce, ns="notes", schema=schema)
+        book.write([change], Stamp(NOW_NS, 0), beside)  # type: ignore[arg-type]
+
+    def fail(_: object) -> None:
+        raise RuntimeError("the group fails")
+
+    set_schema(whole, 1)
+    with pytest.raises(RuntimeError):
+        set_schema("", 2, fail)
+    assert isinstance(say(book, put("k", "x")).error, errors.SchemaViolation)
+    set_schema("", 3)
+    assert say(book, put("k", "x")).error is None
+
+    book.query(lambda c: rewind(c, find_cut(c, parse_moment(1))))
+
+    held = book.query(lambda c: c.execute("SELECT ns, seq, schema FROM kv_schema").fetchall())
+    assert held == [("notes", 1, whole)]
