@@ -70,8 +70,9 @@ class Model:
         states: seq of each commit -> (its time, its rows).
     """
 
-    def __init__(self, seq: int = 0) -> None:
-        """Begin empty, after the entry `seq`."""
+    def __init__(self, seq: int = 0, *, is_alone: bool = True) -> None:
+        """Begin empty, after the entry `seq`; where others write too, versions must be learned."""
+        self._is_alone = is_alone
         self.rows: dict[Name, Kept] = {}
         self.history: dict[Name, list[Past]] = {}
         self.seq = seq
@@ -215,7 +216,7 @@ class Model:
         return version
 
     def _next(self, name: Name, action: str, value: Any, *, is_volatile: bool) -> int:
-        if is_volatile:
+        if is_volatile or not self._is_alone:
             self._last_unknown -= 1
             return self._last_unknown
         self.seq += 1
