@@ -157,7 +157,9 @@ def stop(name: str | None = None, /, *, now: NowFlag = False, home: HomeFlag = N
         return _command(find_home(home), "stop", _about(name, now=now))
     from supervisor import stopping  # noqa: PLC0415 - only this command needs it
 
-    return stopping.stop_tree(find_home(home), is_now=now)
+    code = stopping.stop_tree(find_home(home), is_now=now)
+    _print("stopped")
+    return code
 
 
 @app.command(

@@ -136,7 +136,7 @@ def find_waiting(status: Status, states: frozenset[str] = frozenset({"STOPPING"}
 
 
 def event_line(event: Event) -> str:
-    """Return one event for a person; times in local time."""
+    """Return one event for a person: times in local time, of details the last line."""
     moment = datetime.fromtimestamp(event.time_wall_ns / 1e9, UTC).astimezone()
     parts = [f"{moment:%H:%M:%S}.{event.time_wall_ns // 1_000_000 % 1000:03d}"]
     parts += [f"{event.name:<15}", f"{event.event:<10}"]
@@ -144,7 +144,8 @@ def event_line(event: Event) -> str:
         parts.append(f"pid {event.pid}")
     if event.incarnation:
         parts.append(f"inc {event.incarnation}")
-    parts += [text for text in (event.cause, event.detail) if text]
+    last = event.detail.splitlines()[-1:]  # of a traceback, the line that says what it was
+    parts += [text for text in (event.cause, *last) if text]
     return one_line(" ".join(parts)).rstrip()
 
 

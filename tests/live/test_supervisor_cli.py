@@ -292,7 +292,7 @@ def test_start_and_stop_leave_nothing_behind(shell: Shell) -> None:
 
     stopped = shell.run("stop")
 
-    assert stopped.returncode == 0
+    assert (stopped.returncode, stopped.stdout) == (0, "stopped\n")
     assert len(pids) == 2
     assert not any(map(is_alive, [supervisor_pid, *pids]))
     assert list(shell.home.run_dir.glob("*.sock")) == []

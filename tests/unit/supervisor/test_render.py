@@ -86,12 +86,12 @@ def test_event_json_keeps_nanoseconds_as_text() -> None:
 
 
 def test_event_line_is_one_line() -> None:
-    """A traceback in an event does not break the list."""
-    event = Event(1, S_NS, 0, "a", "exited", pid=7, incarnation=2, cause="init", detail="x\ny")
+    """Of a traceback the list has the line that says what it was; none can move the cursor."""
+    event = Event(1, S_NS, 0, "a", "exited", pid=7, incarnation=2, cause="init", detail="x\ny\x1b")
 
     line = render.event_line(event)
 
-    assert line.endswith("pid 7 inc 2 init x\\ny")
+    assert line.endswith("pid 7 inc 2 init y\\x1b")
     assert ":01.000 a " in line
 
 
