@@ -44,11 +44,13 @@ class Rule(NamedTuple):
         pattern: of RE2.
         hints: text without any of these cannot fit; (): any text may.
         meaning: what it finds.
+        folds: capitals do not count; the hints are small.
     """
 
     pattern: str
     hints: tuple[str, ...]
     meaning: str
+    folds: bool = False
 
 
 BUILT_IN: Final[Mapping[str, Rule]] = {
@@ -88,7 +90,10 @@ BUILT_IN: Final[Mapping[str, Rule]] = {
         "a signed JSON Web Token",
     ),
     "bearer": Rule(
-        r"(?i:\bbearer\s+)(?P<secret>[A-Za-z0-9._~+/-]{16,}=*)", (), "a bearer token of HTTP"
+        r"(?i:\bbearer\s+)(?P<secret>[A-Za-z0-9._~+/-]{16,}=*)",
+        ("bearer",),
+        "a bearer token of HTTP",
+        folds=True,
     ),
     "url-password": Rule(
         r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:(?P<secret>[^/\s@]+)@",
@@ -97,9 +102,10 @@ BUILT_IN: Final[Mapping[str, Rule]] = {
     ),
     NAMED: Rule(
         rf"(?i:\b{_NAMES})[\"']?\s*[:=]\s*[\"']?(?P<secret>[^\s\"',;\[][^\s\"',;]{{3,}})",
-        (),
+        ("passw", "passphrase", "secret", "key", "token"),
         "what is said of a `password`, `secret`, `api_key`, `access_token` and the like, in text"
         " (`password=...`) and as a field of details and values, or a key of the store",
+        folds=True,
     ),
 }
 """By name, in the order in which they are tried."""

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from hourbook.book.screening.rules import FIELD_ENDINGS, NAMED, compile_rules
+from hourbook.book.screening.rules import FIELD_ENDINGS, NAMED, Rule, compile_rules
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
 from protocols.change import Change
@@ -25,7 +25,9 @@ __all__ = ["SAID", "Screen", "ScreenedAppend"]
 
 SAID: Final = frozenset(("purpose", "why"))
 """Fields of changes that say something; every other text in a change is a name."""
-_NAMES_KEPT_MAX: Final = 10_000
+_REMEMBERED_MAX: Final = 10_000
+"""Short texts that are known to hold no secret: most actions, entities and fields come again."""
+_REMEMBERED_CHARS_MAX: Final = 64
 _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9]+")
 _ChangeT = TypeVar("_ChangeT", bound=Change)
 
@@ -118,26 +120,28 @@ class Screen:
         return msgspec.structs.replace(op, value=value, metadata=metadata)
 
     def _require_clean(self, field: str, name: str) -> None:
-        if name in self._clean:
-            return
-        for rule in self._rules:
-            if self._cut(rule, name) is not name:
-                raise errors.BadRequest(
-                    f"Expected `{field}` to be a name without a secret, got one that fits the rule"
-                    f" {rule}: it could not be found under another name",
-                    field=field,
-                )
-        if len(self._clean) >= _NAMES_KEPT_MAX:
-            self._clean.clear()
-        self._clean.add(name)
+        screened = self.text(name)
+        if screened is not name:
+            raise errors.BadRequest(
+                f"Expected `{field}` to be a name without a secret, got {screened!r}: it could not"
+                " be found under another name",
+                field=field,
+            )
 
     # -- what they say ---------------------------------------------------------------------------
 
     def text(self, text: str) -> str:
         """Return text without secrets; the same object where it has none."""
+        if text in self._clean:
+            return text
+        screened = text
         for rule in self._rules:
-            text = self._cut(rule, text)
-        return text
+            screened = self._cut(rule, screened)
+        if screened is text and len(text) <= _REMEMBERED_CHARS_MAX:
+            if len(self._clean) >= _REMEMBERED_MAX:
+                self._clean.clear()
+            self._clean.add(text)
+        return screened
 
     def value(self, raw: msgspec.Raw, name: str = "") -> msgspec.Raw:
         """Return a MessagePack value without secrets; the same object where it has none.
@@ -195,7 +199,7 @@ class Screen:
 
     def _cut(self, name: str, text: str) -> str:
         rule, compiled = self._rules[name]
-        if rule.hints and not any(hint in text for hint in rule.hints):
+        if rule.hints and not _has_hint(rule, text):
             return text
         if compiled.search(text) is None:
             return text
@@ -207,6 +211,14 @@ class Screen:
             return f"{whole[: start - begun]}{marker}{whole[end - begun :]}"
 
         return _same_or(text, compiled.sub(replace, text))
+
+
+def _has_hint(rule: Rule, text: str) -> bool:
+    within = text.casefold() if rule.folds else text
+    for hint in rule.hints:  # noqa: SIM110 - three times as fast as any()
+        if hint in within:
+            return True
+    return False
 
 
 def _same_or(old: str, new: str) -> str:

@@ -55,6 +55,8 @@ def screened(screen: Screen, value: object) -> object:
         ("Authorization: Bearer " + "i" * 20, "Authorization: Bearer [redacted:bearer]"),
         ("postgres://me:hunter2@db/x", "postgres://me:[redacted:url-password]@db/x"),
         ("DB_PASSWORD=hunter2 and", f"DB_PASSWORD={NAMED} and"),
+        ("client-Secret: 'hunter2'", f"client-Secret: '{NAMED}'"),
+        ("BEARER " + "j" * 20, "BEARER [redacted:bearer]"),
         ("OUR-12345678 PIN 1234", "[redacted:ours] PIN [redacted:pin]"),
         ("日本 OUR-12345678 é", "日本 [redacted:ours] é"),
     ],
