@@ -6,6 +6,7 @@ the loop, and with it the beat, never waits for them.
 """
 
 import asyncio
+import logging
 import os
 import stat
 from pathlib import Path
@@ -39,6 +40,8 @@ class McpServer(AsyncActor[McpServerConfig]):
         self._listener: socket.socket | None = None
         self._tools: HourbookTools | None = None
         self._app: Any = None
+        if not self.log.isEnabledFor(logging.DEBUG):  # it logs the end of every single request
+            logging.getLogger("mcp.server.streamable_http").setLevel(logging.WARNING)
         try:
             return Ready(self._open())
         except errors.OperatorError as error:

@@ -134,7 +134,8 @@ def _head_lines(digest: Digest, form: ContextFormat) -> list[str]:
         said = "the book is empty"
     else:
         at = format_utc_ns(digest.head.time_ns, digits=3)
-        said = f"{digest.entries} entries, the book ends at #{digest.head.seq}, {at}"
+        entries = "1 entry" if digest.entries == 1 else f"{digest.entries} entries"
+        said = f"{entries}, the book ends at #{digest.head.seq}, {at}"
     return [f"# {name}", "", said] if form == "markdown" else [f"{name}: {said}"]
 
 
