@@ -1,6 +1,7 @@
 """`hourbook sources` and `hourbook clock why` on a tree whose servers misbehave in every way."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -180,13 +181,14 @@ def test_clock_is_right_in_spite_of_them(measured: Measured) -> None:
 
 def test_clock_why_has_a_line_for_each(measured: Measured) -> None:
     """Who lies, who is silent, who is refused and whose name is unknown, with the reason."""
-    lines = measured.tree.hourbook("clock", "why").stdout.splitlines()
+    shown = measured.tree.hourbook("clock", "why").stdout
+    told = [" ".join(part.split()) for part in re.split(r"\n(?= {0,2}\S)", shown)]  # unwrapped
 
     for what in ("lies", "garbage", "spoofs", "replays", "silent", "unsynchronised", "denies",
                  "slows down", "unknown"):  # fmt: skip
         reason = measured.rows[what]["reason"].split("; ")[-1].split(" ")[-1]
-        mine = [line for line in lines if measured.names[what] in line]
-        assert any(reason in line for line in mine), (what, mine)
+        mine = [each for each in told if measured.names[what] in each]
+        assert any(reason in each for each in mine), (what, mine)
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -194,7 +194,7 @@ def test_what_is_no_recording_costs_no_output(
 @pytest.mark.parametrize(
     ("out", "complaint"),
     [
-        ("none/o.csv", "No such file or directory, at {path}"),
+        ("none/o.csv", "No such directory, at {path.parent}"),
         (".", "Is a directory, at {path}"),
         ("/dev/full", "No space left on device"),
     ],
@@ -202,7 +202,7 @@ def test_what_is_no_recording_costs_no_output(
 def test_output_that_cannot_be_written_is_one_line(
     tmp_path: Path, out: str, complaint: str
 ) -> None:
-    """In the words of the operating system, with its own exit code."""
+    """What is wrong with it, and where; with its own exit code."""
     path = tmp_path / out
 
     done = replayed_by_another(RECORDING, "--out", str(path))
