@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h)
 ARGS ?=
+# Files of tests at a time: most of them wait for processes of their own.
+AT_ONCE ?= 2
 
 .PHONY: help start test lint check sim bench sanitize format clean
 
@@ -15,7 +17,7 @@ start: $(VENV)/.installed  ## Run the supervised tree in the foreground (Ctrl-C 
 	@$(BIN)/supervisor start $(ARGS)
 
 test: $(VENV)/.test  ## Run every test.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff and mypy.
 	@$(BIN)/ruff check .
