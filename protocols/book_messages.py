@@ -5,13 +5,14 @@ A request that changes something carries a nonce; sent again with the same nonce
 again and not done again.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from protocols import entry, errors
 from protocols.change import check_kind, check_nonce, check_writer
 from protocols.names import NAME_PATTERN, check_name
+from protocols.texts import check_text
 
 __all__ = [
     "NAME_PATTERN",
@@ -30,7 +31,6 @@ __all__ = [
     "check_name",
 ]
 
-_CHARS_SURELY_SHORT: Final = entry.KEY_BYTES_MAX // 4
 _I64_MAX: Final = (1 << 63) - 1
 
 AckLevel = Literal["durable", "received"]
@@ -195,25 +195,5 @@ def check_entry(new: NewEntry) -> None:
         entry.decode_value(details, "details")
 
 
-def _check_key(text: Any, field: str) -> None:  # noqa: ANN401 - also called before types are known
-    """Refuse what is no text, or too long; NUL, newline and emoji are legal, and kept."""
-    if not isinstance(text, str):
-        raise errors.BadRequest(
-            f"Expected `{field}` to be text, got {type(text).__name__}", field=field
-        )
-    if len(text) <= _CHARS_SURELY_SHORT and text.isascii():
-        return
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise errors.BadRequest(
-            f"Expected text that UTF-8 can carry, got a lone surrogate"
-            f" {text[error.start]!a} in {field}",
-            field=field,
-        ) from None
-    if size > entry.KEY_BYTES_MAX:
-        raise errors.LimitExceeded(
-            f"Expected `{field}` of at most {entry.KEY_BYTES_MAX} bytes, got {size}",
-            field=field,
-            value=str(size),
-        )
+def _check_key(text: object, field: str) -> None:
+    check_text(text, field, entry.KEY_BYTES_MAX)

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from protocols import errors
+from protocols.texts import not_utf8
 
 __all__ = [
     "BATCH_ENTRIES_MAX",
@@ -292,11 +293,7 @@ def encode_value(value: object, field: str) -> bytes:
     try:
         return _encode(value)
     except UnicodeEncodeError as error:
-        raise errors.BadRequest(
-            f"Expected text that UTF-8 can carry, got a lone surrogate"
-            f" {error.object[error.start]!a} in {field}",
-            field=field,
-        ) from None
+        raise not_utf8(error, field) from None
     except (TypeError, OverflowError, RecursionError, ValueError) as error:
         raise errors.BadRequest(
             f"Expected a value that MessagePack can carry: {error}, in {field}", field=field

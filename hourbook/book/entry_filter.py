@@ -12,6 +12,7 @@ import msgspec
 
 from protocols import errors, wire
 from protocols.entry import KEY_BYTES_MAX, Entry
+from protocols.texts import text_size
 
 __all__ = ["VALUES_MAX", "EntryFilter", "RawFilter", "Sieve", "Wanted", "make_filter"]
 
@@ -144,18 +145,7 @@ def _values(wanted: Wanted, field: str) -> frozenset[str]:
 
 
 def _check(value: object, field: str) -> None:
-    if not isinstance(value, str):
-        raise errors.BadRequest(
-            f"Expected `{field}` to be text, got {type(value).__name__}", field=field
-        )
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError as error:
-        raise errors.BadRequest(
-            f"Expected text that UTF-8 can carry, got a lone surrogate"
-            f" {value[error.start]!a} in {field}",
-            field=field,
-        ) from None
+    size = text_size(value, field)
     if size > KEY_BYTES_MAX:
         raise errors.LimitExceeded(
             f"Expected `{field}` of at most {KEY_BYTES_MAX} bytes, got {size}",

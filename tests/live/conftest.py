@@ -1,4 +1,4 @@
-"""Fixtures of live tests: a journal_writer of the test's own, and a connection to it."""
+"""Fixtures of live tests: a journal_writer of the test's own, a connection to it, a namespace."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import pytest
 from book_actors import ActorProcess, running_writer
 
 from hourbook.faces.book import Book, connect
+from hourbook.faces.store import Store
 from hourbook.home import Home
 
 
@@ -21,3 +22,9 @@ def book(writer: ActorProcess) -> Iterator[Book]:
     """Return a connection to it."""
     with connect("agent", writer.home, shared=True) as connected:
         yield connected
+
+
+@pytest.fixture
+def store(book: Book) -> Store:
+    """Return the namespace of these tests."""
+    return book.store("app")

@@ -123,23 +123,10 @@ def agents(
 
 
 @pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
-
-
-@pytest.fixture
 def book(writer: ActorProcess) -> Iterator[Book]:
     """Connect to it."""
     with connect("tester", writer.home) as connected:
         yield connected
-
-
-@pytest.fixture
-def store(book: Book) -> Store:
-    """Return the namespace of these tests."""
-    return book.store("app")
 
 
 def locks_in(book: Book) -> list[tuple[str, str]]:

@@ -46,13 +46,6 @@ importing.import_file(find_home(sys.argv[1]), Path(sys.argv[2]), progress=progre
 """
 
 
-@pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
-
-
 def a_journal(count: int) -> Journal:
     """Return a journal of `count` good records."""
     journal = Journal()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from book_actors import ActorProcess, QuickWriter, running_writer
+from book_actors import ActorProcess, QuickWriter
 from books import raw_connection
 from waiting import wait_until
 
@@ -35,23 +35,10 @@ for event in watch:
 
 
 @pytest.fixture
-def writer(home: Home) -> Iterator[ActorProcess]:
-    """Run a journal_writer on the test's home."""
-    with running_writer(home) as running:
-        yield running
-
-
-@pytest.fixture
 def book(writer: ActorProcess) -> Iterator[Book]:
     """Connect to it."""
     with connect("tester", writer.home) as connected:
         yield connected
-
-
-@pytest.fixture
-def store(book: Book) -> Store:
-    """Return the namespace of these tests."""
-    return book.store("app")
 
 
 def drain(watch: Watch) -> list[StoreEvent]:

@@ -14,6 +14,7 @@ import msgspec
 
 from protocols import errors
 from protocols.kv_messages import KEY_BYTES_MAX
+from protocols.texts import text_size
 
 __all__ = ["EVERYTHING", "Glob", "parse_glob"]
 
@@ -121,14 +122,7 @@ def _set(pattern: str, start: int, field: str) -> tuple[str, int]:
 
 
 def _check_size(pattern: str, field: str) -> None:
-    try:
-        size = len(pattern.encode())
-    except UnicodeEncodeError as error:
-        raise errors.BadRequest(
-            f"Expected text that UTF-8 can carry, got a lone surrogate"
-            f" {pattern[error.start]!a} in {field}",
-            field=field,
-        ) from None
+    size = text_size(pattern, field)
     if not pattern:
         raise errors.BadRequest(
             f"Expected a glob, got empty text, in {field}: no key is empty", field=field

@@ -1,0 +1,51 @@
+"""Text that comes from outside: UTF-8 must carry it, and it has an end. Pure.
+
+NUL, newline and emoji are legal, and kept.
+"""
+
+from protocols import errors
+
+__all__ = ["check_text", "not_utf8", "text_size"]
+
+
+def check_text(text: object, field: str, bytes_max: int) -> None:
+    """Check a text of at most `bytes_max` bytes of UTF-8.
+
+    Raises:
+        BadRequest: no text, or one that UTF-8 cannot carry.
+        LimitExceeded: longer.
+    """
+    if isinstance(text, str) and text.isascii() and len(text) <= bytes_max:
+        return
+    size = text_size(text, field)
+    if size > bytes_max:
+        raise errors.LimitExceeded(
+            f"Expected `{field}` of at most {bytes_max} bytes, got {size}",
+            field=field,
+            value=str(size),
+        )
+
+
+def text_size(text: object, field: str) -> int:
+    """Return the size of a text in UTF-8 (bytes).
+
+    Raises:
+        BadRequest: no text, or one that UTF-8 cannot carry.
+    """
+    if not isinstance(text, str):
+        raise errors.BadRequest(
+            f"Expected `{field}` to be text, got {type(text).__name__}", field=field
+        )
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise not_utf8(error, field) from None
+
+
+def not_utf8(error: UnicodeEncodeError, field: str) -> errors.BadRequest:
+    """Return the refusal of a text with a lone surrogate, which says where."""
+    return errors.BadRequest(
+        f"Expected text that UTF-8 can carry, got a lone surrogate"
+        f" {error.object[error.start]!a} in {field}",
+        field=field,
+    )
