@@ -53,6 +53,7 @@ def run(*, quick: bool) -> list[Row]:
                 ("idle follower, share of a core", f"{idle:.3%}", "-", "-", "< 0.5 %"),
                 _cost_row("1 in flight, all entries", home, one, EVERYTHING, rounds),
                 _cost_row("1 in flight, filtered", home, one, _OTHERS, rounds),
+                _cost_row("8 in flight, all entries", home, eight, EVERYTHING, rounds),
                 _cost_row("8 in flight, filtered", home, eight, _OTHERS, rounds),
             ]
         refresh_ms = _refresh_ms(Path(directory))
