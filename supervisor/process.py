@@ -47,8 +47,7 @@ class ActorProcess:
         self.name = context.name
         self.incarnation = context.incarnation
         self._strays = Strays(context.name, context.incarnation)
-        self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
-        self.stderr, stderr = os.pipe2(os.O_CLOEXEC)
+        (self.stdout, stdout), (self.stderr, stderr) = _log_pipes()
         birth = Birth(
             class_path=spec.class_path,
             context=asdict(context),
@@ -149,6 +148,17 @@ def prepare_spawning() -> None:
     """
     portable.become_subreaper()
     resource_tracker.ensure_running()
+
+
+def _log_pipes() -> tuple[tuple[int, int], tuple[int, int]]:
+    """Open a pipe for each of the two outputs, or, where there is no descriptor left, none."""
+    stdout = os.pipe2(os.O_CLOEXEC)
+    try:
+        return stdout, os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        for fd in stdout:
+            os.close(fd)
+        raise
 
 
 def tracker_pid() -> int:

@@ -1,0 +1,50 @@
+"""A spawn that meets its limit of descriptors half-way: refused, and nothing of it is left."""
+
+import gc
+import os
+import resource
+from pathlib import Path
+
+import pytest
+from supervised import actor
+
+from actors.contract import ActorContext
+from supervisor.process import ActorProcess, prepare_spawning
+
+pytestmark = pytest.mark.live
+
+SPAWN_NEEDS = 8  # two pipes for what it prints, two to be born through
+
+
+def open_descriptors() -> list[str]:
+    """List what this process holds open, without the listing itself."""
+    return [f"{fd}={target}" for fd in os.listdir("/proc/self/fd") if (target := target_of(fd))]
+
+
+def target_of(fd: str) -> str:
+    """Return what a descriptor stands for, or nothing once it is closed."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:
+        return ""
+
+
+@pytest.mark.parametrize("left", range(SPAWN_NEEDS))
+def test_a_shortage_of_descriptors_leaves_nothing_behind(tmp_path: Path, left: int) -> None:
+    """Wherever a spawn runs out of descriptors, it fails, and as many are open as before."""
+    prepare_spawning()
+    context = ActorContext("a", 1, str(tmp_path), str(tmp_path), {}, "INFO")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = open_descriptors()
+    taken = sorted(int(row.partition("=")[0]) for row in before)
+    free = (fd for fd in range(len(taken) + left + 1) if fd not in taken)
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (list(free)[left], hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            ActorProcess(actor("a"), context)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    gc.collect()  # ``multiprocess`` closes its own pipes with its object
+    assert open_descriptors() == before
