@@ -1,7 +1,7 @@
 """A spawn that meets its limit of descriptors half-way: refused, and nothing of it is left."""
 
+import contextlib
 import gc
-import os
 import resource
 from pathlib import Path
 
@@ -16,17 +16,13 @@ pytestmark = pytest.mark.live
 SPAWN_NEEDS = 8  # two pipes for what it prints, two to be born through
 
 
-def open_descriptors() -> list[str]:
-    """List what this process holds open, without the listing itself."""
-    return [f"{fd}={target}" for fd in os.listdir("/proc/self/fd") if (target := target_of(fd))]
-
-
-def target_of(fd: str) -> str:
-    """Return what a descriptor stands for, or nothing once it is closed."""
-    try:
-        return os.readlink(f"/proc/self/fd/{fd}")
-    except FileNotFoundError:
-        return ""
+def open_descriptors() -> dict[int, str]:
+    """Map what this process holds open to what it stands for, without the listing itself."""
+    found = {}
+    for link in list(Path("/proc/self/fd").iterdir()):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(link.name)] = str(link.readlink())
+    return found
 
 
 @pytest.mark.parametrize("left", range(SPAWN_NEEDS))
@@ -36,10 +32,9 @@ def test_a_shortage_of_descriptors_leaves_nothing_behind(tmp_path: Path, left: i
     context = ActorContext("a", 1, str(tmp_path), str(tmp_path), {}, "INFO")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = open_descriptors()
-    taken = sorted(int(row.partition("=")[0]) for row in before)
-    free = (fd for fd in range(len(taken) + left + 1) if fd not in taken)
+    free = [fd for fd in range(len(before) + left + 1) if fd not in before]
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (list(free)[left], hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[left], hard))
     try:
         with pytest.raises(OSError, match="Too many open files"):
             ActorProcess(actor("a"), context)
