@@ -105,7 +105,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         group: list[Request[Append] | Request[Change]] = []
         count = 0
         for request in waiting:
-            if count + _entry_count(request.body) > entry.BATCH_ENTRIES_MAX:
+            is_full = count + _entry_count(request.body) > entry.BATCH_ENTRIES_MAX
+            if group and (is_full or _begins_group(request.body)):
                 self._commit(group)
                 group, count = [], 0
             group.append(request)
@@ -373,6 +374,10 @@ def _entry_count(body: Append | Change) -> int:
     if isinstance(body, Append):
         return len(body.entries)
     return len(body.ops) if isinstance(body, KvWrite) else 1
+
+
+def _begins_group(body: Append | Change) -> bool:
+    return isinstance(body, Change) and KINDS[type(body)].begins_group
 
 
 def _answer(outcome: ChangeOutcome) -> object:

@@ -1,13 +1,21 @@
 """Branches through a real journal_writer: written beside main, seen by who asks, merged once."""
 
+import contextlib
+import os
+import signal
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from book_actors import ActorProcess
+from books import new
 
 from hourbook.faces.book import Book, connect
+from hourbook.link.client import MailboxClient
 from protocols import errors
 from protocols.book_messages import Append, NewEntry
+from protocols.branch_messages import BRANCH_DELETE, BRANCH_MERGE, DeleteBranch, MergeBranch
+from protocols.change import CHANGE_NONCES
 from protocols.entry import make_nonce
 
 pytestmark = pytest.mark.live
@@ -103,6 +111,37 @@ def test_conflict_is_refused_until_a_strategy_is_chosen(
     about = [e for e in book.tail(100) if e.entity == "shared" and e.kind == "log"]
     assert about[-1].action == ("changed" if strategy == "ours" else "tried")
     assert about[-1].tags == last
+
+
+def test_merge_sees_what_waited_with_it_in_the_mailbox(writer: ActorProcess, book: Book) -> None:
+    """Main's last word is a conflict, and the branch's last word is brought, or counted as lost."""
+    number = book.create_branch("plan-b").number
+    with on(book, "plan-b") as branch:
+        branch.log("tried", "shared")
+
+    def nonce(count: int) -> bytes:
+        return make_nonce(1, count * CHANGE_NONCES)
+
+    requests = [
+        ("book.append", Append("a", nonce(1), [new("changed", "shared")])),
+        ("book.append", Append("a", nonce(2), [new("tried", "late")], branch=number)),
+        (BRANCH_MERGE, MergeBranch(writer="a", nonce=nonce(3), name="plan-b")),
+        (BRANCH_MERGE, MergeBranch(writer="a", nonce=nonce(4), name="plan-b", strategy="theirs")),
+        ("book.append", Append("a", nonce(5), [new("tried", "lost")], branch=number)),
+        (BRANCH_DELETE, DeleteBranch(writer="a", nonce=nonce(6), name="plan-b")),
+    ]
+
+    with contextlib.closing(MailboxClient(book.home, "journal_writer", "a")) as client:
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        replies = [client.send(kind, request) for kind, request in requests]
+        os.kill(writer.process.pid, signal.SIGCONT)
+        with pytest.raises(errors.BranchConflict, match="got 1: 'shared'"):
+            replies[2].wait(20)
+        bodies = [msgspec.msgpack.decode(reply.wait(20).body) for reply in replies[3:]]
+
+    merged, _, deleted = bodies
+    assert (merged["entries"], merged["conflicts"], deleted["unmerged"]) == (2, ["shared"], 1)
+    assert said(book)[-3:] == [("changed", "shared"), ("tried", "shared"), ("tried", "late")]
 
 
 def test_diff_shows_what_is_not_shared(book: Book) -> None:

@@ -48,6 +48,8 @@ def apply_group(
 ) -> tuple[list[Append], list[Outcome]]:
     """Apply the changes of `group` inside the open transaction.
 
+    A change that begins a group (``ChangeKind``) has nothing before it that means an entry.
+
     Returns:
         Every append of the group, those of the changes in their places; and the outcome of each
         change, in their order.
@@ -60,6 +62,7 @@ def apply_group(
             head_seq += len(request.entries)
             continue
         kind = kinds[type(request)]
+        assert not (kind.begins_group and appends), "its group had begun"
         scope = Scope(connection, request, head_seq, stamp, keys, shelf, store)
         outcome = _apply(kind, request, scope, attempt)
         if outcome.error is None or outcome.entries:

@@ -141,6 +141,8 @@ class ChangeKind(Generic[ChangeT]):
             answers of changes that recorded any are not stored: for kinds that are many.
         is_staged: it works on the store's stage and reads tables, but changes none: a refusal that
             it raises has nothing to undo.
+        begins_group: it reads entries, which are in the book once their group is: whatever came
+            before it is written before it is applied.
     """
 
     name: str
@@ -149,3 +151,4 @@ class ChangeKind(Generic[ChangeT]):
     apply: Callable[[ChangeT, Scope], msgspec.Struct | errors.HourbookError]
     replay: Callable[[ChangeT, list[Row]], Any] | None = None
     is_staged: bool = False
+    begins_group: bool = False

@@ -1,11 +1,11 @@
 """What a branch holds: its own last word of a key, else its parent's up to where it began.
 
 A branch has no table of current rows, only its log; what a group writes there is known until the
-group ends, since its entries are not in the book before that.
+group ends, since its entries are not in the book before that. Those of its parents are: a branch
+begins, and is merged, where a group does (``ChangeKind.begins_group``).
 """
 
 import sqlite3
-from collections.abc import Callable
 from typing import Any, Final
 
 from hourbook.book.archive.detached import attach_beside
@@ -52,18 +52,12 @@ def row_of_entry(connection: sqlite3.Connection, name: Name, seq: int) -> KvRow 
 class BranchRows:
     """One branch, within one group."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        number: int,
-        fresh: Callable[[int, Name, int], KvRow | None],
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, number: int) -> None:
         """Look into a branch.
 
         Args:
             connection: inside the transaction.
             number: of the branch.
-            fresh: finds what this group has written on a branch (or main) as entry `seq`.
 
         Raises:
             UnknownName: there is no such branch.
@@ -72,7 +66,7 @@ class BranchRows:
             raise errors.UnknownName(
                 f"Expected the number of a branch, got {number}", field="branch", value=str(number)
             )
-        self._connection, self._number, self._fresh = connection, number, fresh
+        self._connection, self._number = connection, number
         self.rows: dict[Name, KvRow | None] = {}
 
     def find(self, name: Name) -> KvRow | None:
@@ -83,7 +77,7 @@ class BranchRows:
             asked = (stretch.number, *name, stretch.last_seq)
             (seq,) = self._connection.execute(_LAST, asked).fetchone()
             if seq is not None:
-                return self._row(stretch.number, name, seq)
+                return row_of_entry(self._connection, name, seq)
         return None
 
     def load(self, name: Name) -> bytes | None:
@@ -101,9 +95,3 @@ class BranchRows:
         """Take over what a change has done, and write its log."""
         self.rows.update(draft.changed)
         self._connection.executemany(INSERT_LOG, draft.log)
-
-    def _row(self, number: int, name: Name, seq: int) -> KvRow | None:
-        try:
-            return row_of_entry(self._connection, name, seq)
-        except errors.NotInBook:
-            return self._fresh(number, name, seq)

@@ -8,8 +8,7 @@ from collections.abc import Collection
 from typing import Final
 
 from hourbook.book.store.branch_rows import BranchRows
-from hourbook.book.store.rows import KvRow, pack_value
-from hourbook.book.store.stage import NOT_LOADED, Draft, KvStage, Name, Rows
+from hourbook.book.store.stage import Draft, KvStage, Name, Rows
 from hourbook.book.store.volatile import VolatileStage
 from protocols import errors
 from protocols.kv_messages import VOLATILE, Increment, KvWrite, Set
@@ -111,7 +110,7 @@ class KeyFiles:
             return self.main
         self.main.flush()
         if branch not in self._branches:
-            self._branches[branch] = BranchRows(connection, branch, self._fresh)
+            self._branches[branch] = BranchRows(connection, branch)
         return self._branches[branch]
 
     def erase(self, connection: sqlite3.Connection, seqs: Collection[int]) -> None:
@@ -126,18 +125,6 @@ class KeyFiles:
         """Begin anew, once the transaction has ended."""
         self._branches = {}
         self.main.settle()
-
-    def _fresh(self, branch: int, name: Name, seq: int) -> KvRow | None:
-        """Return what this group has written as `seq`."""
-        if branch:
-            return self._branches[branch].rows[name]
-        row = self.main.find(name)
-        assert row is None or row.version == seq
-        if row is not None and row.encoding == NOT_LOADED:
-            raw = self.main.load(name)
-            encoding, value = (0, None) if raw is None else pack_value(raw)
-            row = row._replace(encoding=encoding, value=value)
-        return row
 
     def abandon(self) -> None:
         """Forget what the group has done: it was not committed."""
