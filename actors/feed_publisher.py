@@ -2,9 +2,12 @@
 
 A lone commit wakes everybody at once. But each follower that wakes takes a processor for a moment,
 and a hundred of them after each of two thousand commits a second would leave none for the writer.
-So after a wake that was for many the next one waits in proportion to how many they were: whoever
-follows a busy book sees it in fewer and larger portions, and who looks by itself finds everything
-at any time. A few followers never wait.
+So a wake that is for many is followed by a pause in proportion to how many they were, once the time
+is used up that a quieter book has saved: whoever follows a busy book sees it in fewer and larger
+portions, and who looks by itself finds everything at any time. A few followers never wait.
+
+All are woken together: a few at a time, in turns, disturb the writer the whole time and cost it
+more (measured: 40 % of its throughput in place of 33 %, with the same work done).
 """
 
 from collections.abc import Sequence
@@ -16,14 +19,16 @@ from hourbook.home import Home
 from hourbook.timebase import Timebase
 from shm.writer import RingWriter
 
-__all__ = ["FEW", "PAUSE_NS_EACH", "PAUSE_NS_MAX", "FeedPublisher", "pause_ns"]
+__all__ = ["FEW", "PAUSE_NS_EACH", "PAUSE_NS_MAX", "SAVED_NS_MAX", "FeedPublisher", "pause_ns"]
 
 FEW: Final = 4
 """So many followers may wake after each commit."""
-PAUSE_NS_EACH: Final = 500_000
+PAUSE_NS_EACH: Final = 1_000_000
 """For each one that was woken: it needs some 60 us of a processor, 15 where it wants nothing."""
 PAUSE_NS_MAX: Final = 250_000_000
-"""As for 500 of them."""
+"""As for 250 of them."""
+SAVED_NS_MAX: Final = 500_000_000
+"""Pauses that a quiet time makes up for: a short burst is seen as it comes."""
 _S_NS: Final = 1_000_000_000
 
 
@@ -79,4 +84,5 @@ class FeedPublisher:
     def _wake(self, now_ns: int) -> None:
         # Some may be at work just now and sleep again soon: they are forgotten slowly.
         self._many = max(self._ring.wake(), self._many * 3 // 4)
-        self._quiet_until_ns = now_ns + pause_ns(self._many)
+        paused_from_ns = max(self._quiet_until_ns, now_ns - SAVED_NS_MAX)
+        self._quiet_until_ns = paused_from_ns + pause_ns(self._many)

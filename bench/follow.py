@@ -37,7 +37,7 @@ __all__ = ["run"]
 
 Row = tuple[str, str, str, str, str]
 FOLLOWERS = 100
-ROUNDS = 3
+ROUNDS = 7
 _ROUND_NS = 10**9
 _OTHERS = make_filter(entity="of-somebody-else")
 

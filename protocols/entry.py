@@ -90,7 +90,7 @@ class Missing(msgspec.Struct, frozen=True):
     by_seq: int = 0
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One line of the book, as it was committed.
 
     Attributes:

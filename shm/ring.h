@@ -85,9 +85,14 @@ static inline void ring_load_payload(const ring_t *ring, uint64_t position, char
                                      uint32_t size)
 {
     position += RING_RECORD_HEADER_SIZE;
-    for (uint32_t done = 0; done < size; done += 8) {
+    uint32_t whole = size & ~7U;
+    for (uint32_t done = 0; done < whole; done += 8) {
         uint64_t word = load_relaxed(ring_word(ring, position + done));
-        memcpy(payload + done, &word, size - done < 8 ? size - done : 8);
+        memcpy(payload + done, &word, 8);
+    }
+    if (whole < size) {
+        uint64_t word = load_relaxed(ring_word(ring, position + whole));
+        memcpy(payload + whole, &word, size - whole);
     }
 }
 

@@ -134,9 +134,11 @@ static PyObject *load_record(RingReader *self, uint64_t *position, uint64_t head
 
 static int append_record(PyObject *records, uint64_t seq, PyObject *payload)
 {
-    PyObject *record = Py_BuildValue("KO", (unsigned long long)seq, payload);
+    PyObject *number = PyLong_FromUnsignedLongLong(seq);
+    PyObject *record = number == NULL ? NULL : PyTuple_Pack(2, number, payload);
     int result = record == NULL ? -1 : PyList_Append(records, record);
     Py_XDECREF(record);
+    Py_XDECREF(number);
     return result;
 }
 

@@ -7,8 +7,7 @@ of seq, without gaps; the ring is published after the commit: what it has is in 
 """
 
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
@@ -70,13 +69,15 @@ class Follower(Iterator[Entry]):
         self._passes = None if wanted == EVERYTHING else sieve.passes
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq if since is None else since
-        self._ready: deque[Entry] = deque()
+        self._ready: Iterator[Entry] = iter(())
+        """Decodes one when one is asked for: its memory is still warm when it is let go."""
+        self._returned: Entry | None = None
         self._closed = False
 
     @property
     def position(self) -> int:
         """The last seq that was returned or passed over; what follows comes next."""
-        return self._ready[0].seq - 1 if self._ready else self._last
+        return self._last if self._returned is None else self._returned.seq
 
     @property
     def is_closed(self) -> bool:
@@ -93,27 +94,32 @@ class Follower(Iterator[Entry]):
         return AsyncFollower(self)
 
     def __next__(self) -> Entry:
-        while not self._ready:
+        while True:
+            for entry in self._ready:
+                self._returned = entry
+                return entry
+            self._returned = None
             if self._closed:
                 raise StopIteration
             self._fill(WAIT_S)
-        return self._ready.popleft()
 
     def poll(self, timeout_s: float) -> Entry | None:
         """Return the next entry, or None when there is none within `timeout_s` (seconds, >= 0)."""
         until_ns = time.monotonic_ns() + int(timeout_s * 1e9)
         wait_s = 0.0
-        while not self._ready:
+        while True:
+            self._returned = next(self._ready, None)
+            if self._returned is not None:
+                return self._returned
             if self._fill(wait_s):
                 continue
             wait_s = max(0, until_ns - time.monotonic_ns()) / 1e9
             if wait_s == 0 and not self._fill(0.0):
                 return None
-        return self._ready.popleft()
 
     def wait_news(self, timeout_s: float) -> bool:
         """Return whether there is more than was returned, once there is or time is up."""
-        if self._ready or self._last < self._ring.head()[1]:
+        if self.position < self._ring.head()[1]:
             return True
         if self._ring.wait(self._ring.head()[1], timeout_s):
             return True
@@ -122,7 +128,7 @@ class Follower(Iterator[Entry]):
 
     def skip_to_head(self) -> None:
         """Pass over everything that is there: only what comes from now on is wanted."""
-        self._ready.clear()
+        self._ready, self._returned = iter(()), None
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq
 
@@ -162,8 +168,7 @@ class Follower(Iterator[Entry]):
             if seq > begin_seq:
                 payloads.append(payload)
         self._last = max(begin_seq, end_seq)
-        entries = map(_decode, payloads)
-        self._ready.extend(entries if self._passes is None else filter(self._passes, entries))
+        self._offer(map(_decode, payloads))
 
     def _look_for_successor(self) -> None:
         """Move to a new segment, where an upgraded tree has replaced ours; else go on waiting."""
@@ -188,10 +193,8 @@ class Follower(Iterator[Entry]):
                 field="seq",
                 value=str(self._last + 1),
             )
-        for entry in page:
-            self._offer(entry)
+        self._offer(page)
         self._last = page[-1].seq
 
-    def _offer(self, entry: Entry) -> None:
-        if self._passes is None or self._passes(entry):
-            self._ready.append(entry)
+    def _offer(self, entries: Iterable[Entry]) -> None:
+        self._ready = iter(entries) if self._passes is None else filter(self._passes, entries)
