@@ -5,6 +5,7 @@ it names one process that ever lived. Containers number their processes anew, so
 pid belongs to it: whether a process of another one lives cannot be looked up here.
 """
 
+import functools
 import os
 from pathlib import Path
 
@@ -16,11 +17,13 @@ __all__ = ["is_alive", "is_elsewhere", "own_holder", "own_pid_ns", "start_ticks"
 _ENDED = (b"Z", b"X", b"x")
 
 
+@functools.cache
 def own_holder() -> Holder:
     """Return the identity of this process."""
     return Holder(current_boot_id(), os.getpid(), start_ticks("self") or 0, own_pid_ns())
 
 
+@functools.cache
 def own_pid_ns() -> int:
     """Return the namespace that this process's pid counts in; 0 where that cannot be told."""
     try:
@@ -55,3 +58,7 @@ def start_ticks(pid: int | str) -> int | None:
     # Field 2 is the name in parentheses, and may itself hold any byte; 3 is the state, 22 ours.
     fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in _ENDED else int(fields[19])
+
+
+for _known in (own_holder, own_pid_ns):  # for the life of a process, and no longer
+    os.register_at_fork(after_in_child=_known.cache_clear)
