@@ -181,7 +181,12 @@ class Lock:
         return self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        """Release; where that cannot be said, the lease runs out, since nobody renews it."""
+        """Release; where that cannot be said, the lease runs out, since nobody renews it.
+
+        A process that was forked inside the block leaves it without a word: it never held the lock.
+        """
+        if self._pid != os.getpid():
+            return
         with contextlib.suppress(errors.WorldError, errors.OperatorError):
             self.release()
 
@@ -203,10 +208,10 @@ class Lock:
         self._renewal = self._send_renewal(attended=False)
         self._renewal.add_done_callback(lambda reply: self._note_renewal(reply, asked_boot_ns))
 
-    def let_go(self) -> None:
-        """Release without an answer: the book is being closed."""
+    def let_go(self) -> Reply:
+        """Release for whoever closes the book, and waits for the answer."""
         self._is_released = True
-        self._send_release(attended=True).wait(1.0)
+        return self._send_release(attended=True)
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -2,6 +2,9 @@
 
 A lock is renewed each third of its time. It is not, once the thread that acquired it has ended, or
 nobody has the `Lock` any more: then nobody is left who could let it go, and the lease runs out.
+
+Most locks are let go long before that. The thread is not woken for them: it looks when the first
+renewal may be due, and only a lock that is due sooner than that wakes it.
 """
 
 import contextlib
@@ -10,12 +13,16 @@ import time
 import weakref
 from typing import Final, Protocol
 
+from hourbook.link.reply import Reply
 from protocols import errors
 
-__all__ = ["Leased", "LockKeeper"]
+__all__ = ["RENEWALS_PER_LEASE", "Leased", "LockKeeper"]
 
 RENEWALS_PER_LEASE: Final = 3
-_IDLE_S: Final = 60.0
+_GOODBYE_S: Final = 1.0
+"""How long closing waits for the answers to its releases."""
+_IDLE_NS: Final = 60 * 1_000_000_000
+_RETRY_NS: Final = 10_000_000
 
 
 class Leased(Protocol):
@@ -27,8 +34,8 @@ class Leased(Protocol):
     def renew_soon(self) -> None:
         """Ask for a renewal, without waiting for the answer."""
 
-    def let_go(self) -> None:
-        """Release it for whoever has closed the book."""
+    def let_go(self) -> Reply:
+        """Release it for whoever closes the book."""
 
 
 class LockKeeper:
@@ -40,9 +47,11 @@ class LockKeeper:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._looks_mono_ns = 0
 
     def keep(self, lock: Leased) -> None:
         """Renew `lock` from now on."""
+        due_ns = lock.due_mono_ns()
         with self._changed:
             self._locks.add(lock)
             if self._thread is None:
@@ -50,7 +59,9 @@ class LockKeeper:
                     target=self._run, name="hourbook-locks", daemon=True
                 )
                 self._thread.start()
-            self._changed.notify()
+            elif due_ns is not None and due_ns < self._looks_mono_ns:
+                self._looks_mono_ns = due_ns
+                self._changed.notify()
 
     def drop(self, lock: Leased) -> None:
         """Renew `lock` no longer."""
@@ -64,9 +75,14 @@ class LockKeeper:
             locks = list(self._locks)
             self._locks.clear()
             self._changed.notify()
+        replies = []
         for lock in locks:
             with contextlib.suppress(errors.HourbookError):
-                lock.let_go()
+                replies.append(lock.let_go())
+        until_ns = time.monotonic_ns() + int(_GOODBYE_S * 1e9)
+        for reply in replies:
+            with contextlib.suppress(errors.HourbookError):
+                reply.wait(max(0, until_ns - time.monotonic_ns()) / 1e9)
         if self._thread is not None:
             self._thread.join()
 
@@ -76,25 +92,27 @@ class LockKeeper:
                 if self._is_closed:
                     return
                 locks = list(self._locks)
-            pause_s = self._renew(locks)
+                self._looks_mono_ns = time.monotonic_ns() + _IDLE_NS
+            due_ns = self._renew(locks)
             del locks  # or a lock that nobody else has would live through the pause
             with self._changed:
-                if not self._is_closed:
-                    self._changed.wait(pause_s)
+                # One that was added meanwhile may be due sooner than those that were looked at.
+                self._looks_mono_ns = min(self._looks_mono_ns, due_ns)
+                left_ns = self._looks_mono_ns - time.monotonic_ns()
+                if left_ns > 0 and not self._is_closed:
+                    self._changed.wait(left_ns / 1e9)
 
-    def _renew(self, locks: list[Leased]) -> float:
-        """Renew what is due; return for how long nothing else is (seconds)."""
-        pause_s = _IDLE_S
+    def _renew(self, locks: list[Leased]) -> int:
+        """Renew what is due; return when to look again at the latest (CLOCK_MONOTONIC)."""
+        looks_ns = time.monotonic_ns() + _IDLE_NS
         for lock in locks:
             due_ns = lock.due_mono_ns()
             if due_ns is None:
                 self.drop(lock)
                 continue
-            left_s = (due_ns - time.monotonic_ns()) / 1e9
-            if left_s <= 0:
+            if due_ns <= time.monotonic_ns():
                 with contextlib.suppress(errors.HourbookError):  # the lease says so itself
                     lock.renew_soon()
-                left_s = (lock.due_mono_ns() or 0) - time.monotonic_ns()
-                left_s = max(0.01, left_s / 1e9)
-            pause_s = min(pause_s, left_s)
-        return pause_s
+                due_ns = max(lock.due_mono_ns() or 0, time.monotonic_ns() + _RETRY_NS)
+            looks_ns = min(looks_ns, due_ns)
+        return looks_ns
