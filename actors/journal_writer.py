@@ -177,8 +177,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
             hlc.merge(0, body.hlc, now_ns)
         if self._refused and (refusal := self._refused.get((body.writer, body.nonce))) is not None:
             raise refusal
+        if isinstance(body, AcquireLock) and self._locks.keeps_place(request):
+            self._figures.resends += 1
+            return
         try:
-            is_new = book.is_new(body, self._pending(), now_ns)
+            is_new = book.is_new(body, self._pending(body.writer), now_ns)
         except sqlite3.Error as error:
             raise self._held.distrust_or_die(error) from None
         if is_new:
@@ -190,12 +193,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
                 self._waiting_entries += 1
             return
         self._figures.resends += 1
-        if not isinstance(body, AcquireLock) or not self._locks.keeps_place(request):
-            self._resent.append(request)
+        self._resent.append(request)
 
-    def _pending(self) -> Iterable[Append | Change]:
+    def _pending(self, writer: str) -> Iterable[Append | Change]:
+        """Return what is under way and not in the book, of `writer` at least."""
         waiting = (request.body for request in self._waiting)
-        return itertools.chain(waiting, self._locks.waiting())
+        return itertools.chain(waiting, self._locks.waiting(writer))
 
     def _maintain(self, request: Request[Maintain]) -> Maintained:
         body = request.body

@@ -1,29 +1,29 @@
 """The part of journal_writer that lends locks: who waits, who has ended, whose time has come.
 
 Grants, releases and expiries are changes (``hourbook.book.changes.locks``), durable before anybody
-hears of them; who is next, and until when, ``hourbook.book.store.leases`` decides. This part
-watches: the processes that hold locks, by pidfds, and what is over next, by one timer. A call that
-waits is answered when it is granted, or refused when its wait is over.
+hears of them; who is next, and until when, ``hourbook.book.store.lock_table`` decides. This part
+watches: the processes that hold locks (``actors.lock_holders``), and what is over next, by one
+timer. A call that waits is answered when it is granted, or refused when its wait is over.
 
 Timers count awake time, deadlines boot time: where the two part, the machine was suspended.
 """
 
 import contextlib
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from actors.contract import Reactor, Request
-from actors.instance_watch import open_pidfd
+from actors.lock_holders import LockHolders
 from hourbook.book.changes.locks import find_lease, list_leases
 from hourbook.book.changes.outcomes import Outcome
-from hourbook.book.store.leases import Lease, LockName, LockTable, Waiter
+from hourbook.book.store.leases import Lease, LockName
+from hourbook.book.store.lock_calls import Waiter
+from hourbook.book.store.lock_table import LockTable
 from hourbook.book.writer import BookWriter
 from hourbook.link.nonce_source import NonceSource
-from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors
 from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
 from protocols.control import Snapshot
@@ -70,7 +70,7 @@ class LockDesk:
         self._book: BookWriter | None = None
         self._table = LockTable()
         self._requests: dict[Waiter, Request[AcquireLock]] = {}
-        self._watched: dict[Holder, tuple[int, set[LockName]]] = {}
+        self._holders = LockHolders(reactor, self._on_end_of)
         self._ended: list[Lease] = []
         self._timer: Timer | None = None
         self._timer_boot_ns = 0
@@ -90,7 +90,11 @@ class LockDesk:
     # -- messages --------------------------------------------------------------------------------
 
     def keeps_place(self, request: Request[Any]) -> bool:
-        """Return whether a call that is sent again waits already; then this is to be answered."""
+        """Return whether a call that is sent again waits already; then this is to be answered.
+
+        Raises:
+            BadRequest: another one waits under its nonce.
+        """
         waiter = self._table.waiter_of(request.body)
         if waiter is not None:
             self._requests[waiter] = request
@@ -106,7 +110,7 @@ class LockDesk:
             LimitExceeded: too many wait.
         """
         change: AcquireLock = request.body
-        _require_life(change.holder)
+        self._require_life(change.holder)
         self._note_suspend()
         self._free_if_over((change.ns, change.key))
         verdict = self._table.ask(change, _boot_ns())
@@ -129,7 +133,7 @@ class LockDesk:
         name = (change.ns, change.key)
         while (waiter := self._table.heir(name, change.token)) is not None:
             request = self._requests.pop(waiter)
-            if _can_live(waiter.change.holder):
+            if self._holders.can_live(waiter.change.holder):
                 return request
             self._table.give_back(name)
         return None
@@ -159,9 +163,9 @@ class LockDesk:
         """Return who holds what, and who waits."""
         return Locks(self._table.list_locks(request.body.ns, _boot_ns()))
 
-    def waiting(self) -> Iterable[AcquireLock]:
-        """Return the calls that wait: their nonces are taken."""
-        return self._table.waiting()
+    def waiting(self, writer: str) -> list[AcquireLock]:
+        """Return the calls of an instance that wait: their nonces are taken."""
+        return self._table.waiting(writer)
 
     # -- the book --------------------------------------------------------------------------------
 
@@ -173,7 +177,7 @@ class LockDesk:
             name = (change.ns, change.key)
             lease = self._table.lease_of(name)
             if lease is not None and self._table.free(name, change.token):
-                self._unwatch(lease)
+                self._holders.note_release(lease.holder, lease.name)
             self._expiries += bool(change.reason)
 
     def drop(self, change: Change) -> None:
@@ -209,9 +213,8 @@ class LockDesk:
 
     def close(self) -> None:
         """Watch nobody any more."""
-        for pidfd, _ in self._watched.values():
-            self._close_pidfd(pidfd)
-        self._watched, self._ended = {}, []
+        self._holders.close()
+        self._ended = []
 
     def _note_grant(self, change: AcquireLock, outcome: Outcome) -> None:
         name = (change.ns, change.key)
@@ -234,7 +237,7 @@ class LockDesk:
             DiskFull, BookCorrupt: nobody got any.
         """
         for waiter in waiters:
-            if not _can_live(waiter.change.holder):
+            if not self._holders.can_live(waiter.change.holder):
                 self._leave(waiter)
                 self._table.give_back(waiter.name)
         waiters = [waiter for waiter in waiters if waiter in self._requests]
@@ -323,35 +326,14 @@ class LockDesk:
 
     def _watch(self, lease: Lease) -> None:
         """Hear of the end of a holder; one that has ended already is freed by :meth:`settle`."""
-        holder = lease.holder
-        if holder in self._watched:
-            self._watched[holder][1].add(lease.name)
-            return
-        if is_elsewhere(holder):
-            return  # it cannot be seen: its renewals alone say that it lives
-        pidfd = open_pidfd(holder)
-        if pidfd >= 0:
-            self._watched[holder] = (pidfd, {lease.name})
-            self._reactor.watch(pidfd, lambda: self._on_end_of(holder))
-        elif not is_alive(holder):
+        if not self._holders.note_grant(lease.holder, lease.name):
             self._ended.append(lease)
 
-    def _unwatch(self, lease: Lease) -> None:
-        pidfd, names = self._watched.get(lease.holder, (-1, set()))
-        names.discard(lease.name)
-        if pidfd >= 0 and not names:
-            del self._watched[lease.holder]
-            self._close_pidfd(pidfd)
-
-    def _close_pidfd(self, pidfd: int) -> None:
-        self._reactor.unwatch(pidfd)
-        os.close(pidfd)
-
-    def _on_end_of(self, holder: Holder) -> None:
-        pidfd, names = self._watched.pop(holder)
-        self._close_pidfd(pidfd)
-        leases = [self._table.lease_of(name) for name in sorted(names)]
+    def _on_end_of(self, holder: Holder, names: list[LockName]) -> None:
+        leases = [self._table.lease_of(name) for name in names]
         self._ended += [lease for lease in leases if lease is not None and lease.holder == holder]
+        for waiter in self._table.waiters_of(holder):
+            self._leave(waiter)
         self.settle()
 
     def _free_if_over(self, name: LockName) -> None:
@@ -360,22 +342,17 @@ class LockDesk:
         if lease is None:
             return
         is_past = self._table.is_past(name, lease.token, _boot_ns())
-        if is_past or not _can_live(lease.holder):
+        if is_past or not self._holders.can_live(lease.holder):
             with contextlib.suppress(errors.HourbookError):  # then it is still held
                 self._end([lease], "expired" if is_past else "ended")
 
-
-def _can_live(holder: Holder) -> bool:
-    return is_alive(holder) or is_elsewhere(holder)
-
-
-def _require_life(holder: Holder) -> None:
-    if not _can_live(holder):
-        raise errors.BadRequest(
-            f"Expected a process that lives, got {holder.pid}, which is not there",
-            field="holder",
-            value=str(holder.pid),
-        )
+    def _require_life(self, holder: Holder) -> None:
+        if not self._holders.can_live(holder):
+            raise errors.BadRequest(
+                f"Expected a process that lives, got {holder.pid}, which is not there",
+                field="holder",
+                value=str(holder.pid),
+            )
 
 
 def _boot_ns() -> int:

@@ -27,7 +27,7 @@ from protocols import errors
 pytestmark = pytest.mark.live
 
 AGENT = """
-import sys, threading, hourbook
+import os, signal, sys, hourbook
 from protocols import errors
 name, home, ttl_s, wait_s = sys.argv[1:]
 book = hourbook.connect(name, home)
@@ -46,6 +46,8 @@ for line in sys.stdin:
             said = store.set(key, name, token=lock.token)
         elif word == "lost":
             said = lock.is_lost
+        elif word == "fork":
+            said = os.fork() or signal.pause()
     except errors.HourbookError as error:
         said = f"{type(error).__name__}: {error}"
     print(said, flush=True)
@@ -241,6 +243,7 @@ def test_killed_waiter_is_passed_over(book: Book, store: Store) -> None:
                 agent.tell("lock k")
                 wait_for_waiters(store, count)
             dead.close()
+            wait_for_waiters(store, 1)
 
         assert int(alive.hear()) > 0
     granted = [entry for entry in book.tail(100) if entry.kind == "lock.grant"]
@@ -324,18 +327,34 @@ def test_locks_end_with_their_book(book: Book, store: Store) -> None:
 
 
 def test_fork_does_not_inherit_the_lock(store: Store) -> None:
-    """The child is another process, and is told so."""
+    """The child is another process, is told so, and takes nothing away by leaving the block."""
     with store.lock("k") as lock:
         child = os.fork()
         if child == 0:
             try:
                 _ = lock.token
             except errors.UsedAfterFork:
+                lock.__exit__()
                 os._exit(17)
             os._exit(1)
         _, status = os.waitpid(child, 0)
+        assert [each.token for each in store.locks()] == [lock.token]
 
     assert os.waitstatus_to_exitcode(status) == 17
+
+
+def test_holder_that_ends_is_freed_though_its_forked_child_lives(home: Home, store: Store) -> None:
+    """What it left running does not keep its lock."""
+    with agents(home, 1, ttl_s=3600) as (agent,):
+        agent.ask("lock k")
+        child = int(agent.ask("fork"))
+        try:
+            agent.signal(signal.SIGKILL)
+            with store.lock("k", wait_s=5) as lock:
+                assert lock.is_held
+            assert Path(f"/proc/{child}").exists()
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

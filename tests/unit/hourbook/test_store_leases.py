@@ -2,7 +2,9 @@
 
 import pytest
 
-from hourbook.book.store.leases import WAITERS_MAX, Lease, LockTable, require_token
+from hourbook.book.store.leases import Lease, require_token
+from hourbook.book.store.lock_calls import WAITERS_MAX
+from hourbook.book.store.lock_table import LockTable
 from protocols import errors
 from protocols.entry import make_nonce
 from protocols.instance_messages import Holder
