@@ -63,6 +63,18 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def close_writer(connection: sqlite3.Connection, path: Path) -> None:
+    """Close, leaving -wal and -shm behind so that readers without write access still can read.
+
+    SQLite deletes both when the last connection closes; a read-only one that is closed after
+    ours cannot.
+    """
+    keeper = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    connection.close()
+    keeper.close()
+
+
 def prepare(connection: sqlite3.Connection, path: Path, *, size_max_bytes: int = 0) -> None:
     """Apply the settings, create the tables of a new book, and migrate an older one.
 

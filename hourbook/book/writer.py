@@ -296,16 +296,9 @@ class BookWriter:
             return 0
 
     def close(self) -> None:
-        """Close, leaving -wal and -shm behind so that readers without write access still can read.
-
-        SQLite deletes both when the last connection closes; a read-only one that is closed after
-        ours cannot.
-        """
+        """Close, leaving the log behind so that readers without write access still can read."""
         self.checkpoint()
-        keeper = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None)
-        keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        self._connection.close()
-        keeper.close()
+        schema.close_writer(self._connection, self._path)
 
     # -- start -----------------------------------------------------------------------------------
 

@@ -83,10 +83,7 @@ def gather_stats(
     """Return the figures of a namespace; `cache` is what ``StoreCache.figures`` says."""
     hits, misses, evictions, cached_entries, cached_bytes, bins = cache
     held = read_book(files, lambda connection: _held(connection, ns))
-    line = files.take()
-    if line.open_volatile(files.home) is not None and line.volatile_connection is not None:
-        held += _held(line.volatile_connection, ns)
-    files.give(line)
+    held += _held_volatile(files, ns)
     locks = read_book(files, lambda opened: opened.execute(_LOCKS, (ns,)).fetchall()[0][0])
     return StoreStats(
         ns,
@@ -110,6 +107,18 @@ def gather_stats(
 
 def _held(connection: sqlite3.Connection, ns: str) -> list[tuple[str, int, int]]:
     return connection.execute(_HELD, (ns,)).fetchall()
+
+
+def _held_volatile(files: StoreFiles, ns: str) -> list[tuple[str, int, int]]:
+    line = files.take()
+    try:
+        volatile = line.open_volatile(files.home)
+        held = [] if volatile is None else volatile(_HELD, (ns,)).fetchall()
+    except BaseException:
+        line.close()
+        raise
+    files.give(line)
+    return held
 
 
 def _histogram(bins: list[int]) -> dict[int, int]:

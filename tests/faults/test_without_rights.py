@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from books import write_book
+from kv_writes import open_store, put, say, written
 
-from hourbook.home import Home, find_home
+from hourbook.home import Home, find_home, prepare_home
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming nobody needs root")
 
@@ -21,7 +22,9 @@ NOBODY = 65534
 AS_NOBODY = f"""
 import encodings.ascii, json, os, sys
 import nacl.bindings  # both lazily imported, and perhaps out of reach later
+import hourbook.book.store.views, hourbook.faces.store
 from hourbook.book.reader import BookReader
+from hourbook.faces.book import connect
 from hourbook.home import find_home, prepare_home
 from protocols import errors
 os.setgroups([])
@@ -31,8 +34,15 @@ home = find_home(sys.argv[2])
 try:
     if sys.argv[1] == "prepare":
         prepare_home(home)
-    with BookReader(home) as reader:
-        answer = [reader.count(), reader.verify(all_signatures=True).ok]
+    if sys.argv[1] == "store":
+        with connect("reader", home) as book:
+            store = book.store("notes")
+            answer = [store.get("k"), store.get("none", "-"), store.get("t", "-")]
+            answer += [list(store.keys()), store.count(), store.stats().entries]
+            answer += [store.get("k", at=1), *(h.value for h in store.history("k"))]
+    else:
+        with BookReader(home) as reader:
+            answer = [reader.count(), reader.verify(all_signatures=True).ok]
 except errors.HourbookError as error:
     answer = [type(error).__name__, str(error)]
 print(json.dumps(answer))
@@ -76,6 +86,52 @@ def test_book_that_its_writer_left_is_readable_without_write_access(public_home:
     assert {"book.db-wal", "book.db-shm"} <= before.keys()
     assert answer == [5, True]
     assert {p.name: p.stat().st_mtime_ns for p in public_home.path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_own"),
+    [(0o700, True), (0o500, True), (0o700, False), (None, False)],
+    ids=["ours", "ours-read-only", "another's", "no-run-dir"],
+)
+def test_store_is_readable_without_write_access(
+    public_home: Home, mode: int | None, *, is_own: bool
+) -> None:
+    """Volatile keys too, by whoever may look into the run directory; and nothing is changed."""
+    shutil.rmtree(public_home.path)
+    prepare_home(public_home)
+    book = open_store(public_home)
+    for op in (put("k", 1), put("k", [2]), put("t", 3, type="transient")):
+        written(say(book, op))
+    book.close()
+    assert book.store.volatile is not None
+    book.store.volatile.close()
+    for file in (public_home.path, *public_home.path.rglob("*")):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    if mode is None:
+        shutil.rmtree(public_home.run_dir)
+    else:
+        if is_own:
+            for file in (public_home.run_dir, *public_home.run_dir.iterdir()):
+                os.chown(file, NOBODY, NOBODY)
+        public_home.run_dir.chmod(mode)
+    before = _sizes(public_home)
+
+    answer = as_nobody("store", public_home.path)
+
+    volatile = {"transient": 1} if is_own else {}
+    seen = [[2], "-", 3 if is_own else "-", ["k", *("t" * is_own)], 1 + is_own]
+    assert answer == [*seen, {"persistent": 1} | volatile, 1, [2], 1]
+    assert _sizes(public_home) == before
+
+
+def _sizes(home: Home) -> dict[Path, tuple[int, int]]:
+    """Return what tells a file that was written: its size and time of change.
+
+    An index (-shm) is no data: readers that may write it mark there up to where they read.
+    """
+    places = [path for path in (home.path, home.run_dir) if path.exists()]
+    found = [path for place in places for path in place.rglob("*") if path.suffix != ".db-shm"]
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
 def test_book_without_its_log_is_read_as_immutable(public_home: Home) -> None:

@@ -201,6 +201,15 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- locks -------------------------------------------------------------------------------------
 
+    @invariant()
+    def volatile_keys_are_weighed_exactly(self) -> None:
+        """As a writer would weigh them that begins now, whatever was written over what."""
+        volatile = self.world.book.store.volatile
+        assert volatile is not None
+        weighed = vars(volatile.weights).copy()
+        volatile._load()
+        assert vars(volatile.weights) == weighed
+
     @rule(ns=namespaces, key=keys)
     def lock(self, ns: str, key: str) -> None:
         """A free lock is granted, with a token above every earlier one."""
@@ -357,6 +366,9 @@ class StoreMachine(RuleBasedStateMachine):
         for version, meant in zip(answer.versions, expected[0], strict=True):
             if meant >= 0:
                 assert version == meant
+                continue
+            if meant in known:  # a check of what an earlier step has written
+                assert version == known[meant]
                 continue
             assert version > self.last_volatile
             known[meant] = self.last_volatile = version

@@ -65,24 +65,33 @@ class Line:
             )
 
     def open_volatile(self, home: Home) -> _Execute | None:
-        """Return ``execute`` on the volatile database where there is one."""
+        """Return ``execute`` on the volatile database where there is one.
+
+        Whoever may not look into the run directory has none.
+
+        Raises:
+            HomeUnusable: it cannot be read. No key is absent for that.
+        """
         path = home.volatile_db
-        if self.volatile is None and path.exists():
+        if self.volatile is None and os.access(path, os.R_OK):
+            connection = sqlite3.connect(
+                f"{path.as_uri()}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=schema.BUSY_TIMEOUT_MS / 1000,
+            )
             try:
-                connection = sqlite3.connect(
-                    f"{path.as_uri()}?mode=ro",
-                    uri=True,
-                    isolation_level=None,
-                    check_same_thread=False,
-                    timeout=schema.BUSY_TIMEOUT_MS / 1000,
-                )
-                if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'kv'").fetchall():
-                    self.volatile_connection = connection
-                    self.volatile = connection.cursor().execute
-                else:
-                    connection.close()
-            except sqlite3.OperationalError:
-                return None  # it is just being made, and holds nothing yet
+                connection.execute("SELECT version FROM kv LIMIT 1").fetchall()
+            except sqlite3.Error as error:
+                connection.close()
+                raise errors.HomeUnusable(
+                    f"Expected readable volatile keys, got: {error}, at {path}",
+                    field=os.fspath(path),
+                    hint="run `supervisor restart journal_writer`",
+                ) from None
+            self.volatile_connection = connection
+            self.volatile = connection.cursor().execute
         return self.volatile
 
     def close(self) -> None:

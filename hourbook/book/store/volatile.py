@@ -7,6 +7,7 @@ of the book; the outcome of each of its changes is in it, so a resend is not don
 Assumes one writer. A file of another boot, or one that SQLite cannot read, is made anew.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -50,24 +51,37 @@ def open_volatile(path: Path, boot_id: bytes) -> sqlite3.Connection:
     Raises:
         sqlite3.Error, OSError: it cannot be made.
     """
-    try:
-        connection = _connect(path)
-        row = connection.execute("SELECT boot_id FROM life").fetchone()
-        if row is not None and row[0] == boot_id:
+    if not path.exists() or not _is_of(path, boot_id):
+        _make(path, boot_id)
+    return _connect(path)
+
+
+def _is_of(path: Path, boot_id: bytes) -> bool:
+    """Return whether a file was made by this boot, and can be read from end to end."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        try:
+            row = connection.execute("SELECT boot_id FROM life").fetchone()
             connection.execute("SELECT count(version), count(hex(value)) FROM kv").fetchone()
-            return connection
-        connection.close()
-    except sqlite3.DatabaseError:
-        pass
-    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
-        name.unlink(missing_ok=True)
-    connection = _connect(path)
+        except sqlite3.DatabaseError:
+            return False
+    return row is not None and bool(row[0] == boot_id)
+
+
+def _make(path: Path, boot_id: bytes) -> None:
+    """Put a new database in place of what is there, or not; readers never see it half made."""
+    made = path.with_name(f"{path.name}.new")
+    for name in (made, path):
+        for suffix in ("-wal", "-shm"):
+            Path(f"{name}{suffix}").unlink(missing_ok=True)
+    made.unlink(missing_ok=True)
+    connection = _connect(made)
     connection.execute("BEGIN IMMEDIATE")
     script = resources.files("hourbook.book.store").joinpath("volatile.sql").read_text("utf-8")
     schema.run_script(connection, script)
     connection.execute("INSERT INTO life VALUES (?, 0)", (boot_id,))
     connection.execute("COMMIT")
-    return connection
+    connection.close()
+    made.replace(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -208,14 +222,17 @@ class VolatileStage(KvStage):
         self.weights.use(names)
 
     def close(self) -> None:
-        """Close the database."""
-        self.connection.close()
+        """Close the database, leaving its log behind so that all its readers still can read."""
+        (path,) = self.connection.execute(
+            "SELECT file FROM pragma_database_list WHERE name = 'main'"
+        ).fetchone()
+        schema.close_writer(self.connection, Path(path))
 
     def _require_room(self, draft: Draft) -> None:
         added = sum(
-            weight_of(row) - self.weights.of(name)
+            (weight_of(row) if row is not None and row.type == "transient" else 0)
+            - self.weights.of(name)
             for name, row in draft.changed.items()
-            if row is not None and row.type == "transient"
         )
         room = self._capacity.transient_bytes
         if added > 0 and self.weights.transient_bytes + added > room:

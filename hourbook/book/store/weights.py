@@ -24,7 +24,7 @@ def weight_of(row: KvRow) -> int:
     return (
         ROW_BYTES
         + len(row.ns)
-        + len(row.key)
+        + len(row.key.encode())
         + (0 if row.value is None else len(row.value))
         + (0 if row.metadata is None else len(row.metadata))
     )

@@ -1,6 +1,7 @@
 """What writes of the store do to keys, entries and tables, in a book without a tree."""
 
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from hourbook.book.store.rebuild import find_fault
 from hourbook.book.store.schemas import SCHEMA_BYTES_MAX, compile_schema
 from hourbook.book.store.volatile import Capacity
 from hourbook.book.writer import BookWriter
+from hourbook.faces.book import connect
 from hourbook.home import Home
 from protocols import entry, errors
 from protocols.branch_messages import CreateBranch, MergeBranch
@@ -172,6 +174,26 @@ def test_namespaces_of_the_table_have_types_and_times(home: Home) -> None:
     ]
 
 
+def test_volatile_keys_that_cannot_be_read_are_not_absent(home: Home) -> None:
+    """An error names the file; the next writer makes it anew, whole before anybody sees it."""
+    book = open_store(home)
+    written(say(book, put("t", 1, type="transient"), put("u", 2, type="cached")))
+    assert book.store.volatile is not None
+    book.store.volatile.close()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{home.volatile_db}{suffix}").unlink()
+    home.volatile_db.write_bytes(b"no database" * 1000)
+
+    with connect("reader", home) as reader:
+        store = reader.store("notes")
+        for look in (lambda: store.get("t"), lambda: list(store.keys()), store.stats):
+            with pytest.raises(errors.HomeUnusable, match=r"not a database, at .*volatile\.db"):
+                look()
+        open_store(home)
+        assert store.get("t") is None
+    assert not [path for path in home.run_dir.iterdir() if ".new" in path.name]
+
+
 def test_versions_of_volatile_keys_rise_across_deletion_and_restart(home: Home) -> None:
     """They are hybrid times, and the last one is kept."""
     book = open_store(home)
@@ -216,6 +238,9 @@ def test_transient_keys_are_refused_where_there_is_no_room(home: Home) -> None:
 
     assert isinstance(outcome.error, errors.LimitExceeded)
     assert rows_of(book) == {("notes", "a"): "x" * 1000}
+    written(say(book, put("b", "y" * 1000, type="transient"), Delete(key="a")))
+    written(say(book, put("b", "z" * 1500, type="transient")))
+    assert rows_of(book) == {("notes", "b"): "z" * 1500}
 
 
 def test_a_branch_sees_what_it_came_from_and_keeps_to_itself(home: Home) -> None:
