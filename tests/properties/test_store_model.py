@@ -361,7 +361,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert answer is expected
             return
         assert isinstance(answer, KvWritten), (answer, expected)
-        known = {}
+        known: dict[int, int] = {}
         assert len(answer.versions) == len(expected[0]), (answer, expected)
         for version, meant in zip(answer.versions, expected[0], strict=True):
             if meant >= 0:
