@@ -113,6 +113,21 @@ class RedisKeys:
             if line[:1] not in b"+*":
                 raise RuntimeError(f"Expected an OK, got {line!r}, from Redis")
 
+    def lock(self, key: str, token: bytes, ttl_ms: int) -> None:
+        """Take a lock that is free: SET with NX and PX."""
+        self._ask(b"SET", key.encode(), token, b"NX", b"PX", b"%d" % ttl_ms, answer=b"+OK")
+
+    def unlock(self, key: str) -> None:
+        """Let it go: DEL."""
+        self._ask(b"DEL", key.encode(), answer=b":1")
+
+    def _ask(self, *words: bytes, answer: bytes) -> None:
+        parts = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+        self._socket.sendall(b"*%d\r\n%b" % (len(words), parts))
+        line = self._replies.readline().rstrip()
+        if line != answer:
+            raise RuntimeError(f"Expected {answer!r}, got {line!r}, from Redis")
+
     def close(self) -> None:
         """Close the connection."""
         self._replies.close()
