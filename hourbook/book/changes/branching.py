@@ -12,12 +12,14 @@ import msgspec
 
 from hourbook.book.archive.detached import attach_beside
 from hourbook.book.branches import DEPTH_MAX, Branch, find_branch, view_of
+from hourbook.book.changes.locks import list_leases
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
 from hourbook.book.store.rows import (
     KV_DELETE,
     KV_SET,
     decode_details,
+    entity_of,
     row_of_details,
     split_entity,
 )
@@ -117,6 +119,8 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
     clashing = set(conflicts)
     left = clashing if change.strategy == "ours" else frozenset()
     marked = clashing if change.strategy == "both" else frozenset()
+    if not branch.parent:
+        _require_unlocked(scope, {found.entity for found in theirs if found.entity not in left})
     keys = scope.store.rows(scope.connection, branch.parent)
     draft = keys.draft()
     brought = _bring(scope, draft, theirs, branch.parent, left, marked)
@@ -264,6 +268,28 @@ def _conflicts(scope: Scope, branch: Branch, entities: set[str]) -> list[str]:
     )
     found = {entity for entity, kind in rows if entity in entities and not is_own_record(kind)}
     return sorted(found)
+
+
+def _require_unlocked(scope: Scope, entities: Collection[str]) -> None:
+    """Check that nobody holds the lock of a key that may be written under it alone.
+
+    A merge names no tokens. What nobody holds it may write: it is over before anybody can.
+
+    Raises:
+        TokenStale: somebody does.
+    """
+    for lease in list_leases(scope.connection):
+        if entity_of(*lease.name) not in entities:
+            continue
+        row = scope.store.main.find(lease.name)
+        if row is not None and row.type == "locked":
+            raise errors.TokenStale(
+                f"Expected to merge locked keys whose locks are free, got {lease.ns}/{lease.key},"
+                f" which {lease.writer} (process {lease.pid}, token {lease.token}) holds",
+                field="token",
+                value=str(lease.token),
+                hint="merge again once it has let go",
+            )
 
 
 def _require_parent(scope: Scope, branch: Branch) -> None:

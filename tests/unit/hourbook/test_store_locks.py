@@ -1,11 +1,11 @@
 """Locks in a book without a tree: what is recorded, resent, refused and cut back."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 from books import STAMP
-from kv_writes import open_store
+from kv_writes import kv_write, open_store, put, rows_of, say, written
 
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.locks import find_lease, list_leases, token_in_force
@@ -16,6 +16,7 @@ from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from hourbook.process_identity import is_alive
 from protocols import errors
+from protocols.branch_messages import CreateBranch, MergeBranch
 from protocols.change import WRITER_NAME, Change
 from protocols.entry import make_nonce
 from protocols.instance_messages import Holder
@@ -154,3 +155,48 @@ def test_copy_that_is_cut_back_has_the_locks_of_then_held_by_nobody_who_lives(ho
     (lease,) = book.query(list_leases)
     assert (lease.ns, lease.key, lease.token) == ("app", "freed/later", 1)
     assert not is_alive(lease.holder)
+
+
+@pytest.mark.parametrize("strategy", ["theirs", "both"])
+def test_merge_over_a_locked_key_waits_until_nobody_holds_its_lock(
+    home: Home, strategy: Literal["theirs", "both"]
+) -> None:
+    """A merge names no token: who holds the lock may believe that nobody else writes the key."""
+    book = open_store(home)
+    written(say(book, put("other", 0), ns="app"))
+    make = CreateBranch(writer="agent", nonce=make_nonce(7, 1 << 20), name="try", parent=0)
+    do(book, make, kv_write(put("k", "theirs"), put("other", 1), ns="app", branch=1))
+    token = granted(do(book, acquire(2))[0])
+    written(say(book, put("k", "ours", type="locked", token=token), ns="app"))
+    unlocked = granted(do(book, acquire(3, "other"))[0])
+
+    def merge(counter: int, strategy: Literal["ours", "theirs", "both"]) -> Outcome:
+        nonce = make_nonce(7, counter << 20)
+        return do(book, MergeBranch(writer="agent", nonce=nonce, name="try", strategy=strategy))[0]
+
+    refused = merge(4, strategy)
+    assert isinstance(refused.error, errors.TokenStale)
+    assert refused.error.value == str(token)
+    assert f"app/k, which agent (process 42, token {token}) holds" in str(refused.error)
+    assert rows_of(book) == {("app", "k"): "ours", ("app", "other"): 0}
+
+    do(book, release(token, 5))
+    assert merge(6, strategy).error is None
+    assert rows_of(book) == {("app", "k"): "theirs", ("app", "other"): 1}
+    assert book.query(lambda c: token_in_force(c, "app", "other")) == unlocked
+
+
+def test_merge_that_leaves_a_locked_key_alone_needs_no_lock_of_it(home: Home) -> None:
+    """What is not brought is not written."""
+    book = open_store(home)
+    make = CreateBranch(writer="agent", nonce=make_nonce(7, 1 << 20), name="try", parent=0)
+    written(say(book, put("first", 0), ns="app"))
+    do(book, make, kv_write(put("k", "theirs"), ns="app", branch=1))
+    token = granted(do(book, acquire(2))[0])
+    written(say(book, put("k", "ours", type="locked", token=token), ns="app"))
+
+    nonce = make_nonce(7, 3 << 20)
+    (merged,) = do(book, MergeBranch(writer="agent", nonce=nonce, name="try", strategy="ours"))
+
+    assert merged.error is None
+    assert rows_of(book)["app", "k"] == "ours"
