@@ -28,7 +28,9 @@ __all__ = ["EVERYTHING", "Follower"]
 LOOK_MAX: Final = 256
 """Records that are looked at together."""
 WAIT_S: Final = 1.0
-"""Longest sleep; only a closed follower looks around then."""
+"""Longest sleep; a follower looks around then, whether it was closed or its segment replaced."""
+_LOOK_NS: Final = 500_000_000
+"""Between two such looks, where somebody polls more often than that."""
 
 EVERYTHING: Final = EntryFilter(branch=None)
 
@@ -73,6 +75,7 @@ class Follower(Iterator[Entry]):
         """Decodes one when one is asked for: its memory is still warm when it is let go."""
         self._returned: Entry | None = None
         self._closed = False
+        self._looks_mono_ns = 0
 
     @property
     def position(self) -> int:
@@ -150,8 +153,7 @@ class Follower(Iterator[Entry]):
             self._position, self._position_seq = self._ring.head()
             return True
         if position == self._position:
-            if wait_s > 0:
-                self._look_for_successor()
+            self._look_for_successor()
             return False
         self._take(records, seq)
         self._position, self._position_seq = position, seq
@@ -171,8 +173,12 @@ class Follower(Iterator[Entry]):
         self._offer(map(_decode, payloads))
 
     def _look_for_successor(self) -> None:
-        """Move to a new segment, where an upgraded tree has replaced ours; else go on waiting."""
-        if not self._ring.segment.is_closed:
+        """Move to a new segment, where ours was closed or removed; else go on waiting."""
+        now_ns = time.monotonic_ns()
+        if now_ns < self._looks_mono_ns:
+            return
+        self._looks_mono_ns = now_ns + _LOOK_NS
+        if not self._ring.segment.is_closed and not self._ring.segment.is_lost():
             return
         try:
             ring = RingReader(segment.open_reader(self._segment_path))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from waiting import wait_until
 from hourbook.faces.book import Book, connect
 from hourbook.faces.store import Store
 from hourbook.faces.watch import StoreEvent, Watch
-from hourbook.home import Home
+from hourbook.home import Home, prepare_home
 from protocols import errors
 
 pytestmark = pytest.mark.live
@@ -161,6 +162,47 @@ def test_watcher_in_another_process_sees_each_write_through_a_killed_writer(home
             watcher.stdout.close()
         writer.stop()
     assert lines == [["kv.set", "k", str(n), str(v)] for n, v in enumerate(versions)]
+
+
+@pytest.mark.parametrize("what", ["segment", "run directory"])
+def test_watch_lock_and_read_go_on_in_a_segment_that_was_replaced(home: Home, what: str) -> None:
+    """Under a writer that goes on, or with the whole run directory, as logind removes it."""
+    writer = QuickWriter(home)
+    seen: list[object] = []
+
+    def follow(watch: Watch) -> None:
+        with contextlib.suppress(errors.BookClosed):
+            seen.extend(event.value for event in watch)
+
+    try:
+        with connect("tester", home) as book, connect("other", home) as other:
+            store, reader = book.store("app"), other.store("app")
+            store.set("k", 0)
+            lock = store.lock("l", ttl_s=20).acquire()
+            thread = threading.Thread(target=follow, args=(reader.watch("k"),), daemon=True)
+            thread.start()
+            store.set("k", 1)
+            wait_until(lambda: reader.get("k") == 1 and seen == [1], 5, "the first event")
+
+            if what == "segment":
+                home.segment.unlink()
+                wait_until(home.segment.exists, 5, "the writer to make another")
+            else:
+                writer.kill()
+                shutil.rmtree(home.run_dir)
+                prepare_home(home)
+                writer.start()
+            store.set("k", 2)
+            read = reader.get("k")
+            store.set("l", 1, token=lock.token)
+
+            wait_until(lambda: seen == [1, 2], 5, "the second event")
+            assert read == 2
+            assert lock.release()
+    finally:
+        writer.stop()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_watch_that_is_closed_leaves_nothing_behind(store: Store) -> None:
