@@ -23,6 +23,8 @@ from protocols.kv_messages import ValueType
 __all__ = ["StoreTools"]
 
 KEYS_MAX: Final = 1000
+DIGITS_MAX: Final = 20
+"""Of a version; Python refuses to read thousands of them."""
 MOMENT_LENGTH_MAX: Final = 80
 Namespace = Annotated[
     str, Field(description="[a-z0-9._-]{1,64}, such as shared_state; it is made by using it")
@@ -135,7 +137,7 @@ class StoreTools:
 def _version(said: str | int | None) -> int | None:
     if said is None or isinstance(said, int):
         return said
-    if not (said.isascii() and said.isdigit()):
+    if not (said.isascii() and said.isdigit() and len(said) <= DIGITS_MAX):
         raise errors.BadRequest(
             f"Expected `if_version` as a decimal number, got {said[:40]!r}", field="if_version"
         )

@@ -295,8 +295,10 @@ def encode_value(value: object, field: str) -> bytes:
     except UnicodeEncodeError as error:
         raise not_utf8(error, field) from None
     except (TypeError, OverflowError, RecursionError, ValueError) as error:
+        is_endless = isinstance(error, RecursionError)
+        got = "one that holds itself, or is nested too deep" if is_endless else f"another: {error}"
         raise errors.BadRequest(
-            f"Expected a value that MessagePack can carry: {error}, in {field}", field=field
+            f"Expected a value that MessagePack can carry, got {got}, in {field}", field=field
         ) from None
 
 

@@ -26,8 +26,8 @@ ACTION_WIDTH: Final = 10
 """What most names and actions keep within: a stream cannot know what is to come."""
 
 
-def parse_details(text: str | None, *, is_json: bool) -> Any:  # noqa: ANN401 - any JSON value
-    """Return what DETAILS means: nothing, text, or a JSON value.
+def parse_details(text: str | None, *, is_json: bool, what: str = "DETAILS") -> Any:  # noqa: ANN401 - any JSON value
+    """Return what DETAILS, or another argument, means: nothing, text, or a JSON value.
 
     Raises:
         BadRequest: bytes that are no UTF-8, no JSON, or an integer that no reader could hold.
@@ -38,8 +38,8 @@ def parse_details(text: str | None, *, is_json: bool) -> Any:  # noqa: ANN401 - 
         data = text.encode()
     except UnicodeEncodeError as error:
         raise errors.BadRequest(
-            f"Expected DETAILS in UTF-8, got a byte that is not, at character {error.start}",
-            field="details",
+            f"Expected {what} in UTF-8, got a byte that is not, at character {error.start}",
+            field=what.lower(),
         ) from None
     if not is_json:
         return text
@@ -47,7 +47,7 @@ def parse_details(text: str | None, *, is_json: bool) -> Any:  # noqa: ANN401 - 
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise errors.BadRequest(
-            f"Expected DETAILS in JSON, got {visible(text, 60)!r}: {error}", field="details"
+            f"Expected {what} in JSON, got {visible(text, 60)!r}: {error}", field=what.lower()
         ) from None
 
 

@@ -98,7 +98,7 @@ def schema(
     said = None
     if file is not None:
         data = sys.stdin.buffer.read(FILE_BYTES_MAX) if str(file) == "-" else _read(file)
-        said = parse_details(data.decode("utf-8", "surrogateescape"), is_json=True)
+        said = parse_details(data.decode("utf-8", "surrogateescape"), is_json=True, what="FILE")
     found = find_home(home)
     if action != "show":
         check_running(found)

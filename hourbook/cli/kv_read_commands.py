@@ -128,7 +128,7 @@ def history(
     count: Annotated[
         int, Parameter(name=["--count", "-n"], validator=Number(gte=1, lte=1_000_000))
     ] = 10,
-    before: Annotated[int | None, Parameter(show_default=False)] = None,
+    before: Annotated[int | None, Parameter(validator=Number(gte=1), show_default=False)] = None,
     branch: BranchOption = "",
     json: JsonOption = False,
     home: HomeOption = None,

@@ -80,8 +80,9 @@ def set_(
         got = "both" if stdin else "neither"
         raise errors.BadRequest(f"Expected VALUE or --stdin, got {got}", field="value")
     text = _read_stdin() if stdin else value and typed_text(value)
-    said = parse_details(text, is_json=value_json)
-    about = None if metadata is None else parse_details(typed_text(metadata), is_json=True)
+    said = parse_details(text, is_json=value_json, what="VALUE")
+    about = metadata and typed_text(metadata)
+    about = parse_details(about, is_json=True, what="--metadata")
     with _connect(writer, home, branch) as book:
         name = typed_text(key)
         version = book.store(namespace).set(

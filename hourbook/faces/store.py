@@ -121,8 +121,10 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
         Raises:
             What :attr:`get` does.
         """
-        if isinstance(keys, str):
-            raise errors.BadRequest("Expected `keys` as a list of texts, got a text", field="keys")
+        if isinstance(keys, str) or not isinstance(keys, Iterable):
+            raise errors.BadRequest(
+                f"Expected `keys` as a list of texts, got {type(keys).__name__}", field="keys"
+            )
         return self._as_of(at).many(keys)
 
     def keys(self, glob: str = "*", *, at: MomentLike | None = None) -> Iterator[str]:
@@ -175,7 +177,7 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
     def stats(self) -> StoreStats:
         """Return what is in the namespace, and what this process has read and written of it."""
         figures, counts = self._cache.figures(), self._write_counts
-        return gather_stats(self._files, self.namespace, figures, counts, len(self._watches))
+        return gather_stats(self._files, self.namespace, figures, counts, len(self._open_watches()))
 
     def asynchronous(self) -> "AsyncStore":
         """Return the same namespace for the tasks of an event loop (``store_async``)."""

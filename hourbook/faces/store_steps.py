@@ -9,6 +9,7 @@ import msgspec
 from protocols import entry, errors
 from protocols.kv_keys import check_key
 from protocols.kv_messages import NO_METADATA, Check, Delete, Increment, Set, ValueType
+from protocols.wire import printable
 
 __all__ = [
     "METADATA_BYTES_MAX",
@@ -83,9 +84,9 @@ def increment_step(
     check_key(key)
     if isinstance(by, bool) or not isinstance(by, int | float) or not _is_carried(by):
         raise errors.BadRequest(
-            f"Expected `by` as a 64-bit integer or a finite float, got {by!r}",
+            f"Expected `by` as a 64-bit integer or a finite float, got {_shown(by)}",
             field="by",
-            value=repr(by)[:80],
+            value=_shown(by),
         )
     return Increment(
         key=key,
@@ -105,7 +106,9 @@ def check_count(number: object, field: str) -> int:
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise errors.BadRequest(
-            f"{field} must be >= 1, got {number!r}", field=field, value=repr(number)[:80]
+            f"Expected `{field}` as an integer >= 1, got {_shown(number)}",
+            field=field,
+            value=_shown(number),
         )
     return number
 
@@ -125,18 +128,25 @@ def _ttl_ns(ttl_s: object) -> int | None:
         return None
     if not isinstance(ttl_s, int | float) or isinstance(ttl_s, bool) or not 0 < ttl_s <= TTL_S_MAX:
         raise errors.BadRequest(
-            f"Expected `ttl_s` above 0, up to {TTL_S_MAX}, got {ttl_s!r}",
+            f"Expected `ttl_s` above 0, up to {TTL_S_MAX}, got {_shown(ttl_s)}",
             field="ttl_s",
-            value=repr(ttl_s)[:80],
+            value=_shown(ttl_s),
         )
     return max(1, round(ttl_s * _NS))
+
+
+def _shown(value: object) -> str:
+    try:
+        return printable(repr(value))
+    except ValueError:  # thousands of digits
+        return f"an endless {type(value).__name__}"
 
 
 def _type(name: ValueType) -> ValueType:
     if name not in _TYPES:
         known = ", ".join(known for known in _TYPES if known)
         raise errors.BadRequest(
-            f"Expected `type` among {known}, got {name!r}", field="type", value=repr(name)[:80]
+            f"Expected `type` among {known}, got {_shown(name)}", field="type", value=_shown(name)
         )
     return name
 
@@ -148,7 +158,9 @@ def _version(version: object) -> int | None:
 def _natural(number: object, field: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _I64:
         raise errors.BadRequest(
-            f"Expected `{field}` in 0..2^63-1, got {number!r}", field=field, value=repr(number)[:80]
+            f"Expected `{field}` in 0..2^63-1, got {_shown(number)}",
+            field=field,
+            value=_shown(number),
         )
     return number
 

@@ -26,8 +26,10 @@ from hourbook.book.journal import Stamp
 from hourbook.compaction import compact
 from hourbook.faces.book import Book, connect
 from hourbook.home import Home
+from hourbook.link.client import MailboxClient
 from protocols import errors
 from protocols.book_messages import Append, NewEntry
+from protocols.change import CHANGE_NONCES
 from protocols.entry import encode_value, make_nonce
 from shm.writer import TimeWriter
 
@@ -130,6 +132,78 @@ def test_entry_beyond_the_limit_is_refused_by_every_face(book: Book) -> None:
         "Expected details of at most 16777216 bytes (16 MiB)"
     }
     assert book.log("small", "x").seq == 1
+
+
+KV = {"namespace": "app", "key": "k"}
+BAD_FOR_TOOLS: list[tuple[str, dict[str, Any]]] = [
+    ("kv_set", {**KV, "key": "", "value": 1}),
+    ("kv_set", {**KV, "key": "x" * 1025, "value": 1}),
+    ("kv_set", {**KV, "namespace": "a/b", "value": 1}),
+    ("kv_set", {**KV, "value": 1 << 64}),
+    ("kv_set", {**KV, "value": 1, "ttl_seconds": -1}),
+    ("kv_set", {**KV, "value": 1, "if_version": 7}),
+    ("kv_set", {**KV, "value": 1, "if_version": "9" * 5000}),
+    ("kv_set", {**KV, "value": 1, "type": "cached"}),
+    ("kv_set", {**KV, "value": 1, "type": "locked"}),
+    ("kv_set", {**KV, "value": 1, "metadata": {"a": "x" * 65_536}}),
+    ("kv_delete", {**KV, "if_version": 0}),
+    ("kv_increment", KV),
+    ("kv_increment", {**KV, "key": "n", "by": 1 << 63}),
+    ("kv_get", {**KV, "at": "never"}),
+    ("kv_keys", {"namespace": "app", "glob": "["}),
+]
+
+
+def test_store_tools_refuse_in_one_line_and_change_nothing(book: Book) -> None:
+    """What was expected, and what came."""
+    book.store("app").set("k", "text")
+    head = book.tail(1)[0].seq
+
+    refused = [mcp_refusal(book.home, tool, **arguments) for tool, arguments in BAD_FOR_TOOLS]
+
+    assert [text for text in refused if ", got " not in text] == []
+    assert book.tail(1)[0].seq == head
+
+
+STEP: dict[str, Any] = {"op": "set", "key": "k", "value": 1}
+BAD_STEPS: dict[str, dict[str, Any] | bytes] = {
+    "ops[0].key": {**STEP, "key": ""},
+    "body.ops[0].key": {**STEP, "key": b"k"},
+    "body.ops[0].ttl_ns": {**STEP, "ttl_ns": -1},
+    "body.ops[0].type": {**STEP, "type": "eternal"},
+    "body.ops[0].op": {**STEP, "op": "frob"},
+    "body.ops[0].if_version": {**STEP, "if_version": -1},
+    "body.ops[0].by": {"op": "increment", "key": "k", "by": 1 << 63},
+    "ops[0].by": {"op": "increment", "key": "k", "by": float("nan")},
+    "ops[0].metadata": {**STEP, "metadata": [1]},
+    "ops[0].keep_ttl": {**STEP, "ttl_ns": 1, "keep_ttl": True},
+    "ops[0].token": {**STEP, "token": 7},
+    "ops[0].value": b"\x83\xa2op\xa3set\xa3key\xa1k\xa5value\xa1\xff",
+    "body": b"\x83\xa2op\xa3set\xa3key\xa1\xff\xa5value\x01",
+    "body.ops[0]": {"op": "set", "key": "k"},
+    "frame": {**STEP, "value": msgspec.Raw(b"\x91" * 40 + b"\x01")},
+}
+
+
+def test_steps_that_no_client_of_ours_would_send_are_refused_by_their_place(book: Book) -> None:
+    """The field is named, in one line; nothing of the request is done."""
+    found = {}
+    with closing(MailboxClient(book.home, "journal_writer", "raw")) as client:
+        for number, (field, step) in enumerate(BAD_STEPS.items()):
+            bad = msgspec.Raw(step) if isinstance(step, bytes) else step
+            request = {
+                "writer": "raw",
+                "nonce": make_nonce(1, number * CHANGE_NONCES),
+                "ns": "app",
+                "ops": [bad, {**STEP, "key": "other"}],
+            }
+            with pytest.raises(errors.CallerError) as caught:
+                client.request("kv.write", request)
+            found[caught.value.field] = field
+            assert "\n" not in caught.value.message
+
+    assert found == {field: field for field in BAD_STEPS}
+    assert list(book.store("app").keys()) == []
 
 
 def test_any_text_is_kept_and_a_lone_surrogate_named(book: Book) -> None:

@@ -235,6 +235,7 @@ def test_watch_prints_what_is_done_until_interrupted(tree: FullTree) -> None:
         ("get", "config", "k", "--at", "sometime"),
         ("keys", "config", "[a"),
         ("history", "config", "k", "-n", "0"),
+        ("history", "config", "k", "--before", "0"),
         ("set", "config", "k"),
         ("set", "config", "k", "v", "--stdin"),
         ("set", "config", "k", "{", "--value-json"),
@@ -260,6 +261,7 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("hourbook: ")
+    assert "DETAILS" not in result.stderr
 
 
 def test_reading_commands_answer_within_a_quarter_of_a_second(tree: FullTree) -> None:

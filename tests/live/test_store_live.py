@@ -1,6 +1,7 @@
 """The store as agents use it, on a real writer: values, versions, the past, and bad input."""
 
 import asyncio
+import inspect
 import math
 import os
 import shutil
@@ -8,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from book_actors import ActorProcess, running_writer
@@ -22,6 +23,8 @@ from protocols import errors
 
 pytestmark = pytest.mark.live
 
+LARGEST = (16 << 20) - 12
+"""Bytes of a value whose entry says nothing else, and is 16 MiB long."""
 CYCLE: list[Any] = []
 CYCLE.append(CYCLE)
 
@@ -74,6 +77,15 @@ def test_every_value_comes_back_as_it_was(store: Store, value: object) -> None:
     assert store.get("k", version=version) == value
 
 
+def test_the_largest_value_and_key_come_back(store: Store) -> None:
+    """The next byte is refused, below."""
+    store.set("k", bytes(LARGEST))
+    store.set("é" * 512, 1)
+
+    assert store.get("k") == bytes(LARGEST)
+    assert store.get("é" * 512) == 1
+
+
 def test_nan_is_a_float_like_others(store: Store) -> None:
     """MessagePack carries it, so the store does."""
     store.set("k", math.nan)
@@ -92,16 +104,22 @@ BAD: dict[str, Callable[[Store], object]] = {
     "get of bytes": lambda s: s.get(b"k"),  # type: ignore[arg-type]
     "get of a surrogate": lambda s: s.get("\ud800"),
     "many of a text": lambda s: s.get_many("keys"),
+    "many of a number": lambda s: s.get_many(5),  # type: ignore[arg-type]
+    "many of lists": lambda s: s.get_many([[]]),  # type: ignore[list-item]
+    "history of an empty key": lambda s: s.history(""),
     "an object": lambda s: s.set("k", object()),
     "a lock": lambda s: s.set("k", threading.Lock()),
     "a cycle": lambda s: s.set("k", CYCLE),
     "a surrogate": lambda s: s.set("k", "\udcff"),
     "a wide integer": lambda s: s.set("k", 1 << 64),
     "too much": lambda s: s.set("k", bytes((16 << 20) + 1)),
+    "a byte too much": lambda s: s.set("k", bytes(LARGEST + 1)),
+    "too deep": lambda s: s.set("k", deep(29)),
     "a negative ttl": lambda s: s.set("k", 1, ttl_s=-1),
     "a ttl of nothing": lambda s: s.set("k", 1, ttl_s=0),
     "a ttl that is no number": lambda s: s.set("k", 1, ttl_s=math.nan),
     "an endless ttl": lambda s: s.set("k", 1, ttl_s=math.inf),
+    "a ttl of many digits": lambda s: s.set("k", 1, ttl_s=10**5000),
     "both ttls": lambda s: s.set("k", 1, ttl_s=1, keep_ttl=True),
     "an unknown type": lambda s: s.set("k", 1, type="eternal"),  # type: ignore[arg-type]
     "a negative version": lambda s: s.set("k", 1, if_version=-1),
@@ -117,21 +135,70 @@ BAD: dict[str, Callable[[Store], object]] = {
     "a version and a moment": lambda s: s.get("k", version=1, at=1),
     "no moment": lambda s: s.get("k", at="yesterday"),
     "no limit": lambda s: s.history("k", limit=0),
+    "a foreign token": lambda s: s.set("text", 1, token=1),
+    "a token of nobody": lambda s: s.delete("text", token=1 << 62),
+    "no token": lambda s: s.set("k", 1, type="locked"),
+    "a stale version": lambda s: s.set("text", 1, if_version=1 << 62),
+    "a version of nothing": lambda s: s.increment("k", if_version=5),
+    "the other file": lambda s: s.set("text", 1, type="cached"),
 }
 
 
+def deep(levels: int) -> object:
+    """Return lists within lists."""
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+class Awaited:
+    """The asynchronous face, called like the other one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store.asynchronous()
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def call(*args: Any, **named: Any) -> object:
+            async def wait() -> object:
+                found = getattr(self._store, name)(*args, **named)
+                return await found if inspect.isawaitable(found) else found
+
+            return asyncio.run(wait())
+
+        return call
+
+
+class Together:
+    """Each write as the second step of a transaction; what is more than a step as it is."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def call(*args: Any, **named: Any) -> None:
+            with self._store.transaction() as steps:
+                steps.set("first", 1)
+                getattr(steps, name)(*args, **named)
+
+        is_step = name in ("set", "delete", "increment")
+        return call if is_step else cast("Callable[..., object]", getattr(self._store, name))
+
+
 @pytest.mark.parametrize("attempt", BAD.values(), ids=BAD.keys())
-def test_bad_input_is_refused_in_words(store: Store, attempt: Callable[[Store], object]) -> None:
-    """What was expected, what came and where; and the store is as it was."""
+def test_bad_input_is_refused_in_words(store: Store, attempt: Callable[[Any], object]) -> None:
+    """What was expected, what came and where, by every face; and the store is as it was."""
     store.set("text", "text")
     before = dict(store.scan())
 
-    with pytest.raises((errors.BadRequest, errors.LimitExceeded)) as caught:
-        attempt(store)
+    for face in (store, Awaited(store), Together(store)):
+        with pytest.raises(errors.CallerError, match=r"^Expected .*, got ") as caught:
+            attempt(face)
 
-    assert "\n" not in str(caught.value)
-    assert "got" in str(caught.value) or ":" in str(caught.value)
-    assert dict(store.scan()) == before
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+        assert caught.value.field
+        assert dict(store.scan()) == before
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "A", "x" * 65, 5, None])

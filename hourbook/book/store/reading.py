@@ -117,9 +117,10 @@ class KeyReader:
         Raises:
             What :meth:`find` does.
         """
-        wanted = list(dict.fromkeys(keys))
+        wanted = list(keys)
         for key in wanted:
             check_key(key, "keys")
+        wanted = list(dict.fromkeys(wanted))
 
         def read(line: Line) -> dict[str, Any]:
             found = _many(line, line.durable, self._ns, wanted, self._is_over)

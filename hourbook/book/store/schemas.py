@@ -128,7 +128,7 @@ def compile_schema(text: str) -> Compiled:
     try:
         schema = msgspec.json.decode(text)
         if not isinstance(schema, dict | bool):
-            raise ValueError(f"{type(schema).__name__} is no map")  # noqa: TRY004, TRY301 - as below
+            raise ValueError(f"a {type(schema).__name__}, which is no map")  # noqa: TRY004, TRY301 - as below
         steps = _Steps(schema).require_few()
         options = jsonschema_rs.RegexOptions(
             size_limit=_PATTERN_BYTES_MAX, dfa_size_limit=_PATTERN_BYTES_MAX
@@ -138,7 +138,9 @@ def compile_schema(text: str) -> Compiled:
         if isinstance(error, errors.HourbookError):
             raise
         said = printable(str(error).partition("\n")[0], 400)
-        raise errors.BadRequest(f"Expected a JSON Schema: {said}", field="schema") from None
+        raise errors.BadRequest(
+            f"Expected a JSON Schema, got another: {said}", field="schema"
+        ) from None
     return Compiled(validator, steps)
 
 

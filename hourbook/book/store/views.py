@@ -69,12 +69,13 @@ class ViewReader:
 
     def history(self, key: str, before: int, limit: int) -> list[KeyVersion]:
         """Return up to `limit` writes of a key below the version `before`, the newest first."""
+        check_key(key)
         return self.read(lambda opened: self._past.history(opened, key, before, limit))
 
     def many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those keys that are there; raises what :meth:`find` does."""
-        found = {key: self.find(key) for key in dict.fromkeys(keys)}
-        return {key: item.value for key, item in found.items() if item is not None}
+        found = [self.find(key) for key in keys]
+        return {item.key: item.value for item in found if item is not None}
 
     def scan(self, glob: Glob) -> Iterator[tuple[str, Any]]:
         """Yield key and value of all that fit, by key."""
