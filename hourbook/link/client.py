@@ -6,9 +6,10 @@ that nobody waits for need somebody: a daemon thread, started at the first of th
 no other thread does.
 
 A request is sent again with the same id as soon as its actor was restarted, and every 250 ms until
-its time-out all the same; the actor recognises what it has already done by the nonce in the body.
-No answer in time means OutcomeUnknown, never a false "failed"; ActorUnreachable says for certain
-that nothing was sent, which is known because only living connections are given messages.
+its time-out all the same, unless it is large: copies would fill the memory of an actor that is
+behind already. The actor recognises what it has already done by the nonce in the body. No answer in
+time means OutcomeUnknown, never a false "failed"; ActorUnreachable says for certain that nothing
+was sent, which is known because only living connections are given messages.
 
 The socket is only touched under `_socket_lock`. Waiting happens outside it, on the socket's file
 descriptor, which signals edges: who touches the socket while another thread waits must look for
@@ -29,14 +30,13 @@ from hourbook.home import Home
 from hourbook.link.connection import Connection
 from hourbook.link.patience import Patience
 from hourbook.link.reply import Reply
+from hourbook.link.room import IN_FLIGHT_MAX, LARGE_BYTES, find_surplus
 from protocols import errors, wire
 
 __all__ = ["RESEND_S", "TIMEOUT_S", "MailboxClient"]
 
 TIMEOUT_S: Final = 5.0
 RESEND_S: Final = 0.25
-IN_FLIGHT_MAX: Final = 10_000
-"""Requests without an answer; the next one waits for the oldest of them."""
 GRACE_MS: Final = 5
 """How long nobody must have waited before the background thread receives; see the module."""
 
@@ -99,8 +99,6 @@ class MailboxClient:
             UsedAfterFork, BookClosed, LimitExceeded: nothing was sent.
         """
         self.check_usable()
-        if len(self._flying) >= IN_FLIGHT_MAX:
-            self._wait_for_oldest()
         request = wire.Envelope(
             kind=kind, id=next(self._ids), src=self._src, body=msgspec.Raw(_encode_body(body))
         )
@@ -109,6 +107,9 @@ class MailboxClient:
         if size > limit:  # libzmq would drop it without a word
             message = f"Expected a message of at most {limit} bytes, got {size}"
             raise errors.FrameTooLarge(message, field="frame", value=str(size))
+        if size > LARGE_BYTES or len(self._flying) >= IN_FLIGHT_MAX:
+            for oldest in find_surplus(list(self._flying.values()), size):
+                self.pump_until(oldest, None)
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns + int(extra_s * _S_NS)
         reply = Reply(self, request, frame, deadline_ns)
@@ -258,10 +259,6 @@ class MailboxClient:
                 if follower.wake is not None:
                     follower.wake.set()
 
-    def _wait_for_oldest(self) -> None:
-        for reply in itertools.islice(list(self._flying.values()), 1):
-            self.pump_until(reply, None)
-
     # -- the background thread -------------------------------------------------------------------
 
     def attend(self) -> None:
@@ -324,7 +321,8 @@ class MailboxClient:
         if not self._connection.try_send(reply.frame):
             return False
         reply.was_sent = True
-        reply.resend_ns = now_ns + _RESEND_NS
+        is_small = len(reply.frame) <= LARGE_BYTES
+        reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
         return True
 
     def _greet_successor(self) -> None:
@@ -355,7 +353,7 @@ class MailboxClient:
             os.eventfd_write(self._wake_fd, 1)  # its reply may be among them
 
     def _transmit_due(self, now_ns: int) -> None:
-        """Send again what had no answer for 250 ms, and give up what is past its time-out."""
+        """Send again what is due, and give up what is past its time-out."""
         if now_ns < self._due_ns:
             return
         self._flush_unsent(now_ns)

@@ -1,0 +1,76 @@
+"""Which requests a client sends again while its actor says nothing."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import zmq
+
+from hourbook.home import Home
+from hourbook.link.client import MailboxClient
+from hourbook.link.room import IN_FLIGHT_BYTES_MAX, LARGE_BYTES
+from protocols import wire
+
+
+class Note(msgspec.Struct):
+    """A request of any size."""
+
+    data: bytes
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    """Return what mailboxes are made in."""
+    with zmq.Context() as made:
+        yield made
+
+
+def silent_actor(context: zmq.Context[zmq.Socket[bytes]], home: Home) -> zmq.Socket[bytes]:
+    """Return a mailbox that nobody answers."""
+    mailbox = context.socket(zmq.ROUTER)
+    mailbox.set(zmq.LINGER, 0)
+    mailbox.set(zmq.RCVTIMEO, 5000)
+    mailbox.bind(home.mailbox_uri("journal_writer"))
+    return mailbox
+
+
+def kind_of(mailbox: zmq.Socket[bytes]) -> str:
+    """Return the kind of the request that comes next."""
+    return wire.decode_envelope(mailbox.recv_multipart()[-1]).kind
+
+
+def test_large_request_is_sent_again_to_a_successor_only(
+    context: zmq.Context[zmq.Socket[bytes]], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies of a small one cost nothing; of a large one they would fill a busy actor's memory."""
+    monkeypatch.setattr("hourbook.link.client._RESEND_NS", 10_000_000)
+    mailbox = silent_actor(context, home)
+    client = MailboxClient(home, "journal_writer", "test", timeout_s=10)
+    client.send("large", Note(bytes(LARGE_BYTES)), attended=False)
+    client.send("small", Note(b""), attended=False)
+
+    first = [kind_of(mailbox) for _ in range(12)]
+    mailbox.close()
+    mailbox = silent_actor(context, home)
+    second = {kind_of(mailbox) for _ in range(2)}
+
+    assert first.count("large") <= 2  # the first connection is news, too
+    assert second == {"large", "small"}
+    client.close()
+    mailbox.close()
+
+
+def test_large_requests_wait_for_each_other(
+    context: zmq.Context[zmq.Socket[bytes]], home: Home
+) -> None:
+    """What one process may have in the memory of an actor is bounded, however fast it sends."""
+    mailbox = silent_actor(context, home)
+    client = MailboxClient(home, "journal_writer", "test", timeout_s=0.3)
+    size = IN_FLIGHT_BYTES_MAX // 4
+
+    replies = [client.send("large", Note(bytes(size))) for _ in range(5)]
+
+    assert replies[0].done()
+    assert not replies[-1].done()
+    client.close()
+    mailbox.close()
