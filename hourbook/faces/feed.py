@@ -140,6 +140,10 @@ class Follower(Iterator[Entry]):
         self._closed = True
         self._reader.close()
 
+    def end(self) -> None:
+        """Ask the thread that iterates to end, and to close. For a finalizer: this never waits."""
+        self._closed = True
+
     def _fill(self, wait_s: float) -> bool:
         """Gather what is there, else what comes in `wait_s`; return whether anything moved."""
         if self._last < self._position_seq:

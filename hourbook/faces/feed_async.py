@@ -80,10 +80,10 @@ class AsyncFollower(AsyncIterator[Entry]):
     def _run(self) -> None:
         """Wait, read, hand over: in the thread."""
         try:
-            while not self._is_closed:
+            while not self._is_over():
                 entry = self._follower.poll(_WAIT_S)
                 if entry is None:
-                    if self._loop.is_closed() or self._follower.is_closed:
+                    if self._loop.is_closed():
                         return
                     continue
                 self._buffer.append(entry)
@@ -91,15 +91,19 @@ class AsyncFollower(AsyncIterator[Entry]):
                     self._buffer.append(more)
                 self._wake()
                 with self._room:
-                    while len(self._buffer) >= BUFFER_ENTRIES_MAX and not self._is_closed:
+                    while len(self._buffer) >= BUFFER_ENTRIES_MAX and not self._is_over():
                         self._room.wait(_WAIT_S)
         except errors.BookClosed:
-            self._is_closed = True
+            pass
         except errors.HourbookError as error:
             self._error = error
         finally:
+            self._is_closed = self._error is None
             self._follower.close()
             self._wake()
+
+    def _is_over(self) -> bool:
+        return self._is_closed or self._follower.is_closed
 
     def _wake(self) -> None:
         try:

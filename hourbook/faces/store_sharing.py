@@ -1,7 +1,7 @@
 """The part of a Store by which processes wait for each other: locks, and what others have done."""
 
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import ReferenceType, ref
 
 import msgspec
 
@@ -35,7 +35,7 @@ class StoreSharing:
 
     def __init__(self) -> None:
         """Begin unwatched."""
-        self._watches: WeakSet[Watch] = WeakSet()
+        self._watches: dict[ReferenceType[Watch], None] = {}
 
     def lock(self, key: str, *, ttl_s: float = LOCK_TTL_S, wait_s: float = LOCK_WAIT_S) -> "Lock":
         """Return a lock of a key, to be held by this thread: ``with store.lock("k") as lock:``.
@@ -91,13 +91,19 @@ class StoreSharing:
         self._require_main("watch")
         self._link.client.check_usable()
         made = Watch(self._home, self.namespace, parse_glob(glob), since)
-        self._watches.add(made)
+        watches = self._watches
+        watches[ref(made, lambda gone: watches.pop(gone, None))] = None
         return made
 
     def end_watches(self) -> None:
         """End every watch of this store."""
-        for watch in list(self._watches):
+        for watch in self._open_watches():
             watch.close()
+
+    def _open_watches(self) -> list["Watch"]:
+        """Return the watches of this store that somebody has and nobody has closed."""
+        found = [known() for known in list(self._watches)]
+        return [watch for watch in found if watch is not None and not watch.is_closed]
 
     def _require_main(self, what: str) -> None:
         if self._branch != _MAIN:

@@ -81,6 +81,16 @@ class Watch(Iterator[StoreEvent]):
         """Use ``Store.watch``."""
         begin = None if since is None else _begin(home, namespace, since)
         self._follower = Follower(home, begin, WatchFilter(namespace, glob))
+        self._is_async = False
+
+    def __del__(self) -> None:
+        """End with whoever drops it: descriptors do not wait for the garbage collector."""
+        if (follower := getattr(self, "_follower", None)) is None:
+            return
+        if self._is_async:
+            follower.end()  # its thread closes it; it may be what collects us
+        else:
+            follower.close()
 
     @property
     def position(self) -> int:
@@ -116,14 +126,16 @@ class Watch(Iterator[StoreEvent]):
 
     def __aiter__(self) -> "AsyncWatch":
         """Watch in asyncio; a thread of its own waits."""
-        return AsyncWatch(self._follower)
+        self._is_async = True
+        return AsyncWatch(self, self._follower)
 
 
 class AsyncWatch(AsyncIterator[StoreEvent]):
     """An endless asynchronous iterator over events; for one task."""
 
-    def __init__(self, follower: Follower) -> None:
-        """Take `follower` over, in a running event loop."""
+    def __init__(self, watch: Watch, follower: Follower) -> None:
+        """Take `follower` over, in a running event loop; it ends when nobody has `watch`."""
+        self._watch = watch
         self._follower = AsyncFollower(follower)
 
     def __aiter__(self) -> Self:

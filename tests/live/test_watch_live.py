@@ -205,26 +205,48 @@ def test_watch_lock_and_read_go_on_in_a_segment_that_was_replaced(home: Home, wh
     assert not thread.is_alive()
 
 
-def test_watch_that_is_closed_leaves_nothing_behind(store: Store) -> None:
-    """No descriptor, no mapping, no thread, however often."""
+def test_watch_that_is_closed_or_dropped_leaves_nothing_behind(store: Store) -> None:
+    """No descriptor, no mapping, no thread, however often, and without the collector's help."""
 
     def counts() -> tuple[int, int, int]:
-        gc.collect()
         mapped = Path("/proc/self/maps").read_text().count("segment")
         return len(list(Path("/proc/self/fd").iterdir())), mapped, threading.active_count()
 
-    store.set("k", 1)
-    with store.watch() as first:
-        drain(first)
-    del first
-    before = counts()
-    for _ in range(20):
+    def watch_once(number: int) -> None:
         with store.watch() as watch:
-            store.set("k", 2)
-            assert next(watch).value == 2
+            store.set("k", number)
+            assert next(watch).value == number
+            assert store.stats().watches == 1
+        assert store.stats().watches == 0
+        for event in store.watch("k", since=0):
+            assert event.value == 0
+            break
 
-    del watch
-    assert counts() == before
+    async def drop() -> StoreEvent:
+        async for event in store.asynchronous().watch("k", since=0):
+            return event
+        raise AssertionError("a watch does not end by itself")
+
+    def watch_in_a_loop() -> None:
+        assert asyncio.run(drop()).value == 0
+        wait_until(lambda: threading.active_count() <= 2, 5, "the end of the loop's watch")
+
+    store.set("k", 0)
+    watch_once(1)
+    watch_in_a_loop()
+    gc.collect()
+    before = counts()
+    gc.disable()
+    try:
+        for number in range(20):
+            watch_once(number)
+        watch_in_a_loop()
+        after = counts()
+    finally:
+        gc.enable()
+
+    assert after == before
+    assert store._watches == {}
 
 
 def test_watch_ends_with_its_book(writer: ActorProcess) -> None:
@@ -262,6 +284,22 @@ def test_watch_in_asyncio_yields_the_same(store: Store) -> None:
         return seen
 
     assert asyncio.run(follow()) == ["one", "two"]
+
+
+def test_watch_that_is_closed_ends_the_loop_over_it(store: Store) -> None:
+    """Also where that loop waits in asyncio, and after the events that were there."""
+
+    async def follow() -> list[object]:
+        watch = store.watch("k", since=0)
+        events = aiter(watch)
+        seen = [(await anext(events)).value]
+        watch.close()
+        seen += [event.value async for event in events]
+        return seen
+
+    store.set("k", 1)
+
+    assert asyncio.run(asyncio.wait_for(follow(), 5)) == [1]
 
 
 @pytest.mark.parametrize("glob", ["", "[", "k" * 2000])
