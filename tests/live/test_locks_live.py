@@ -12,10 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from book_actors import ActorProcess, QuickWriter, running_writer
 from books import raw_connection
+from fakes.time_pages import page_now
+from lock_agents import agents
 from waiting import wait_until
 
 from hourbook.faces.book import Book, connect
@@ -23,35 +26,10 @@ from hourbook.faces.store import Store
 from hourbook.home import Home
 from hourbook.process_identity import own_holder
 from protocols import errors
+from shm.writer import TimeWriter
 
 pytestmark = pytest.mark.live
 
-AGENT = """
-import os, signal, sys, hourbook
-from protocols import errors
-name, home, ttl_s, wait_s = sys.argv[1:]
-book = hourbook.connect(name, home)
-store = book.store("app")
-print("up", flush=True)
-lock = None
-for line in sys.stdin:
-    word, _, key = line.strip().partition(" ")
-    try:
-        if word == "lock":
-            lock = store.lock(key, ttl_s=float(ttl_s), wait_s=float(wait_s)).acquire()
-            said = lock.token
-        elif word == "unlock":
-            said = lock.release()
-        elif word == "write":
-            said = store.set(key, name, token=lock.token)
-        elif word == "lost":
-            said = lock.is_lost
-        elif word == "fork":
-            said = os.fork() or signal.pause()
-    except errors.HourbookError as error:
-        said = f"{type(error).__name__}: {error}"
-    print(said, flush=True)
-"""
 WORKER = """
 import sys, time, hourbook
 name, home, log = sys.argv[1:]
@@ -67,61 +45,20 @@ with open(log, "a", buffering=1) as out:
 """
 
 
-class Agent:
-    """Another process that locks and writes as it is told."""
-
-    def __init__(self, home: Home, name: str, ttl_s: float, wait_s: float) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", AGENT, name, str(home.path), str(ttl_s), str(wait_s)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.name = name
-
-    def tell(self, words: str) -> None:
-        """Say what to do."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(words + "\n")
-        self.process.stdin.flush()
-
-    def hear(self) -> str:
-        """Return what came of it."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def ask(self, words: str) -> str:
-        """Do both."""
-        self.tell(words)
-        return self.hear()
-
-    def signal(self, number: int) -> None:
-        """Stop, continue or kill it."""
-        os.kill(self.process.pid, number)
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait(10)
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-
-
-@contextlib.contextmanager
-def agents(
-    home: Home, count: int, *, ttl_s: float = 5, wait_s: float = 10
-) -> Iterator[list[Agent]]:
-    """Run several, called a0, a1 and so on."""
-    made = [Agent(home, f"a{index}", ttl_s, wait_s) for index in range(count)]
-    try:
-        for agent in made:
-            assert agent.hear() == "up"
-        yield made
-    finally:
-        for agent in made:
-            agent.close()
+CROWD = (
+    sys.executable,
+    "-c",
+    """
+import sys, threading, hourbook
+name, home, count = sys.argv[1:]
+store = hourbook.connect(name, home).store("app")
+def wait():
+    with store.lock("k", wait_s=30) as lock:
+        print(f"{lock.token} {name}\\n", end="", flush=True)
+for _ in range(int(count)):
+    threading.Thread(target=wait).start()
+""",
+)
 
 
 @pytest.fixture
@@ -270,6 +207,98 @@ def test_stopped_holder_loses_its_lease_and_its_late_write_is_refused(
     assert lock.token > token
     assert 0.1 < waited_s < 2
     assert store.get("k") == "ours"
+
+
+def test_stopped_waiter_that_was_granted_the_lock_meanwhile_finds_it_lost(
+    book: Book, store: Store
+) -> None:
+    """It slept through its whole lease: it must not begin with what it was to do under it."""
+    with agents(book.home, 1, ttl_s=0.3, wait_s=30) as (agent,), store.watch("k") as watch:
+        with store.lock("k"):
+            agent.tell("lock k")
+            wait_for_waiters(store, 1)
+            agent.signal(signal.SIGSTOP)
+
+        with store.lock("k", wait_s=5) as lock:
+            agent.signal(signal.SIGCONT)
+            said = agent.hear()
+            store.set("k", 1, token=lock.token)
+        events = [next(watch) for _ in range(7)]
+
+    assert said.startswith("TokenStale: ")
+    assert [event.kind.partition(".")[2] for event in events] == [
+        *("grant", "release"),
+        *("grant", "expire"),
+        *("grant", "set", "release"),
+    ]
+    tokens = [event.token for event in events if event.token]
+    assert tokens == sorted(tokens)
+    assert len(set(tokens)) == 3
+
+
+def test_steps_of_the_clock_neither_end_nor_prolong_a_lease(home: Home) -> None:
+    """A key with a time limit feels them; a lease counts the time since the boot."""
+    now_ns = time.time_ns()
+    publisher = TimeWriter(home.segment)
+
+    def step(hours: int) -> None:
+        utc_ns = now_ns + hours * 3_600_000_000_000
+        publisher.publish(page_now(utc_at_as_of_ns=utc_ns), is_step=True)
+
+    step(0)
+    with (
+        running_writer(home),
+        connect("tester", home) as book,
+        agents(home, 1, ttl_s=0.6) as (agent,),
+    ):
+        store = book.store("app")
+        token = int(agent.ask("lock k"))
+        store.set("brief", 1, ttl_s=60)
+        step(1)
+        wait_until(lambda: store.get("brief") is None, 5, "the clock to have stepped")
+
+        assert agent.ask("lost") == "False"
+        assert int(agent.ask("write k")) > token
+        agent.signal(signal.SIGSTOP)
+        step(-1)
+        began_s = time.monotonic()
+        with store.lock("k", wait_s=5) as lock:
+            assert lock.token > token
+        assert time.monotonic() - began_s < 2
+    publisher.close()
+
+
+def test_hundreds_that_wait_are_served_in_turn(home: Home, store: Store) -> None:
+    """Those of a process that dies leave the line at once; the others neither notice nor wait."""
+    crowds, each = 4, 50
+    with contextlib.ExitStack() as stack:
+        crowd = [
+            subprocess.Popen(
+                [*CROWD, f"c{number}", str(home.path), str(each)], stdout=PIPE, text=True
+            )
+            for number in range(crowds)
+        ]
+        for process in crowd:
+            stack.enter_context(process)
+            stack.callback(process.kill)
+        with store.lock("k"):
+            wait_for_waiters(store, crowds * each)
+            crowd[1].kill()
+            wait_for_waiters(store, (crowds - 1) * each)
+            order = store.locks()[0].waiting
+            began_s = time.monotonic()
+            store.set("other", 1)
+            assert time.monotonic() - began_s < 1
+        del crowd[1]
+        rows = [
+            line.split()
+            for process in crowd
+            for line in process.communicate(timeout=30)[0].splitlines()
+        ]
+
+    assert "c1" not in order
+    assert [name for _, name in sorted((int(token), name) for token, name in rows)] == order
+    assert store.locks() == []
 
 
 def test_lease_is_renewed_while_the_holder_lives_and_no_longer(store: Store) -> None:
