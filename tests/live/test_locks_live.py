@@ -419,6 +419,30 @@ def test_live_lease_outlives_the_writer_and_a_dead_one_does_not(home: Home) -> N
         writer.stop()
 
 
+def test_writer_that_was_away_for_longer_than_a_lease_begins_each_anew(home: Home) -> None:
+    """Who lives renews and keeps its lock; who hangs has one TTL more, and then loses it."""
+    writer = QuickWriter(home)
+    try:
+        with connect("tester", home) as book, agents(home, 1, ttl_s=0.4) as (agent,):
+            store = book.store("app")
+            lock = store.lock("ours", ttl_s=0.4).acquire()
+            agent.ask("lock theirs")
+            agent.signal(signal.SIGSTOP)
+            writer.kill()
+            wait_until(lambda: lock.is_lost, 5, "the lease to be doubtful")
+            writer.start()
+            started_s = time.monotonic()
+
+            with store.lock("theirs", wait_s=5):
+                waited_s = time.monotonic() - started_s
+            wait_until(lambda: lock.is_held, 5, "the lease to be confirmed")
+            store.set("ours", 1, token=lock.token)
+            assert lock.release()
+    finally:
+        writer.stop()
+    assert waited_s < 1.5
+
+
 def test_waiter_keeps_waiting_while_the_writer_is_restarted(home: Home) -> None:
     """Its call is sent again; it has its time, and then its lock."""
     writer = QuickWriter(home)
