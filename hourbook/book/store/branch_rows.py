@@ -85,7 +85,7 @@ class BranchRows:
         row = self.find(name)
         if row is None or row.value is None:
             return None
-        return unpack_value(row.encoding, row.value)
+        return unpack_value(row.encoding, row.value, row.key)
 
     def draft(self) -> Draft:
         """Return what a change may work on."""

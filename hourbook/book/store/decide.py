@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from hourbook.book.store.rows import KvRow
+from hourbook.book.store.rows import KvRow, decode_stored
 from protocols import errors
 from protocols.kv_messages import (
     ABSENT,
@@ -28,7 +28,6 @@ __all__ = ["DELETE", "NOTHING", "Effect", "Put", "decide", "is_expired", "requir
 _I64_MIN: Final = -(1 << 63)
 _I64_MAX: Final = (1 << 63) - 1
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
 
 
 class Put(NamedTuple):
@@ -84,7 +83,7 @@ def decide(
     Raises:
         VersionConflict: the key has another version than the step rests on.
         MixedDurability: the key would have to move to the other file.
-        BadRequest, LimitExceeded, Redacted: it cannot be added to.
+        BadRequest, LimitExceeded, Redacted, BookCorrupt: it cannot be added to.
     """
     if op.if_version is not None:
         require_version(op, row)
@@ -139,7 +138,7 @@ def _add(
             field="key",
             value=op.key,
         )
-    number = _sum(op, _decode(value))
+    number = _sum(op, decode_stored(value, op.key))
     return Put(_encode(number), row.type, row.expires_ns, row.metadata, row.created, op.by, number)
 
 

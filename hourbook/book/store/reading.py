@@ -14,9 +14,15 @@ import msgspec
 
 from hourbook.book.store.files import Line, StoreFiles
 from hourbook.book.store.glob import Glob
-from hourbook.book.store.rows import FIND_ROW, KvRow, unpack_value
+from hourbook.book.store.rows import (
+    FIND_ROW,
+    UNREADABLE,
+    KvRow,
+    corrupt_value,
+    decode_stored,
+    unpack_value,
+)
 from protocols import errors
-from protocols.entry import decode_value
 from protocols.kv_keys import check_key
 
 __all__ = ["Item", "KeyReader", "merge_pages"]
@@ -228,17 +234,20 @@ def _loader(files: StoreFiles, ns: str) -> _Load:
         try:
             rows = line.durable(_POINT, (ns, key)).fetchall()
             if not rows:
-                loaded = _load_volatile(files, line, ns, key)
+                loaded: _Loaded = _load_volatile(files, line, ns, key)
                 give(line)
                 return loaded
             encoding, value, expires_ns, version = rows[0]
             if not encoding and value is not None:
-                give(line)
-                return _decode(value), expires_ns or 0
-            found = Found(key, expires_ns, encoding, value, version)
-            loaded = _value(line, found), expires_ns or 0
+                loaded = _decode(value), expires_ns or 0
+            else:
+                found = Found(key, expires_ns, encoding, value, version)
+                loaded = _value(line, found), expires_ns or 0
         except sqlite3.Error as error:
             files.drop(line, error)
+        except UNREADABLE as error:
+            line.close()
+            raise corrupt_value(key, error) from None
         except BaseException:
             line.close()
             raise
@@ -294,7 +303,7 @@ def _fetch(
 def _value(line: Line, found: Found) -> Any:  # noqa: ANN401 - any MessagePack value
     if found.value is None:
         raise _redacted(line, found.key, found.version)
-    return decode_value(unpack_value(found.encoding, found.value), "value")
+    return decode_stored(unpack_value(found.encoding, found.value, found.key), found.key)
 
 
 def _redacted(line: Line, key: str, version: int) -> errors.HourbookError:
@@ -310,5 +319,5 @@ def _redacted(line: Line, key: str, version: int) -> errors.HourbookError:
 
 def _item(line: Line, row: KvRow) -> Item:
     value = _value(line, Found(row.key, row.expires_ns, row.encoding, row.value, row.version))
-    metadata = {} if row.metadata is None else decode_value(row.metadata, "metadata")
+    metadata = {} if row.metadata is None else decode_stored(row.metadata, row.key)
     return Item(row.key, value, row.version, row.created, row.type, row.expires_ns, metadata)

@@ -9,10 +9,12 @@ one) and `by` (of an increment). Those of ``kv.expire`` have `expires_ns`; of ``
 """
 
 import zlib
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from protocols import errors
+from protocols.entry import ENTRY_BYTES_MAX
 from protocols.kv_messages import NO_METADATA
 
 __all__ = [
@@ -26,11 +28,14 @@ __all__ = [
     "KV_EXPIRE",
     "KV_SCHEMA",
     "KV_SET",
+    "UNREADABLE",
     "UPSERT_ROW",
     "KvDetails",
     "KvRow",
     "bucket_of",
+    "corrupt_value",
     "decode_details",
+    "decode_stored",
     "encode_details",
     "entity_of",
     "pack_value",
@@ -103,7 +108,10 @@ class KvDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     by: int | float | None = None
 
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises of a value that is none."""
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 _decode_details = msgspec.msgpack.Decoder(KvDetails).decode
 _crc32 = zlib.crc32
 
@@ -149,13 +157,44 @@ def pack_value(raw: bytes) -> tuple[int, bytes]:
     return (ZSTD, packed) if len(packed) < len(raw) * _WORTH_IT else (PLAIN, raw)
 
 
-def unpack_value(encoding: int, value: bytes) -> bytes:
-    """Return the MessagePack value that a row keeps."""
+def unpack_value(encoding: int, value: bytes, key: str) -> bytes:
+    """Return the MessagePack value that a row keeps.
+
+    Raises:
+        BookCorrupt: it is not what was kept there.
+    """
     if encoding == PLAIN:
         return value
     import zstandard  # noqa: PLC0415 - small values never need it
 
-    return zstandard.ZstdDecompressor().decompress(value)
+    try:
+        if encoding == ZSTD and zstandard.frame_content_size(value) <= ENTRY_BYTES_MAX:
+            return zstandard.ZstdDecompressor().decompress(value)
+    except zstandard.ZstdError as error:
+        raise corrupt_value(key, error) from None
+    raise corrupt_value(key, f"encoding {encoding}, or more than was ever written")
+
+
+def decode_stored(raw: bytes, key: str) -> Any:  # noqa: ANN401 - any MessagePack value
+    """Return a value, or metadata, that was unpacked.
+
+    Raises:
+        BookCorrupt: it is not what was kept there.
+    """
+    try:
+        return _decode(raw)
+    except UNREADABLE as error:
+        raise corrupt_value(key, error) from None
+
+
+def corrupt_value(key: str, why: object) -> errors.BookCorrupt:
+    """Return what a reader is told of a value that nobody has written so."""
+    return errors.BookCorrupt(
+        f"Expected a readable value of key {key!r}, got: {why}",
+        field="value",
+        value=key,
+        hint="write it anew, or run `hourbook verify` and restore a backup",
+    )
 
 
 def entity_of(ns: str, key: str) -> str:

@@ -77,7 +77,7 @@ class Draft:
         """Return the MessagePack value of a row that :meth:`find` returned; None: redacted."""
         if row.encoding == NOT_LOADED:
             return self._stage.load(name)
-        return None if row.value is None else unpack_value(row.encoding, row.value)
+        return None if row.value is None else unpack_value(row.encoding, row.value, row.key)
 
     def put(self, name: Name, row: KvRow | None, seq: int) -> None:
         """Let a key hold something, or nothing, as the entry `seq` says."""
@@ -122,7 +122,7 @@ class KvStage:
     def load(self, name: Name) -> bytes | None:
         """Return the MessagePack value that the file has of a key; None: redacted."""
         encoding, value = self._connection.execute(_FIND_VALUE, name).fetchone()
-        return None if value is None else unpack_value(encoding, value)
+        return None if value is None else unpack_value(encoding, value, name[1])
 
     def draft(self) -> Draft:
         """Return what a change may work on."""
