@@ -218,6 +218,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def _commit(self, group: list[Request[Append] | Request[Change]]) -> None:
         """Write one group and answer it."""
+        self._store.sweep_due()
         try:
             book = self._held.require_writable()
             written = self._write(book, [request.body for request in group])

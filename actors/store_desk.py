@@ -97,8 +97,15 @@ class StoreDesk:
             self._arm(soonest_ns, max(0.0, min(left_s, _WAIT_S_MAX)))
 
     def tidy(self) -> None:
-        """Look whether the clock was set past the time of a value; once a second."""
+        """Look after what nobody has asked for; once a second."""
         self.generations.settle()
+        self.sweep_due()
+
+    def sweep_due(self) -> None:
+        """Sweep where the clock was set past the time of a value; also before each group.
+
+        For readers such a key is absent; it must not be in the way of one of another type.
+        """
         if self._armed_ns is not None and self._armed_ns <= self._stamps.time_ns():
             self._sweep()
 

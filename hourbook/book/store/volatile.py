@@ -27,6 +27,7 @@ from protocols.hlc import tick
 
 __all__ = ["Capacity", "VolatileStage", "open_volatile"]
 
+_DUE_AT_ONCE: Final = 1000
 _WEIGH: Final = (
     "SELECT ns, key, type, length(CAST(ns AS BLOB)) + length(CAST(key AS BLOB))"
     " + coalesce(length(value), 0) + coalesce(length(metadata), 0) FROM kv ORDER BY version"
@@ -202,13 +203,16 @@ class VolatileStage(KvStage):
             self._load()
 
     def expire(self, now_ns: int) -> int:
-        """Drop every key whose time has come (UTC), in a transaction of its own; return how many.
+        """Drop keys whose time has come (UTC), in a transaction of its own; return how many.
+
+        At most _DUE_AT_ONCE of them, those that are over for longest; `soonest_ns` says of more.
 
         Raises:
             sqlite3.Error: the database failed.
         """
         rows = self.connection.execute(
-            "SELECT ns, key FROM kv WHERE expires_ns <= ?", (now_ns,)
+            "SELECT ns, key FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?",
+            (now_ns, _DUE_AT_ONCE),
         ).fetchall()
         draft = self.draft()
         draft.changed.update((row, None) for row in rows)

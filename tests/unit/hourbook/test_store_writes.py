@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from kv_writes import NOW_NS, increment, kv_write, open_store, put, rows_of, say, written
+from store_world import World
 
 from hourbook.book.copies.rewind import find_cut, rewind
 from hourbook.book.journal import Stamp
@@ -69,6 +70,9 @@ def test_steps_of_a_write_see_each_other(
         (put("new", 1, if_version=7), errors.VersionConflict),
         (put("a", 1, if_version=0), errors.VersionConflict),
         (increment("text"), errors.BadRequest),
+        (increment("truth"), errors.BadRequest),
+        (increment("wide", -1), errors.LimitExceeded),
+        (increment("low", -1), errors.LimitExceeded),
         (increment("huge", 1e308), errors.LimitExceeded),
         (increment("a", (1 << 63) - 1), errors.LimitExceeded),
         (put("a", 1, type="cached"), errors.MixedDurability),
@@ -83,6 +87,8 @@ def test_a_refused_step_takes_the_whole_write_with_it(
     """What stands before it in the same write is not done either."""
     book = open_store(home)
     written(say(book, put("a", 1), put("text", "x"), put("huge", 1e308)))
+    written(say(book, put("wide", (1 << 64) - 1), put("low", 1 - (1 << 63)), increment("low", -1)))
+    written(say(book, put("truth", value=True)))
     before = rows_of(book)
 
     outcome = say(book, put("a", 2), op)
@@ -137,17 +143,23 @@ def test_a_value_goes_when_its_time_has_come(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "expires_ns"),
-    [({}, None), ({"keep_ttl": True}, NOW_NS + S_NS), ({"ttl_ns": 5}, NOW_NS + 5)],
+    ("op", "expires_ns"),
+    [
+        (put("a", 2), None),
+        (put("a", 2, keep_ttl=True), NOW_NS + S_NS),
+        (put("a", 2, ttl_ns=5), NOW_NS + 5),
+        (increment("a"), NOW_NS + S_NS),
+        (increment("a", ttl_ns=5), NOW_NS + S_NS),
+    ],
 )
 def test_an_overwrite_keeps_the_time_only_if_it_says_so(
-    home: Home, fields: dict[str, object], expires_ns: int | None
+    home: Home, op: Op, expires_ns: int | None
 ) -> None:
-    """Otherwise it has its own, or none."""
+    """Otherwise it has its own, or none; what is added to keeps it."""
     book = open_store(home)
     written(say(book, put("a", 1, ttl_ns=S_NS)))
 
-    written(say(book, put("a", 2, **fields)))
+    written(say(book, op))
 
     sql = "SELECT expires_ns FROM kv"
     assert book.query(lambda c: c.execute(sql).fetchall()) == [(expires_ns,)]
@@ -172,6 +184,50 @@ def test_namespaces_of_the_table_have_types_and_times(home: Home) -> None:
         ("cache", "cached", 1),
         ("temp", "transient", 1),
     ]
+
+
+def test_key_that_both_files_have_is_the_books(home: Home) -> None:
+    """A writer died between the two commits of a group that let a key move."""
+    book = open_store(home)
+    written(say(book, put("moved", "volatile", type="transient"), put("t", 1, type="transient")))
+    book.close()
+    book = BookWriter.open(home.book_db, home.keys_dir)
+    written(say(book, put("moved", "durable")))
+    book.close()
+
+    book = open_store(home)
+
+    assert rows_of(book) == {("notes", "moved"): "durable", ("notes", "t"): 1}
+    written(say(book, put("moved", "again")))
+    assert rows_of(book)["notes", "moved"] == "again"
+    assert book.store.volatile is not None
+    assert len(book.store.volatile.weights) == 1
+
+
+def test_value_is_over_at_its_very_time_for_every_way_of_asking() -> None:
+    """A nanosecond before it is there, in the cache and in the file, now and as of then."""
+    world = World()
+    try:
+        for kind in ("persistent", "transient"):
+            store, cached = world.client("notes"), world.client("notes")
+            version = store.set("k", 1, ttl_s=1, type=kind)
+            ends_ns = NOW_NS + S_NS
+            seen = []
+            for now_ns in (ends_ns - 1, ends_ns):
+                world.now_ns = now_ns
+                asked = [cached.get("k"), store.get("k"), store.get_many(["k"]), store.count()]
+                asked += [list(store.keys()), list(store.scan()), store.count("[k]")]
+                seen.append([*asked, store.get_item("k") is not None])
+            if kind == "persistent":
+                past = [store.count(at=f"time:{at_ns}") for at_ns in (ends_ns - 1, ends_ns)]
+                assert past == [1, 0]
+            assert seen[0] == [1, 1, {"k": 1}, 1, ["k"], [("k", 1)], 1, True]
+            assert seen[1] == [None, None, {}, 0, [], [], 0, False]
+            assert store.set("k", 2, type=kind, if_version=0) > version
+            store.delete("k")
+            world.now_ns = NOW_NS
+    finally:
+        world.close()
 
 
 def test_volatile_keys_that_cannot_be_read_are_not_absent(home: Home) -> None:
