@@ -41,6 +41,7 @@ class HeldBook:
         reactor: Reactor,
         open_book: Callable[[], BookWriter],
         on_open: Callable[[BookWriter], None],
+        has_lost_volatile: Callable[..., bool],
     ) -> None:
         """Hold nothing yet.
 
@@ -49,9 +50,11 @@ class HeldBook:
             reactor: is told how we are, and to try again later.
             open_book: as ``BookWriter.open``.
             on_open: called each time it was opened, also where it may not be written.
+            has_lost_volatile: whether the other database is bad; `thoroughly` looks at all of it.
         """
         self._home, self._reactor = home, reactor
         self._open_book, self._on_open = open_book, on_open
+        self._has_lost_volatile = has_lost_volatile
         self.book: BookWriter | None = None
         self.refusal: errors.HourbookError | None = None
 
@@ -113,8 +116,15 @@ class HeldBook:
         self.book = None
         self.open()
 
+    def check_volatile(self) -> None:
+        """End this process where the volatile keys are lost: its successor begins with none."""
+        if self._has_lost_volatile():
+            self._end("the volatile keys are lost, at %s", self._home.volatile_db)
+
     def distrust_or_die(self, error: sqlite3.Error) -> errors.HourbookError:
         """Leave a malformed book alone from now on; return what every append is refused with."""
+        if self._has_lost_volatile(thoroughly=True):  # then it is not the book that is malformed
+            self._end("the volatile keys are lost: %s, at %s", error, self._home.volatile_db)
         if schema.error_code(error) & 0xFF != sqlite3.SQLITE_CORRUPT or self.book is None:
             self.die(error)
         found = distrust.Distrust(self.book.head.seq + 1, f"unreadable: {error}")
@@ -128,6 +138,9 @@ class HeldBook:
 
     def die(self, error: sqlite3.Error) -> NoReturn:
         """End at once: what is on the disk is unknown, and must be read again from there."""
-        _log.critical("the disk failed: %s, at %s", error, self._home.book_db)
+        self._end("the disk failed: %s, at %s", error, self._home.book_db)
+
+    def _end(self, text: str, *arguments: object) -> NoReturn:
+        _log.critical(text, *arguments)
         logging.shutdown()
         os._exit(EXIT_DISK_FAILED)

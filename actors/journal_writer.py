@@ -75,7 +75,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._store = StoreDesk(self.home, self.config, self.reactor, self._stamps, self._write_own)
         self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
         self._locks = LockDesk(self.reactor, self._write_for_locks, self._refuse_one)
-        self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin)
+        lost = self._store.has_lost_volatile
+        self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin, lost)
         self.reactor.every(TIDY_PERIOD_S, self._tidy)
         self._held.open()
         return Ready() if self._held.refusal is None else Degraded(str(self._held.refusal))
@@ -364,6 +365,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             return
         self._feed.renew(book.head.seq)
         self._desk.release_dead()
+        self._held.check_volatile()
         self._store.tidy()
         self._sightings_due = True
         if self._desk.watch.has_moved and self._held.is_writable:

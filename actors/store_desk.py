@@ -18,7 +18,7 @@ from actors.contract import Reactor, Request
 from hourbook.book.stamps import StampSource
 from hourbook.book.store.key_files import find_due
 from hourbook.book.store.rows import BUCKETS
-from hourbook.book.store.volatile import Capacity, VolatileStage, open_volatile
+from hourbook.book.store.volatile import Capacity, VolatileStage, is_of_boot, open_volatile
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from hourbook.link.nonce_source import NonceSource
@@ -65,6 +65,7 @@ class StoreDesk:
         self._nonces = NonceSource()
         self._book: BookWriter | None = None
         self._volatile: VolatileStage | None = None
+        self._inode = 0
         self._cancel: Callable[[], None] | None = None
         self._armed_ns: int | None = None
         self._expired = self._sweeps = 0
@@ -76,9 +77,25 @@ class StoreDesk:
             try:
                 connection = open_volatile(self._home.volatile_db, current_boot_id())
                 self._volatile = VolatileStage(connection, self.generations, self._capacity)
+                self._inode = self._home.volatile_db.stat().st_ino
             except (OSError, sqlite3.Error):
                 _log.exception("no volatile keys, at %s", self._home.volatile_db)
         return self._volatile
+
+    def has_lost_volatile(self, *, thoroughly: bool = False) -> bool:
+        """Return whether the file of volatile keys was removed, replaced or spoiled.
+
+        No reader sees what is written then; whoever opens it anew makes another.
+        """
+        if self._volatile is None:
+            return False
+        path = self._home.volatile_db
+        try:
+            if path.stat().st_ino != self._inode:
+                return True
+        except FileNotFoundError:
+            return True
+        return not is_of_boot(path, current_boot_id(), thoroughly=thoroughly)
 
     def open(self, book: BookWriter) -> None:
         """Serve the store of an opened book; what is over by now is taken away."""

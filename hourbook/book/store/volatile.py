@@ -25,7 +25,10 @@ from protocols import errors
 from protocols.change import Change
 from protocols.hlc import tick
 
-__all__ = ["Capacity", "VolatileStage", "open_volatile"]
+__all__ = ["Capacity", "VolatileStage", "is_of_boot", "open_volatile"]
+
+_SPOILED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""Not: no descriptor, or no time, to look into the file."""
 
 _DUE_AT_ONCE: Final = 1000
 _WEIGH: Final = (
@@ -52,19 +55,28 @@ def open_volatile(path: Path, boot_id: bytes) -> sqlite3.Connection:
     Raises:
         sqlite3.Error, OSError: it cannot be made.
     """
-    if not path.exists() or not _is_of(path, boot_id):
+    if not is_of_boot(path, boot_id, thoroughly=True):
         _make(path, boot_id)
     return _connect(path)
 
 
-def _is_of(path: Path, boot_id: bytes) -> bool:
-    """Return whether a file was made by this boot, and can be read from end to end."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        try:
+def is_of_boot(path: Path, boot_id: bytes, *, thoroughly: bool) -> bool:
+    """Return whether a file was made by this boot and is in order; else it has to be made anew.
+
+    Args:
+        path: of the file.
+        boot_id: of this boot.
+        thoroughly: look at every page; else only whether a reader can begin.
+    """
+    if not path.exists():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             row = connection.execute("SELECT boot_id FROM life").fetchone()
-            connection.execute("SELECT count(version), count(hex(value)) FROM kv").fetchone()
-        except sqlite3.DatabaseError:
-            return False
+            if thoroughly and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                return False
+    except sqlite3.DatabaseError as error:
+        return not thoroughly and schema.error_code(error) & 0xFF not in _SPOILED
     return row is not None and bool(row[0] == boot_id)
 
 
