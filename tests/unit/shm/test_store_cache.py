@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from waiting import wait_until
 
 from hourbook.home import Home
 from shm import _core, segment
+from shm.reader import GenerationReader
 from shm.writer import GenerationWriter
 
 NS = "agents"
@@ -270,6 +272,40 @@ def test_the_loader_may_use_and_clear_the_cache(world: World) -> None:
 
     assert got == NESTED
     assert cache.get("k") == NESTED
+
+
+def test_what_was_loaded_before_another_segment_came_is_not_kept(world: World, home: Home) -> None:
+    """Its counter is of the old table, and may by chance be that of the new one."""
+    cache = world.cache()
+    world.write("k", "old")
+    world.write("other", 1)
+    home.segment.unlink()
+    new = GenerationWriter(home.segment)
+    new.reset_all()
+    for _ in range(2):
+        new.begin([bucket_of("k")])
+        new.end([bucket_of("k")])
+    while _counter(world.writer) < _counter(new):
+        world.write("k", "old")
+    end_s = time.monotonic() + 0.05  # of the lease, beside the clock that it is counted by
+
+    def replace() -> None:
+        world.meanwhile = lambda: None
+        wait_until(lambda: time.monotonic() > end_s, 5, "the lease to end")
+        world.map = segment.open_reader(home.segment).map
+        cache.get("other")
+        world.values["k"] = ("new", 0)
+
+    world.meanwhile = replace
+
+    assert cache.get("k") == "old"
+    assert _counter(world.writer) == _counter(new)
+    assert cache.get("k") == "new"
+    new.close()
+
+
+def _counter(writer: GenerationWriter) -> int:
+    return GenerationReader(writer.segment).load(bucket_of("k"))
 
 
 def test_other_arguments_are_answered_elsewhere(world: World) -> None:
