@@ -41,7 +41,7 @@ from protocols.book_messages import Append, Appended, Maintain, Maintained, chec
 from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Beat, ListInstances, Register
-from protocols.kv_messages import AcquireLock, KvUsed, KvWrite, ListLocks, RenewLock
+from protocols.kv_messages import AcquireLock, KvUsed, KvWrite
 
 __all__ = ["JournalWriter"]
 
@@ -89,8 +89,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             "instance.beat": Handler(Beat, self._desk.beat),
             "instance.list": Handler(ListInstances, self._desk.list_all),
             "kv.used": Handler(KvUsed, self._store.used),
-            "lock.list": Handler(ListLocks, self._locks.list_all),
-            "lock.renew": Handler(RenewLock, self._locks.renew),
+            **self._locks.handlers(),
             **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
         }
 

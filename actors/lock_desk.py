@@ -10,12 +10,12 @@ Timers count awake time, deadlines boot time: where the two part, the machine wa
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from actors.contract import Reactor, Request
+from actors.contract import Handler, Reactor, Request
 from actors.lock_holders import LockHolders
 from hourbook.book.changes.locks import find_lease, list_leases
 from hourbook.book.changes.outcomes import Outcome
@@ -31,8 +31,10 @@ from protocols.instance_messages import Holder
 from protocols.kv_messages import (
     AcquireLock,
     KvWrite,
+    LeaveLock,
     ListLocks,
     LockGranted,
+    LockLeft,
     LockRenewed,
     Locks,
     ReleaseLock,
@@ -88,6 +90,14 @@ class LockDesk:
         self._wake_at(self._table.next_due_ns())
 
     # -- messages --------------------------------------------------------------------------------
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return the messages about locks that are no changes."""
+        return {
+            "lock.leave": Handler(LeaveLock, self.leave),
+            "lock.list": Handler(ListLocks, self.list_all),
+            "lock.renew": Handler(RenewLock, self.renew),
+        }
 
     def keeps_place(self, request: Request[Any]) -> bool:
         """Return whether a call that is sent again waits already; then this is to be answered.
@@ -158,6 +168,13 @@ class LockDesk:
         self._note_suspend()
         lease = self._table.renew((body.ns, body.key), body.token, _boot_ns())
         return LockRenewed(lease.ttl_ns)
+
+    def leave(self, request: Request[LeaveLock]) -> LockLeft:
+        """Let a call go that waits; one that was granted is its caller's to release."""
+        waiter = self._table.waiter_named(request.body.writer, request.body.nonce)
+        if waiter is not None:
+            self._give_up(self._leave(waiter))
+        return LockLeft(waited=waiter is not None)
 
     def list_all(self, request: Request[ListLocks]) -> Locks:
         """Return who holds what, and who waits."""

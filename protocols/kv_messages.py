@@ -29,9 +29,11 @@ __all__ = [
     "KvUsed",
     "KvWrite",
     "KvWritten",
+    "LeaveLock",
     "ListLocks",
     "Lock",
     "LockGranted",
+    "LockLeft",
     "LockReleased",
     "LockRenewed",
     "Locks",
@@ -288,6 +290,27 @@ class LockRenewed(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to ``lock.renew``; a token that is not in force is refused (TokenStale)."""
 
     ttl_ns: int
+
+
+class LeaveLock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``lock.leave``: a call that waits does not want its lock any more.
+
+    Attributes:
+        writer, nonce: of its ``lock.acquire``.
+    """
+
+    writer: str
+    nonce: bytes
+
+
+class LockLeft(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to ``lock.leave``.
+
+    Attributes:
+        waited: the call did wait, and was refused now (LockTimeout).
+    """
+
+    waited: bool
 
 
 class ListLocks(msgspec.Struct, frozen=True, omit_defaults=True):

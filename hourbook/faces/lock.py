@@ -17,12 +17,14 @@ import msgspec
 from hourbook.book.store.leases import TTL_NS_MAX, TTL_NS_MIN, WAIT_NS_MAX
 from hourbook.faces.lock_keeper import RENEWALS_PER_LEASE, LockKeeper
 from hourbook.faces.store_link import StoreLink
+from hourbook.link.client import TIMEOUT_S
 from hourbook.link.reply import Reply
 from hourbook.process_identity import own_holder
 from protocols import errors
 from protocols.kv_keys import check_key
 from protocols.kv_messages import (
     AcquireLock,
+    LeaveLock,
     LockGranted,
     LockReleased,
     ReleaseLock,
@@ -32,6 +34,7 @@ from protocols.kv_messages import (
 __all__ = ["Lock"]
 
 _S_NS: Final = 1_000_000_000
+_decode_call = msgspec.msgpack.Decoder(AcquireLock).decode
 _decode_granted = msgspec.msgpack.Decoder(LockGranted).decode
 _decode_released = msgspec.msgpack.Decoder(LockReleased).decode
 
@@ -69,6 +72,7 @@ class Lock:
         self._is_over = self._is_released = False
         self._confirmed_boot_ns = self._asked_mono_ns = 0
         self._renewal: Reply | None = None
+        self._call: Reply | None = None
 
     @property
     def token(self) -> int:
@@ -108,7 +112,7 @@ class Lock:
             DiskFull, BookCorrupt: refused.
             OutcomeUnknown: no answer in time; if it was granted, it is free again after `ttl_s`.
             ActorUnreachable: nobody to ask.
-            BookClosed, UsedAfterFork: this connection cannot be used.
+            BookClosed, UsedAfterFork: this connection cannot be used, or was closed meanwhile.
         """
         if self._token:
             raise errors.BadRequest(
@@ -117,7 +121,7 @@ class Lock:
                 value=self.key,
             )
         asked_boot_ns = _boot_ns()
-        reply = self._link.change(
+        call = self._call = self._link.change(
             "lock.acquire",
             AcquireLock,
             extra_s=self._wait_ns / _S_NS,
@@ -127,21 +131,38 @@ class Lock:
             ttl_ns=self._ttl_ns,
             wait_ns=self._wait_ns,
         )
-        try:
-            envelope = reply.wait()
-        except BaseException:
-            if not reply.done():  # interrupted: whoever may still get it must not keep it
-                reply.add_done_callback(self._release_unwanted)
-                self._link.client.attend()
-            raise
-        self._token = _decode_granted(envelope.body).token
+        with self._keeper.asking(self):
+            try:
+                self._take(_decode_granted(call.wait().body).token, asked_boot_ns)
+            except BaseException:  # interrupted, too: what nobody gets nobody must keep
+                call.add_done_callback(self._release_unwanted)
+                self.give_up()
+                raise
+        return self
+
+    def _take(self, token: int, asked_boot_ns: int) -> None:
+        """Hold what was granted to a call of a moment ago, or of long ago."""
+        self._token = token
         self._owner = threading.current_thread()
         self._asked_mono_ns = time.monotonic_ns()
         self._confirmed_boot_ns = asked_boot_ns
         if _boot_ns() - asked_boot_ns > self._ttl_ns // RENEWALS_PER_LEASE:
             self.renew()  # how long ago it was granted is not known after a wait
         self._keeper.keep(self)
-        return self
+
+    def give_up(self) -> None:
+        """Wait no longer, in whichever thread that is: ``acquire`` raises LockTimeout there.
+
+        A lock that is not waited for stays as it is.
+        """
+        call = self._call
+        if call is None or call.done():
+            return
+        call.deadline_ns = min(call.deadline_ns, time.monotonic_ns() + int(TIMEOUT_S * _S_NS))
+        asked = _decode_call(call.request.body)
+        with contextlib.suppress(errors.HourbookError):
+            leave = LeaveLock(asked.writer, asked.nonce)
+            self._link.client.send("lock.leave", leave, attended=False)
 
     def renew(self) -> None:
         """Have the whole `ttl_s` again, from now on. A thread of the book does it by itself.
@@ -261,10 +282,12 @@ class Lock:
 
     def _release_unwanted(self, reply: Reply) -> None:
         """Give back what was granted to a call that nobody waits for any more."""
-        if reply.envelope is not None:
-            with contextlib.suppress(errors.HourbookError):
-                token = _decode_granted(reply.envelope.body).token
-                self._send_release(attended=False, token=token)
+        if reply.envelope is None:
+            return
+        token = _decode_granted(reply.envelope.body).token
+        self._is_released |= token == self._token
+        with contextlib.suppress(errors.HourbookError):
+            self._send_release(attended=False, token=token)
 
 
 def _nanoseconds(field: str, seconds: object, low_ns: int, high_ns: int) -> int:

@@ -50,7 +50,8 @@ class AsyncLock:
         try:
             self.token = await self._do(lambda: self._lock.acquire().token)
         except BaseException:
-            self._thread.submit(self._lock.release)  # if it comes to be held after all
+            self._lock.give_up()
+            self._thread.submit(self._lock.release)  # where it had come to be held after all
             self._thread.shutdown(wait=False)
             raise
         return self

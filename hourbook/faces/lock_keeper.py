@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 from hourbook.link.reply import Reply
@@ -34,6 +35,9 @@ class Leased(Protocol):
     def renew_soon(self) -> None:
         """Ask for a renewal, without waiting for the answer."""
 
+    def give_up(self) -> None:
+        """Wait for it no longer."""
+
     def let_go(self) -> Reply:
         """Release it for whoever closes the book."""
 
@@ -44,15 +48,46 @@ class LockKeeper:
     def __init__(self) -> None:
         """Begin without a lock, and without a thread."""
         self._locks: weakref.WeakSet[Leased] = weakref.WeakSet()
+        self._asking: set[Leased] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._looks_mono_ns = 0
 
+    @contextlib.contextmanager
+    def asking(self, lock: Leased) -> Iterator[None]:
+        """Have `lock` give up where the book is closed meanwhile.
+
+        Raises:
+            BookClosed: it was, and it did.
+        """
+        with self._changed:
+            is_closed = self._is_closed
+            self._asking.add(lock)
+        try:
+            if is_closed:
+                lock.give_up()
+            yield
+        except errors.LockTimeout as error:
+            if self._is_closed:
+                raise _closed() from error
+            raise
+        finally:
+            with self._changed:
+                self._asking.discard(lock)
+                if self._is_closed:  # else nobody waits for that
+                    self._changed.notify_all()
+
     def keep(self, lock: Leased) -> None:
-        """Renew `lock` from now on."""
+        """Renew `lock` from now on.
+
+        Raises:
+            BookClosed: nobody would.
+        """
         due_ns = lock.due_mono_ns()
         with self._changed:
+            if self._is_closed:
+                raise _closed()
             self._locks.add(lock)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -61,7 +96,7 @@ class LockKeeper:
                 self._thread.start()
             elif due_ns is not None and due_ns < self._looks_mono_ns:
                 self._looks_mono_ns = due_ns
-                self._changed.notify()
+                self._changed.notify_all()
 
     def drop(self, lock: Leased) -> None:
         """Renew `lock` no longer."""
@@ -69,20 +104,25 @@ class LockKeeper:
             self._locks.discard(lock)
 
     def close(self) -> None:
-        """Release what is still held, and end the thread."""
+        """Release what is still held, wait for nothing any more, and end the thread."""
         with self._changed:
             self._is_closed = True
-            locks = list(self._locks)
+            locks, asking = list(self._locks), list(self._asking)
             self._locks.clear()
-            self._changed.notify()
+            self._changed.notify_all()
+        until_ns = time.monotonic_ns() + int(_GOODBYE_S * 1e9)
+        for lock in asking:
+            lock.give_up()
         replies = []
         for lock in locks:
             with contextlib.suppress(errors.HourbookError):
                 replies.append(lock.let_go())
-        until_ns = time.monotonic_ns() + int(_GOODBYE_S * 1e9)
         for reply in replies:
             with contextlib.suppress(errors.HourbookError):
                 reply.wait(max(0, until_ns - time.monotonic_ns()) / 1e9)
+        with self._changed:  # whoever got a lock meanwhile lets it go
+            left_s = max(0, until_ns - time.monotonic_ns()) / 1e9
+            self._changed.wait_for(lambda: not self._asking, left_s)
         if self._thread is not None:
             self._thread.join()
 
@@ -116,3 +156,7 @@ class LockKeeper:
                 due_ns = max(lock.due_mono_ns() or 0, time.monotonic_ns() + _RETRY_NS)
             looks_ns = min(looks_ns, due_ns)
         return looks_ns
+
+
+def _closed() -> errors.BookClosed:
+    return errors.BookClosed("Expected an open book to hold a lock, got one that was closed")

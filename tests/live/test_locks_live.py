@@ -1,5 +1,6 @@
 """Locks between real processes: killed, stopped and forked holders, and a writer that dies."""
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -353,6 +354,79 @@ def test_locks_end_with_their_book(book: Book, store: Store) -> None:
     assert store.locks() == []
     assert not lock.is_held
     assert "hourbook-locks" not in [each.name for each in threading.enumerate()]
+
+
+def test_book_that_is_closed_waits_for_no_lock(home: Home, store: Store) -> None:
+    """Who waits in another thread hears of it, and leaves the line."""
+    raised: list[errors.HourbookError] = []
+    closing = connect("closing", home)
+
+    def wait() -> None:
+        try:
+            closing.store("app").lock("k", wait_s=3600).acquire()
+        except errors.HourbookError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=wait)
+    with store.lock("k"):
+        thread.start()
+        wait_for_waiters(store, 1)
+        began_s = time.monotonic()
+
+        closing.close()
+
+        thread.join(5)
+        assert time.monotonic() - began_s < 3
+        assert [type(error) for error in raised] == [errors.BookClosed]
+        assert store.locks()[0].waiting == []
+
+
+def test_wait_that_is_interrupted_ends_in_the_line_too(store: Store) -> None:
+    """Nobody behind it waits for who has gone; the lock may be asked for again."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def send() -> None:
+        wait_for_waiters(store, 1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    thread = threading.Thread(target=send)
+    mine = store.lock("k", wait_s=3600)
+    try:
+        with store.lock("k"):
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                mine.acquire()
+            wait_for_waiters(store, 0)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        thread.join()
+
+    with mine:
+        assert mine.is_held
+    assert store.locks() == []
+
+
+def test_task_that_is_cancelled_leaves_the_line(store: Store) -> None:
+    """Its loop goes on, and so does who stood behind it."""
+
+    async def cancel_one() -> None:
+        task = asyncio.create_task(store.asynchronous().lock("k", wait_s=3600).acquire())
+        await asyncio.to_thread(wait_for_waiters, store, 1)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    with store.lock("k"):
+        asyncio.run(cancel_one())
+        wait_for_waiters(store, 0)
+    wait_until(
+        lambda: not any(each.name.startswith("hourbook-lock_") for each in threading.enumerate()),
+        5,
+        "its thread to end",
+    )
 
 
 def test_fork_does_not_inherit_the_lock(store: Store) -> None:

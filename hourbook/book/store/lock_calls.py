@@ -82,7 +82,7 @@ class Calls:
         Raises:
             BadRequest: another one waits under its nonce.
         """
-        waiter = self._by_nonce.get(change.writer, {}).get(change.nonce)
+        waiter = self.named(change.writer, change.nonce)
         if waiter is not None and waiter.change != change:
             raise errors.BadRequest(
                 f"Expected a nonce of its own for each request, got one that {change.writer}"
@@ -91,6 +91,10 @@ class Calls:
                 value=change.nonce.hex(),
             )
         return waiter
+
+    def named(self, writer: str, nonce: bytes) -> Waiter | None:
+        """Return the call of a name; None where it does not wait."""
+        return self._by_nonce.get(writer, {}).get(nonce)
 
     def by_writer(self, writer: str) -> Iterator[Waiter]:
         """Return the calls of an instance, in the order in which they came."""

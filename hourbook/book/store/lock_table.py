@@ -197,6 +197,10 @@ class LockTable:
         """
         return self._calls.find(change)
 
+    def waiter_named(self, writer: str, nonce: bytes) -> Waiter | None:
+        """Return the place of the call of a name; None where it has none."""
+        return self._calls.named(writer, nonce)
+
     def overdue(self, now_boot_ns: int) -> list[Waiter]:
         """Return every waiter whose wait is over, except where its lock is being granted to it."""
         return [

@@ -19,7 +19,7 @@ from hourbook.process_identity import own_holder
 from protocols import errors, wire
 from protocols.change import Change
 from protocols.entry import make_nonce
-from protocols.kv_messages import AcquireLock, Delete, ListLocks, LockGranted, RenewLock
+from protocols.kv_messages import AcquireLock, Delete, LeaveLock, ListLocks, LockGranted, RenewLock
 
 S_NS = 1_000_000_000
 
@@ -184,3 +184,21 @@ def test_wait_that_is_over_is_refused_and_the_rest_of_the_line_moves_up(world: W
     assert isinstance(world.answers[1], errors.LockTimeout)
     assert world.desk.snapshot()["lock_timeouts_total"] == 1
     assert world.desk.snapshot()["locks_waiting"] == 1
+
+
+def test_call_that_leaves_the_line_is_refused_and_one_that_does_not_wait_is_not(
+    world: World,
+) -> None:
+    """What was granted, or is not known, is left alone."""
+    world.ask(ttl_s=60)
+    world.ask(wait_s=30)
+    (call,) = world.desk.waiting("agent")
+
+    answers = [
+        world.desk.leave(world.request(LeaveLock("agent", nonce)))
+        for nonce in (make_nonce(7, 1 << 20), call.nonce, call.nonce)
+    ]
+
+    assert [answer.waited for answer in answers] == [False, True, False]
+    assert [type(answer) for answer in world.answers] == [msgspec.Raw, errors.LockTimeout]
+    assert world.desk.waiting("agent") == []

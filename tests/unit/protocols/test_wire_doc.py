@@ -55,6 +55,7 @@ KINDS = {
     "session.start": session_messages.StartSession,
     "lock.acquire": kv_messages.AcquireLock,
     "lock.release": kv_messages.ReleaseLock,
+    "lock.leave": kv_messages.LeaveLock,
     "lock.renew": kv_messages.RenewLock,
     "lock.list": kv_messages.ListLocks,
 }
