@@ -55,8 +55,7 @@ def backup(
     """
     from hourbook.book.copies.backup import back_up  # noqa: PLC0415 - completion needs no database
 
-    line = ProgressLine(quiet=json)
-    try:
+    with ProgressLine(quiet=json) as line:
         report = back_up(
             find_home(home),
             file,
@@ -65,8 +64,6 @@ def backup(
             verify=not no_verify,
             progress=line.show,
         )
-    finally:
-        line.clear()
     if json:
         emit_json(msgspec.structs.asdict(report))
     else:
@@ -104,8 +101,7 @@ def restore(
     from hourbook.book.copies.restore import restore_book  # noqa: PLC0415 - as above
     from hourbook.book.moment import parse_moment  # noqa: PLC0415 - as above
 
-    line = ProgressLine(quiet=json)
-    try:
+    with ProgressLine(quiet=json) as line:
         report = restore_book(
             file,
             find_home(home),
@@ -114,8 +110,6 @@ def restore(
             accept_damage=accept_damage,
             progress=line.show,
         )
-    finally:
-        line.clear()
     if json:
         emit_json(msgspec.structs.asdict(report))
     else:

@@ -86,9 +86,8 @@ def compact(
     with closing(MailboxClient(found, "compactor", "cli")) as client:
         answer = client.request("compactor.rules", {})
     asked = msgspec.msgpack.decode(answer.body, type=compaction.Rules)
-    line = ProgressLine(quiet=json)
     now_ns = StampSource(found, SystemTimebase()).time_ns()
-    try:
+    with ProgressLine(quiet=json) as line:
         report = compaction.compact(
             found,
             asked.retention,
@@ -97,8 +96,6 @@ def compact(
             dry_run=dry_run,
             progress=line.show,
         )
-    finally:
-        line.clear()
     if json:
         emit_json(msgspec.structs.asdict(report))
     else:

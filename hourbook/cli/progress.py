@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Final
+from typing import Final, Self
 
 __all__ = ["ProgressLine", "bar_text"]
 
@@ -17,7 +17,10 @@ def bar_text(stage: str, done: int, total: int) -> str:
 
 
 class ProgressLine:
-    """Says what is being done and how much of it is done; silent where nobody looks."""
+    """Says what is being done and how much of it is done; silent where nobody looks.
+
+    A context manager: at the end of its block the line is as it was.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._is_shown = not quiet and sys.stderr.isatty()
@@ -32,8 +35,10 @@ class ProgressLine:
         self._drawn_s = now_s
         self._draw(bar_text(stage, done, total) if total else f"{stage} {done}")
 
-    def clear(self) -> None:
-        """Leave the line as it was."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._width:
             self._draw("")
             sys.stderr.write("\r")

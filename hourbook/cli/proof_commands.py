@@ -66,17 +66,13 @@ def verify(
         from hourbook.book.proof.witness import load_witnesses  # noqa: PLC0415 - needed here alone
 
         witnesses = load_witnesses(against)
-    line = ProgressLine(quiet=json)
-    with BookReader(find_home(home)) as book:
-        try:
-            verdict = book.verify(
-                from_commit=from_commit,
-                all_signatures=all_signatures,
-                witnesses=witnesses,
-                progress=line.show,
-            )
-        finally:
-            line.clear()
+    with BookReader(find_home(home)) as book, ProgressLine(quiet=json) as line:
+        verdict = book.verify(
+            from_commit=from_commit,
+            all_signatures=all_signatures,
+            witnesses=witnesses,
+            progress=line.show,
+        )
     if json:
         emit_json(msgspec.structs.asdict(verdict))
     else:

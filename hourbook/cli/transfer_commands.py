@@ -1,6 +1,7 @@
 """`export` and `import`: the book as lines of JSON that chain, to and from other tools."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -63,29 +64,17 @@ def export(
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - as above
 
     first, last = _bound(since, "since"), _bound(until, "until")
-    line = ProgressLine(quiet=json)
-
-    def show(done: int, total: int) -> None:
-        line.show("exporting", done, total)
-
-    with BookReader(find_home(home)) as reader:
+    is_seen = out is None and sys.stdout.isatty()
+    with (
+        BookReader(find_home(home)) as reader,
+        ProgressLine(quiet=json or is_seen) as line,
+    ):
+        show = partial(line.show, "exporting")
         if out is None:
-            quiet = sys.stdout.isatty()
-            export_book(
-                reader,
-                sys.stdout.buffer,
-                since=first,
-                until=last,
-                progress=None if quiet else show,
-            )
-            line.clear()
+            stream = sys.stdout.buffer
+            export_book(reader, stream, since=first, until=last, progress=show)
             return exit_codes.OK
-        try:
-            report = export_to_file(
-                reader, out, replace=force, since=first, until=last, progress=show
-            )
-        finally:
-            line.clear()
+        report = export_to_file(reader, out, replace=force, since=first, until=last, progress=show)
     if json:
         emit_json(msgspec.structs.asdict(report))
     else:
@@ -120,16 +109,13 @@ def import_(
     found = find_home(home)
     if not dry_run:
         check_running(found)
-    line = ProgressLine(quiet=json)
-    try:
+    with ProgressLine(quiet=json) as line:
         report = import_file(
             found,
             file,
             dry_run=dry_run,
-            progress=lambda done, total: line.show("importing", done, total),
+            progress=partial(line.show, "importing"),
         )
-    finally:
-        line.clear()
     if json:
         emit_json(msgspec.to_builtins(report))
     else:

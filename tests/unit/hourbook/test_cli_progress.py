@@ -28,11 +28,10 @@ def test_line_is_drawn_over_and_cleared(monkeypatch: pytest.MonkeyPatch) -> None
     """Nothing of it stays on the terminal."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    line = ProgressLine()
 
-    line.show("verifying", 5, 10)
-    line.show("verifying", 10, 10)
-    line.clear()
+    with ProgressLine() as line:
+        line.show("verifying", 5, 10)
+        line.show("verifying", 10, 10)
 
     drawn = terminal.getvalue().split("\r")
     assert [text.strip()[-5:] for text in drawn if text.strip()] == [" 50 %", "100 %"]
@@ -44,8 +43,7 @@ def test_nobody_looking_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     log, terminal = io.StringIO(), Terminal()
     for stream, line_is_quiet in ((log, False), (terminal, True)):
         monkeypatch.setattr("sys.stderr", stream)
-        line = ProgressLine(quiet=line_is_quiet)
-        line.show("verifying", 5, 10)
-        line.clear()
+        with ProgressLine(quiet=line_is_quiet) as line:
+            line.show("verifying", 5, 10)
 
     assert log.getvalue() == terminal.getvalue() == ""
