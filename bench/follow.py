@@ -150,7 +150,7 @@ def _refresh_ms(directory: Path) -> float:
     with BookReader(home) as reader:
         for _ in range(50):
             started_ns = time.perf_counter_ns()
-            digest = reader.query(lambda connection: digest_of(connection, None, DigestLimits()))
+            digest = reader.query(lambda c: digest_of(c, None, DigestLimits(), time.time_ns()))
             render_digest(digest, "markdown")
             took.append(time.perf_counter_ns() - started_ns)
     shutil.rmtree(home.run_dir, ignore_errors=True)

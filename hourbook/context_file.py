@@ -9,9 +9,11 @@ from typing import Final
 
 from hourbook.book.digest import Digest, DigestLimits, read_digest
 from hourbook.book.reader import BookReader
+from hourbook.book.stamps import StampSource
 from hourbook.context_text import ContextFormat, render_digest
 from hourbook.faces.feed import Follower
 from hourbook.home import Home
+from hourbook.timebase import SystemTimebase
 from protocols import errors
 
 __all__ = ["EVERY_S_MIN", "keep_context", "read_context", "replace_file"]
@@ -21,9 +23,9 @@ _WAIT_S: Final = 1.0
 _NEW_MODE: Final = 0o600
 
 
-def read_context(reader: BookReader, limits: DigestLimits) -> Digest:
-    """Return the digest of the book as it is now."""
-    return reader.query(lambda connection: read_digest(connection, limits))
+def read_context(reader: BookReader, limits: DigestLimits, now_ns: int) -> Digest:
+    """Return the digest of the book as it is now (UTC)."""
+    return reader.query(lambda connection: read_digest(connection, limits, now_ns))
 
 
 def keep_context(
@@ -51,9 +53,10 @@ def keep_context(
         )
     with contextlib.closing(Follower(home)) as follower, BookReader(home) as reader:
         shown, count = None, 0
+        stamps = StampSource(home, SystemTimebase())
         while True:
             due_ns = time.monotonic_ns() + int(every_s * 1e9)
-            text = render_digest(read_context(reader, DigestLimits()), form)
+            text = render_digest(read_context(reader, DigestLimits(), stamps.time_ns()), form)
             if text != shown:
                 replace_file(path, text)
                 shown, count = text, count + 1

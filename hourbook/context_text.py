@@ -13,6 +13,7 @@ import msgspec
 
 from hourbook.book.digest import Active, Digest, EntityState, Locked, SessionState
 from hourbook.book.render import entry_json, json_value
+from hourbook.book.store.shared_keys import Shared
 from hourbook.cli.words import visible
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
@@ -54,6 +55,7 @@ def render_digest(digest: Digest, form: ContextFormat, chars_max: int = CHARS_MA
         _recent(digest, line),
         _entities(digest, line),
         _decisions(digest, line),
+        ("Shared keys", [_shared_line(each, line) for each in digest.shared]),
         ("Active", [_active_line(each, line) for each in digest.active]),
         ("Locked", [_locked_line(each, line) for each in digest.locked]),
     ]
@@ -92,6 +94,7 @@ def digest_json(digest: Digest) -> dict[str, Any]:
             }
             for each in digest.active
         ],
+        "shared": [_shared_json(each) for each in digest.shared],
         "locked": [msgspec.structs.asdict(each) for each in digest.locked],
     }
 
@@ -116,13 +119,35 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     shown = entry_json(entry)
     for name in ("hlc", "nonce", "parent_hash", "bound_ns"):
         del shown[name]
-    text = msgspec.json.encode(shown["details"]).decode()
-    if len(text) > JSON_DETAILS_CHARS_MAX:
-        value = entry.details
-        text = value if isinstance(value, str) else text
-        shown["details"] = text[:JSON_DETAILS_CHARS_MAX]
+    if (cut := _cut_json(shown["details"])) is not None:
+        shown["details"] = cut
         shown["details_cut"] = True
     return shown
+
+
+def _shared_json(shared: Shared) -> dict[str, Any]:
+    value = json_value(shared.value)
+    shown = {
+        "namespace": shared.namespace,
+        "key": shared.key,
+        "version": shared.version,
+        "writer": shared.writer,
+        "time": format_utc_ns(shared.time_ns),
+        "value": value,
+        "missing": shared.missing or None,
+    }
+    if (cut := _cut_json(value)) is not None:
+        shown["value"] = cut
+        shown["value_cut"] = True
+    return shown
+
+
+def _cut_json(shown: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """Return the beginning of a value that is too long for a context, as text; None: it is not."""
+    text = msgspec.json.encode(shown).decode()
+    if len(text) <= JSON_DETAILS_CHARS_MAX:
+        return None
+    return (shown if isinstance(shown, str) else text)[:JSON_DETAILS_CHARS_MAX]
 
 
 # -- text ---------------------------------------------------------------------------------------
@@ -164,6 +189,15 @@ def _active_line(active: Active, line: Callable[[Entry, str], str]) -> str:
     return f"{start}: {_said(active.last)} (#{active.last.seq})"
 
 
+def _shared_line(shared: Shared, line: Callable[[Entry, str], str]) -> str:
+    name = visible(f"{shared.namespace}/{shared.key}", KEY_CHARS_MAX)
+    said = f"[{shared.missing}]" if shared.missing else _value(shared.value)
+    if line is not _markdown_line:
+        return f"#{shared.version} {shared.writer} {name}: {said}"
+    when = format_utc_ns(shared.time_ns, digits=0)
+    return f"- {when} **{name}**: {said} _{shared.writer} #{shared.version}_"
+
+
 def _locked_line(locked: Locked, line: Callable[[Entry, str], str]) -> str:
     name = visible(f"{locked.namespace}/{locked.key}", KEY_CHARS_MAX)
     start = f"- **{name}**" if line is _markdown_line else name
@@ -198,8 +232,12 @@ def _details(entry: Entry) -> str:
     value = entry.details
     if value is None:
         return ""
+    return f": {_value(value)}"
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - any MessagePack value
     text = value if isinstance(value, str) else msgspec.json.encode(json_value(value)).decode()
-    return f": {visible(text, DETAILS_CHARS_MAX)}"
+    return visible(text, DETAILS_CHARS_MAX)
 
 
 def _key(text: str) -> str:

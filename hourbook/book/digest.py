@@ -12,6 +12,7 @@ import msgspec
 from hourbook.book.archive.detached import attach_beside
 from hourbook.book.instances import list_instances
 from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
+from hourbook.book.store.shared_keys import Shared, read_shared
 from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors, wire
 from protocols.entry import Entry
@@ -71,16 +72,20 @@ class DigestLimits(msgspec.Struct, frozen=True):
         recent: last actions.
         entities: things that something was done to lately.
         decisions: last decisions, however old.
+        shared: keys of the store of type shared.
         window: entries that are looked back over for actions and entities.
     """
 
     recent: int = 20
     entities: int = 30
     decisions: int = 20
+    shared: int = 30
     window: int = 5000
 
 
-SUMMARY_LIMITS: Final = DigestLimits(recent=30, entities=100, decisions=50, window=20_000)
+SUMMARY_LIMITS: Final = DigestLimits(
+    recent=30, entities=100, decisions=50, shared=100, window=20_000
+)
 """What people get who ask once: more than an agent's context."""
 
 
@@ -150,6 +155,7 @@ class Digest(msgspec.Struct, frozen=True):
         entities: state of each thing, the last touched first.
         decisions: last decisions.
         active: who is there.
+        shared: keys of the store that all agents are shown, the last written first.
         locked: the locks of the store that living processes hold, the last granted first.
         session: what it is limited to, or None.
     """
@@ -161,6 +167,7 @@ class Digest(msgspec.Struct, frozen=True):
     entities: list[EntityState]
     decisions: list[Entry]
     active: list[Active]
+    shared: list[Shared] = []
     locked: list[Locked] = []
     session: SessionState | None = None
 
@@ -171,13 +178,17 @@ def head_seq(connection: sqlite3.Connection) -> int:
 
 
 def read_digest(
-    connection: sqlite3.Connection, limits: DigestLimits, session: SessionState | None = None
+    connection: sqlite3.Connection,
+    limits: DigestLimits,
+    now_ns: int,
+    session: SessionState | None = None,
 ) -> Digest:
     """Return what was done last, to what, what was decided, and who is there.
 
     Args:
         connection: to read.
         limits: how much of it.
+        now_ns: UTC, by which time limits of keys are judged.
         session: only what was written in this session.
     """
     head = head_seq(connection)
@@ -201,20 +212,22 @@ def read_digest(
         entities=_entities(connection, where, bounds, limits.entities),
         decisions=_decisions(connection, session, limits.decisions),
         active=_active(connection, since),
+        shared=read_shared(connection, limits.shared, now_ns),
         locked=_locked(connection),
         session=session,
     )
 
 
-def digest_of(connection: sqlite3.Connection, session: str | None, limits: DigestLimits) -> Digest:
-    """Return the digest of the book, or of one of its sessions.
+def digest_of(
+    connection: sqlite3.Connection, session: str | None, limits: DigestLimits, now_ns: int
+) -> Digest:
+    """Return the digest of the book, or of one of its sessions, at `now_ns` (UTC).
 
     Raises:
         UnknownName: nothing was ever written in this session.
     """
-    return read_digest(
-        connection, limits, None if session is None else find_session(connection, session)
-    )
+    found = None if session is None else find_session(connection, session)
+    return read_digest(connection, limits, now_ns, found)
 
 
 def find_session(connection: sqlite3.Connection, name: str) -> SessionState:

@@ -16,6 +16,8 @@ CREATE TABLE kv (
 
 CREATE UNIQUE INDEX kv_key ON kv (ns, key);
 CREATE INDEX kv_expiry ON kv (expires_ns) WHERE expires_ns IS NOT NULL;
+-- The newest keys that everybody's context shows.
+CREATE INDEX kv_shared ON kv (version) WHERE type = 'shared';
 
 -- Which entries were about a key: of any moment the last one not later says what it held.
 CREATE TABLE kv_log (

@@ -29,7 +29,7 @@ def context(
     every: Annotated[float | None, Parameter(show_default=False)] = None,
     home: HomeOption = None,
 ) -> int:
-    """Print what an agent should know: recent actions, state, decisions, who is active.
+    """Print what an agent should know: actions, state, decisions, shared keys, who is there.
 
     At most 16 000 characters. With `--out` it goes into a file, which is replaced in one step; with
     `--every` too, again and again, until Ctrl-C: whenever the book has grown, and only then.
@@ -47,8 +47,10 @@ def context(
     """
     from hourbook.book.digest import DigestLimits  # noqa: PLC0415 - completion needs no database
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
+    from hourbook.book.stamps import StampSource  # noqa: PLC0415 - the same
     from hourbook.context_file import keep_context, read_context, replace_file  # noqa: PLC0415
     from hourbook.context_text import render_digest  # noqa: PLC0415 - the same
+    from hourbook.timebase import SystemTimebase  # noqa: PLC0415 - the same
 
     form: Format = "json" if json else format
     found = find_home(home)
@@ -57,8 +59,9 @@ def context(
             raise errors.BadRequest("Expected --out FILE with --every, got none", field="out")
         check_running(found)
         keep_context(found, out, form, every)
+    now_ns = StampSource(found, SystemTimebase()).time_ns()
     with BookReader(found) as reader:
-        text = render_digest(read_context(reader, DigestLimits()), form)
+        text = render_digest(read_context(reader, DigestLimits(), now_ns), form)
     if out is None:
         emit(text.rstrip("\n"))
     else:
@@ -161,10 +164,14 @@ def session_summary(
 def _summarise(session: str | None, *, json: bool, home: str | None) -> int:
     from hourbook.book.digest import SUMMARY_LIMITS, digest_of  # noqa: PLC0415 - as above
     from hourbook.book.reader import BookReader  # noqa: PLC0415 - the same
+    from hourbook.book.stamps import StampSource  # noqa: PLC0415 - the same
     from hourbook.context_text import digest_json, render_digest  # noqa: PLC0415 - the same
+    from hourbook.timebase import SystemTimebase  # noqa: PLC0415 - the same
 
-    with BookReader(find_home(home)) as reader:
-        found = reader.query(lambda connection: digest_of(connection, session, SUMMARY_LIMITS))
+    which = find_home(home)
+    now_ns = StampSource(which, SystemTimebase()).time_ns()
+    with BookReader(which) as reader:
+        found = reader.query(lambda opened: digest_of(opened, session, SUMMARY_LIMITS, now_ns))
     if json:
         emit_json(digest_json(found))
     else:

@@ -23,11 +23,13 @@ from hourbook.book.entry_filter import EntryFilter, Wanted, make_filter
 from hourbook.book.moment import MomentLike, parse_moment
 from hourbook.book.proof.verify import StageProgress, Verdict
 from hourbook.book.reader import BookReader
+from hourbook.book.stamps import StampSource
 from hourbook.faces.feed import Follower
 from hourbook.faces.membership import Membership
 from hourbook.faces.updates import Updates
 from hourbook.home import Home
 from hourbook.instance_view import InstanceStatus
+from hourbook.timebase import SystemTimebase
 from protocols import errors
 from protocols.entry import Commit, Entry
 
@@ -177,7 +179,7 @@ class BookViews:
         return compare_instances(self.home, self._open_reader(), a, b)
 
     def digest(self, session: str | None = None, *, limits: DigestLimits = DIGEST_LIMITS) -> Digest:
-        """Return recent actions, the state of each entity, decisions, and who is there.
+        """Return recent actions, the state of each entity, decisions, shared keys, who is there.
 
         Args:
             session: only what was written in this session.
@@ -186,8 +188,8 @@ class BookViews:
         Raises:
             UnknownName: nothing was ever written in this session.
         """
-        reader = self._open_reader()
-        return reader.query(lambda connection: digest_of(connection, session, limits))
+        reader, now_ns = self._open_reader(), StampSource(self.home, SystemTimebase()).time_ns()
+        return reader.query(lambda connection: digest_of(connection, session, limits, now_ns))
 
     def context(
         self,

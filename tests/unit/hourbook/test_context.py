@@ -37,7 +37,7 @@ def write(home: Home, entries: list[NewEntry], session: str = "") -> None:
 def text_of(home: Home, form: str, session: str | None = None) -> str:
     """Return the context of a home."""
     with BookReader(home) as reader:
-        digest = reader.query(lambda connection: digest_of(connection, session, LIMITS))
+        digest = reader.query(lambda connection: digest_of(connection, session, LIMITS, 0))
     return render_digest(digest, form)  # type: ignore[arg-type] # a parameter of the test
 
 
@@ -106,10 +106,10 @@ def test_sessions_are_told_apart(home: Home) -> None:
 
     with BookReader(home) as reader:
         sessions = reader.query(list_sessions)
-        one = digest_json(reader.query(lambda c: digest_of(c, "one", LIMITS)))
+        one = digest_json(reader.query(lambda c: digest_of(c, "one", LIMITS, 0)))
         last = reader.query(lambda c: last_session(c, "agent"))
         with pytest.raises(errors.UnknownName, match="three"):
-            reader.query(lambda c: digest_of(c, "three", LIMITS))
+            reader.query(lambda c: digest_of(c, "three", LIMITS, 0))
 
     assert [(s.name, s.entries, s.first_seq, s.last_seq) for s in sessions] == [
         ("two", 2, 3, 4),
@@ -208,7 +208,7 @@ def test_refresh_is_quick_in_a_long_book(home: Home) -> None:
     with BookReader(home) as reader:
         for _ in range(5):
             started = time.perf_counter()
-            render_digest(reader.query(lambda c: digest_of(c, None, LIMITS)), "markdown")
+            render_digest(reader.query(lambda c: digest_of(c, None, LIMITS, 0)), "markdown")
             took.append(time.perf_counter() - started)
 
     assert min(took) < 0.02
@@ -222,7 +222,7 @@ def test_session_costs_nothing_for_the_entries_of_others(home: Home) -> None:
         """Count what SQLite does for the list, and for the digest of the small session."""
         counts = []
         with BookReader(home) as reader:
-            for read in (list_sessions, lambda opened: digest_of(opened, "small", LIMITS)):
+            for read in (list_sessions, lambda opened: digest_of(opened, "small", LIMITS, 0)):
                 taken: list[None] = []
                 count = lambda taken=taken: taken.append(None)  # noqa: E731 - a step
                 reader.query(lambda opened, c=count: opened.set_progress_handler(c, 1))  # type: ignore[misc]

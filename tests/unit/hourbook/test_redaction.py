@@ -74,7 +74,7 @@ def test_context_shows_that_details_were_redacted(home: Home) -> None:
     writer = book_with_secret(home)
     do(writer, redact(2))
 
-    digest = writer.query(lambda c: digest_of(c, None, DigestLimits()))
+    digest = writer.query(lambda c: digest_of(c, None, DigestLimits(), 0))
     text = render_digest(digest, "compact")
 
     assert "[redacted]" in text
