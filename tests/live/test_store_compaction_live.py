@@ -104,6 +104,10 @@ def test_kill_9_between_slices_leaves_the_store_as_it_was(
             book.store("notes").get("k7", at=1)
         with pytest.raises(errors.Compacted):
             book.store("notes").get("k7", version=8)
+        with pytest.raises(errors.Compacted) as gone:
+            book.store("notes").watch(since=1)
+        with book.store("notes").watch(since=int(gone.value.value or 0) - 1) as watch:
+            assert watch.position == int(gone.value.value or 0) - 1
         assert book.verify().ok
 
 

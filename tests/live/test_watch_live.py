@@ -102,6 +102,39 @@ def test_watch_goes_on_where_an_earlier_one_ended(store: Store) -> None:
         assert [event.value for event in drain(again)] == [1, 2, 3]
 
 
+def test_slow_watcher_misses_nothing_that_the_ring_has_lost(store: Store) -> None:
+    """Small ones among large ones that fit no ring, and two rings full of others."""
+    large, filling = b"x" * (2 << 20), b"y" * 1_000_000
+    with store.watch("k*") as watch:
+        store.set("k0", 0)
+        assert next(watch).value == 0
+        for number in range(1, 9):
+            store.set("k-large" if number % 4 == 0 else "k", large[number:])
+            store.set_nowait("other", filling)
+            store.set("k", number)
+
+        found = drain(watch)
+
+    assert [len(event.value) for event in found[::2]] == [len(large) - n for n in range(1, 9)]
+    assert [event.value for event in found[1::2]] == [*range(1, 9)]
+    assert [event.version for event in found] == sorted(event.version for event in found)
+
+
+def test_watch_sees_of_a_branch_what_is_merged_and_no_more(book: Book, store: Store) -> None:
+    """What would be is not what is."""
+    with store.watch("k") as watch:
+        store.set("k", 1)
+        book.create_branch("try")
+        with connect("trying", book.home, branch="try") as trying:
+            trying.store("app").set("k", 2)
+        store.set("other", 1)
+        assert [event.value for event in drain(watch)] == [1]
+
+        book.merge_branch("try")
+
+        assert [event.value for event in drain(watch)] == [2]
+
+
 def test_expiry_is_one_event_at_its_time(store: Store) -> None:
     """The writer sweeps by itself."""
     with store.watch("short") as watch:
