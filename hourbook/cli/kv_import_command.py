@@ -136,6 +136,8 @@ def _lines(report: "SharedImport", *, dry_run: bool) -> list[str]:
         f" {report.unchanged} unchanged, {report.kept} kept as they are here,"
         f" {report.expired} expired, {report.preserved} not understood and preserved"
     )
+    if report.refused:
+        counts += f", {report.refused} refused"
     shown = report.problems[:PROBLEMS_SHOWN]
     lines = [counts]
     lines += [f"  {visible(each['path'])}: {visible(each['problem'])}" for each in shown]

@@ -34,6 +34,7 @@ class SharedImport(msgspec.Struct):
         unchanged: imported before.
         kept: another value is there, which stays.
         expired: their time to live was over.
+        refused: too large, locked, or against a schema; they are nowhere but in the file.
         problems: by path, the first 1000.
     """
 
@@ -43,6 +44,7 @@ class SharedImport(msgspec.Struct):
     unchanged: int = 0
     kept: int = 0
     expired: int = 0
+    refused: int = 0
     problems: list[dict[str, str]] = []
 
     def note(self, path: str, problem: str) -> None:
@@ -99,9 +101,9 @@ def _write(store: "Store", key: ForeignKey, fate: str, report: SharedImport) -> 
                 store.set(key.key, key.value, token=lock.token, **said)
         else:
             store.set(key.key, key.value, **said)
-    except errors.CallerError as error:  # written meanwhile, held by others, or it does not fit
+    except errors.CallerError as error:
         report.note(key.path, error.message)
-        return "kept"
+        return "kept" if isinstance(error, errors.VersionConflict) else "refused"
     return fate
 
 

@@ -310,7 +310,7 @@ SHARED_MEMORY = {
     "entries": [{"key": "x" * 2000, "value": 1}, {"key": "listed", "value": [1], "ttl": "soon"}],
     "stats": {"reads": 5},
 }
-COUNTS = ("imported", "preserved", "unchanged", "kept", "expired")
+COUNTS = ("imported", "preserved", "unchanged", "kept", "expired", "refused")
 
 
 def test_import_brings_each_key_once_and_drops_nothing(tree: FullTree, tmp_path: Path) -> None:
@@ -333,9 +333,9 @@ def test_import_brings_each_key_once_and_drops_nothing(tree: FullTree, tmp_path:
     tree.hourbook("kv", "set", "default", "listed", "changed since")
     again = run()
 
-    assert [first[count] for count in COUNTS] == [4, 3, 0, 0, 1]
-    assert [tried[count] for count in COUNTS] == [4, 3, 0, 0, 1]
-    assert [again[count] for count in COUNTS] == [0, 0, 7, 0, 1]
+    assert [first[count] for count in COUNTS] == [4, 3, 0, 0, 1, 0]
+    assert [tried[count] for count in COUNTS] == [4, 3, 0, 0, 1, 0]
+    assert [again[count] for count in COUNTS] == [0, 0, 7, 0, 1, 0]
     assert tree.hourbook_json("head")["seq"] == head + 1
     assert len(first["problems"]) == 5
     (found,) = kv_lines(tree, "get", "task_results", "analysis-results")

@@ -4,17 +4,19 @@ Such files come in three shapes, which may be mixed: entries by name, entries by
 and a list of entries (also under ``entries``, ``data`` or ``memory``). An entry is a map with
 `value`, and some of `key`, `namespace`, `dataType`, `ttl` (ms), `expiresAt`, `metadata`, `agentId`
 and time stamps (ms since 1970, or RFC 3339). Nothing is dropped: fields without a meaning here are
-kept in the metadata of their key, and what is no entry at all in namespace ``imported``.
+kept in the metadata of their key, and what is no entry at all in namespace ``imported``. Where a
+name is given twice the last one counts, as in JavaScript, and the others are kept there too.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
 import msgspec
 
 from hourbook.rfc3339 import parse_utc_ns
-from protocols import entry, errors
+from protocols import entry, errors, wire
 from protocols.kv_keys import check_key, check_namespace
 from protocols.kv_messages import ValueType
 
@@ -34,6 +36,11 @@ _MARKS: Final = frozenset(
 )
 """Fields that tell an entry from a value that happens to have a field `value`."""
 _MS_NS: Final = 1_000_000
+_TTL_MS_MAX: Final = 9e12
+_TTL_NS_MAX: Final = 9_000_000_000 * 1_000_000_000
+"""285 years: what the store takes."""
+_AROUND: Final = b"\x91" * 4
+"""As deep as a value lies in the request that sets it."""
 _TYPES: Final = frozenset(get_args(ValueType)) - {""}
 
 
@@ -77,8 +84,8 @@ def read_shared_memory(data: bytes, now_ns: int) -> list[ForeignKey]:
         BadRequest: it is no JSON, or neither a map nor a list.
     """
     try:
-        document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        document = json.loads(data, object_pairs_hook=_map_of)
+    except (ValueError, RecursionError) as error:
         raise errors.BadRequest(f"Expected a file of JSON, got: {error}", field="file") from None
     if not isinstance(document, dict | list):
         raise errors.BadRequest(
@@ -87,11 +94,37 @@ def read_shared_memory(data: bytes, now_ns: int) -> list[ForeignKey]:
     return list(_walk(document, now_ns))
 
 
+class _Doubled(dict[str, Any]):
+    """A map some of whose names were given more than once.
+
+    Attributes:
+        earlier: names and values that do not count.
+    """
+
+    earlier: list[tuple[str, Any]]
+
+
+def _map_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    doubled = _Doubled(found)
+    last = {name: index for index, (name, _) in enumerate(pairs)}
+    doubled.earlier = [pair for index, pair in enumerate(pairs) if last[pair[0]] != index]
+    return doubled
+
+
+def _earlier(said: object, path: str = "") -> Iterator[ForeignKey]:
+    for name, value in said.earlier if isinstance(said, _Doubled) else ():
+        yield _kept(f"{path}{name}", value, "its name is given again, and the last one counts")
+
+
 def _walk(document: dict[str, Any] | list[Any], now_ns: int) -> Iterator[ForeignKey]:
     if isinstance(document, list):
         for index, said in enumerate(document):
             yield _entry_or_kept(f"[{index}]", "", "", said, now_ns)
         return
+    yield from _earlier(document)
     for name, said in document.items():
         if _is_entry(said):
             yield _entry_or_kept(name, "", name, said, now_ns)
@@ -99,6 +132,7 @@ def _walk(document: dict[str, Any] | list[Any], now_ns: int) -> Iterator[Foreign
             for index, each in enumerate(said):
                 yield _entry_or_kept(f"{name}[{index}]", "", "", each, now_ns)
         elif isinstance(said, dict) and any(map(_is_entry, said.values())):
+            yield from _earlier(said, f"{name}.")
             namespace = "" if name in _CONTAINERS else name
             for key, each in said.items():
                 yield _entry_or_kept(f"{name}.{key}", namespace, key, each, now_ns)
@@ -121,10 +155,21 @@ def _entry_or_kept(path: str, namespace: str, name: str, said: object, now_ns: i
     try:
         check_namespace(given)
         check_key(key)
-        entry.encode_value(said["value"], "value")
+        _size_of(said["value"])
+        return _entry(path, given, key, said, now_ns)
     except errors.HourbookError as error:
         return _kept(path, said, error.message)
-    return _entry(path, given, key, said, now_ns)
+
+
+def _size_of(value: object) -> int:
+    """Return the bytes of a value that a request can carry, if it is not too large.
+
+    Raises:
+        BadRequest, FrameTooDeep: none can.
+    """
+    raw = entry.encode_value(value, "value")
+    wire.check_frame(_AROUND + raw, len(_AROUND) + len(raw))
+    return len(raw)
 
 
 def _entry(path: str, namespace: str, key: str, said: dict[str, Any], now_ns: int) -> ForeignKey:
@@ -141,13 +186,16 @@ def _entry(path: str, namespace: str, key: str, said: dict[str, Any], now_ns: in
         if str(said["dataType"]).lower() in _TYPES:
             type_ = str(left.pop("dataType")).lower()  # type: ignore[assignment]
         else:
-            problems.append(f"dataType {said['dataType']!r} is none that we know")
+            problems.append(f"dataType {_shown(said['dataType'])} is none that we know")
     ttl_ns = _ttl_ns(said, now_ns, problems)
     if said.get("compressed"):
         problems.append("its value is compressed, and kept as it is")
-    digest = hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
+    digest = hashlib.sha256(_text_of(said).encode()).hexdigest()
     metadata["import"] = {"digest": digest, **left}
-    if len(entry.encode_value(metadata, "metadata")) > METADATA_BYTES_MAX:
+    if isinstance(said, _Doubled):
+        problems.append("some of its names are given twice, and the last ones count")
+        metadata["import"]["earlier"] = said.earlier
+    if _size_of(metadata) > METADATA_BYTES_MAX:
         return _kept(path, said, f"more than {METADATA_BYTES_MAX} bytes beside the value")
     return ForeignKey(
         path, namespace, key, said["value"], type_, ttl_ns, metadata, digest, problems
@@ -159,18 +207,19 @@ def _ttl_ns(said: Mapping[str, Any], now_ns: int, problems: list[str]) -> int | 
     if said.get("expiresAt") is not None:
         expires_ns = _time_ns(said["expiresAt"])
         if expires_ns is None:
-            problems.append(f"expiresAt {said['expiresAt']!r} is no time")
+            problems.append(f"expiresAt {_shown(said['expiresAt'])} is no time")
             return None
-        return max(0, expires_ns - now_ns)
+        return min(max(0, expires_ns - now_ns), _TTL_NS_MAX)
     ttl = said.get("ttl")
     if ttl is None or ttl == 0:
         return None
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < 1e15:  # noqa: PLR2004 - 30 000 years
-        problems.append(f"ttl {ttl!r} is no time to live")
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < _TTL_MS_MAX:
+        problems.append(f"ttl {_shown(ttl)} is no time to live")
         return None
     begin = next((said[name] for name in _BEGINNINGS if said.get(name) is not None), None)
     begin_ns = None if begin is None else _time_ns(begin)
-    return max(0, (now_ns if begin_ns is None else begin_ns) + round(ttl * _MS_NS) - now_ns)
+    ends_ns = (now_ns if begin_ns is None else begin_ns) + round(ttl * _MS_NS)
+    return min(max(0, ends_ns - now_ns), _TTL_NS_MAX)
 
 
 def _time_ns(said: object) -> int | None:
@@ -186,13 +235,27 @@ def _time_ns(said: object) -> int | None:
 
 def _kept(path: str, said: object, problem: str) -> ForeignKey:
     """Return a key that keeps, as text of JSON where need be, what has no place of its own."""
-    text = msgspec.json.encode(said, order="sorted").decode()
+    text = _text_of(said)
     digest = hashlib.sha256(text.encode()).hexdigest()
+    value = said
     try:
-        entry.encode_value(said, "value")
-        value = said
+        _size_of(said)
+        entry.encode_value(path, "path")
     except errors.HourbookError:
         value = text
+        path = json.dumps(path)[1:-1]
     key = f"{path} {digest[:12]}" if len(path.encode()) <= PATH_BYTES_MAX else digest
     metadata = {"import": {"digest": digest, "problem": problem[:1000]}}
     return ForeignKey(path, KEPT_NAMESPACE, key, value, "", None, metadata, digest, [problem])
+
+
+def _shown(said: object) -> str:
+    return wire.printable(_text_of(said))
+
+
+def _text_of(said: object) -> str:
+    """Return JSON by which the same words are known again, whatever order they stand in."""
+    try:
+        return msgspec.json.encode(said, order="sorted").decode()
+    except UnicodeEncodeError:  # a lone surrogate, which JavaScript writes too
+        return json.dumps(said, sort_keys=True)
