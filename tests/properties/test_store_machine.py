@@ -246,7 +246,7 @@ class StoreMachine(RuleBasedStateMachine):
         rows += self.book.store.volatile.connection.execute(sql).fetchall()
         assert len({row[0] for row in rows}) == len(rows), "a key lies in both files"
         return {
-            key: Held(msgspec.msgpack.decode(unpack_value(encoding, value)), *rest)
+            key: Held(msgspec.msgpack.decode(unpack_value(encoding, value, key)), *rest)
             for key, encoding, value, *rest in rows
         }
 
