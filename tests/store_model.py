@@ -103,6 +103,15 @@ class Model:
         for _, name in sorted(due):
             self._expire(name)
 
+    def forget(self, first_seq: int, versions: int) -> None:
+        """Forget versions that were superseded by `first_seq`; so many of a versioned key stay."""
+        for name, past in self.history.items():
+            below = max((done.version for done in past if done.version <= first_seq), default=0)
+            row = self.rows.get(name)
+            if row is not None and row.type == "versioned":
+                below = min(below, past[-versions].version if len(past) >= versions else 0)
+            past[:] = [done for done in past if done.version >= below]
+
     def acquire(self, name: Name) -> int | type[Exception]:
         """Hold a lock; return its token."""
         if name in self.locks:

@@ -5,19 +5,22 @@ time that goes on and back; after each step every key is read by both.
 """
 
 import atexit
+import contextlib
 import functools
 import itertools
 import os
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
+import pytest
 from books import append
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from kv_writes import kv_write
-from store_model import ABSENT, Kept, Model, Step, same
+from store_model import ABSENT, Kept, Model, Name, Step, same
 from store_strategies import (
     KEYS,
     NAMESPACES,
@@ -33,14 +36,17 @@ from store_strategies import (
 from store_world import World
 
 from hourbook.book.proof.verify import verify_book
+from hourbook.book.reader import BookReader
 from hourbook.book.store.glob import parse_glob
 from hourbook.book.store.rebuild import find_fault
+from hourbook.book.store.spent import Horizon, plan_spent
 from hourbook.faces.store import Store
 from hourbook.process_identity import own_holder
 from protocols import errors
 from protocols.change import WRITER_NAME
 from protocols.kv_messages import (
     AcquireLock,
+    CompactKeys,
     KvWrite,
     KvWritten,
     LockGranted,
@@ -77,6 +83,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.last_volatile = 0
         self.answered: list[tuple[KvWrite, int, KvWritten | type[Exception]]] = []
         self.old_tokens: list[int] = []
+        self.floors: dict[str, int] = {}
+        self.forgotten: dict[Name, list[int]] = {}
 
     # -- one request -------------------------------------------------------------------------------
 
@@ -261,6 +269,25 @@ class StoreMachine(RuleBasedStateMachine):
         """The writer ends and begins anew; nobody else notices."""
         self.world.restart(is_orderly=is_orderly)
 
+    @precondition(lambda self: self.model.seq >= self.first_seq)
+    @rule(back=st.integers(0, 40), versions=st.integers(1, 3))
+    def forget_the_past(self, back: int, versions: int) -> None:
+        """As compactor does; what was held since then is known as before."""
+        first_seq = max(self.first_seq, self.model.seq - back)
+        before = {name: {p.version for p in past} for name, past in self.model.history.items()}
+        with BookReader(self.world.home) as reader:
+            for keys, _ in plan_spent(reader, Horizon(0, versions), first_seq):
+                nonce = kv_write().nonce
+                asked = CompactKeys(writer="compactor", nonce=nonce, first_seq=first_seq, keys=keys)
+                (outcome,) = self.world.send([asked])
+                assert outcome.error is None
+                for spent in keys:
+                    self.floors[spent.ns] = max(first_seq, self.floors.get(spent.ns, 0))
+        self.model.forget(first_seq, versions)
+        for name, past in self.model.history.items():
+            gone = before[name] - {done.version for done in past}
+            self.forgotten[name] = sorted({*self.forgotten.get(name, ()), *gone})
+
     # -- reading -----------------------------------------------------------------------------------
 
     @invariant()
@@ -293,13 +320,17 @@ class StoreMachine(RuleBasedStateMachine):
         """Page by page through what was done to a key, and at each of its versions."""
         store, past = self.clients[client][ns], self.model.history.get((ns, key), [])
         found, before = [], None
-        while page := store.history(key, limit=limit, before=before):
-            found += [each for each in page if each.version >= self.first_seq]
-            before = page[-1].version
+        with contextlib.suppress(errors.Compacted):  # at its end, where there was more once
+            while page := store.history(key, limit=limit, before=before):
+                found += [each for each in page if each.version >= self.first_seq]
+                before = page[-1].version
 
         assert same(
             [(h.version, h.action, h.value) for h in found], [tuple(p) for p in reversed(past)]
         )
+        for version in self.forgotten.get((ns, key), [])[-3:]:
+            with pytest.raises(errors.Compacted):
+                store.get(key, version=version)
         for done in past[-3:]:
             value = GONE if done.action in ("delete", "expire") else done.value
             assert same(store.get(key, GONE, version=done.version), value)
@@ -311,6 +342,11 @@ class StoreMachine(RuleBasedStateMachine):
         store = self.clients[client][ns]
         seq = max(self.first_seq, self.model.seq - back)
         end = min(each for each in self.model.states if each >= seq)
+        if end < self.floors.get(ns, 0):
+            for look in (store.count, partial(store.get_many, KEYS), partial(store.get, "a")):
+                with pytest.raises(errors.Compacted):
+                    look(at=seq)
+            return
         time_ns, rows = self.model.states[end]
         there = {
             key: row
