@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from hourbook.cli.leading_home import home_after_command
 from hourbook.home import Home, find_home
 from hourbook.standard_streams import mend_standard_streams
 from protocols import control, errors
@@ -77,7 +78,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command line (default: that of the process); return its exit code."""
     mend_standard_streams()
     try:
-        result = app(sys.argv[1:] if arguments is None else arguments)
+        result = app(home_after_command(sys.argv[1:] if arguments is None else arguments))
     except errors.ConfigError as error:
         _complain(*str(error).split("\n"))  # one line for each mistake, as editors read them
         return exit_codes.BAD_USAGE

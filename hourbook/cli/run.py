@@ -12,6 +12,7 @@ from cyclopts import CycloptsError
 
 from hourbook.cli import exit_codes
 from hourbook.cli.app import GROUP_WORDS, GROUPS, make_app
+from hourbook.cli.leading_home import count_home_words, home_after_command
 from hourbook.cli.words import usage_text, visible
 from hourbook.standard_streams import mend_standard_streams
 from protocols import errors
@@ -25,7 +26,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     words = _with_group_word(list(sys.argv[1:] if argv is None else argv))
     try:
         app = make_app(describe=_asks_what_there_is(words))
-        code = app(_home_after_command(words))
+        code = app(home_after_command(words, GROUPS))
         sys.stdout.flush()
     except (CycloptsError, errors.HourbookError, OSError, KeyboardInterrupt) as error:
         return _end(error)
@@ -64,24 +65,9 @@ def _os_text(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-def _home_after_command(argv: list[str]) -> list[str]:
-    """Accept ``hourbook --home DIR now`` as ``hourbook now --home DIR``."""
-    count = _count_leading_home_words(argv)
-    leading, rest = argv[:count], argv[count:]
-    name_words = 2 if rest and rest[0] in GROUPS else 1
-    return [*rest[:name_words], *leading, *rest[name_words:]] if rest else leading
-
-
-def _count_leading_home_words(argv: list[str]) -> int:
-    count = 0
-    while count < len(argv) and argv[count].partition("=")[0] == "--home":
-        count += 1 if "=" in argv[count] else 2
-    return count
-
-
 def _with_group_word(argv: list[str]) -> list[str]:
     """Accept ``hourbook keys --json`` as ``hourbook keys list --json``."""
-    home_words = _count_leading_home_words(argv)
+    home_words = count_home_words(argv)
     leading, rest = argv[:home_words], argv[home_words:]
     word = GROUP_WORDS.get(rest[0]) if rest else None
     if word is None or (len(rest) > 1 and (rest[1][:1] != "-" or rest[1] in {"--help", "-h"})):

@@ -42,10 +42,14 @@ def visible(text: str, length_max: int = 0) -> str:
 
 def usage_text(error: "CycloptsError") -> str:
     """Return on one line what is wrong with a command line."""
-    from cyclopts import UnusedCliTokensError  # noqa: PLC0415 - imported by whoever parses anyway
+    import cyclopts  # noqa: PLC0415 - imported by whoever parses anyway
 
-    if isinstance(error, UnusedCliTokensError):  # cyclopts shows the list as Python would
+    if isinstance(error, cyclopts.UnusedCliTokensError):  # cyclopts shows the list as Python would
         return f"Expected no further argument, got {' '.join(error.unused_tokens or [])!r}"
+    if isinstance(error, cyclopts.UnknownOptionError):
+        word = error.token.keyword or error.token.value
+        if word[:1] == "-" != word[1:2]:  # no option has several letters after one dash
+            return f"Unknown option {word!r}; what is none and begins with a dash stands after --"
     return " ".join(str(error).split())
 
 

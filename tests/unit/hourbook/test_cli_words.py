@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hourbook.cli import app, exit_codes
+from hourbook.cli.leading_home import home_after_command
 from hourbook.cli.run import _os_text, run
 from hourbook.cli.words import (
     age_text,
@@ -156,3 +157,28 @@ def test_missing_directory_is_named_not_the_file_that_was_to_be_made_there(tmp_p
         f"No such directory, at {tmp_path / 'no'}"
     )
     assert _os_text(FileNotFoundError(2, "No such file", str(tmp_path / "b"))).endswith("/b")
+
+
+@pytest.mark.parametrize(
+    ("argv", "moved"),
+    [
+        (["--home", "d", "now", "--json"], ["now", "--home", "d", "--json"]),
+        (["--home=d", "kv", "get", "a", "b"], ["kv", "get", "--home=d", "a", "b"]),
+        (["now", "--home", "d"], ["now", "--home", "d"]),
+        (["--home", "d"], ["--home", "d"]),
+        (["--home"], ["--home"]),
+        ([], []),
+    ],
+)
+def test_home_may_stand_before_the_command(argv: list[str], moved: list[str]) -> None:
+    """Of a group, both words are the command."""
+    assert home_after_command(argv, {"kv"}) == moved
+
+
+def test_argument_that_begins_with_a_dash_is_told_where_it_belongs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It looks like an option, and may be a key."""
+    assert run(["kv", "get", "app", "-dash"]) == exit_codes.USAGE
+
+    assert "'-dash'; what is none and begins with a dash stands after --" in capsys.readouterr().err
