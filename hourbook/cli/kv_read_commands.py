@@ -35,12 +35,14 @@ def get(
     version: Annotated[int | None, Parameter(show_default=False)] = None,
     at: AtOption = None,
     branch: BranchOption = "",
+    raw: Flag = False,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
-    """Print what a key holds: text as it is, anything else as JSON. Exit code 1: it is not there.
+    """Print what a key holds: text on one line, anything else as JSON. Exit code 1: not there.
 
-    Example: `hourbook kv get config limits --json | jq .value`
+    Examples: `hourbook kv get config limits --json | jq .value`,
+    `hourbook kv get config script --raw | sh`
 
     Parameters
     ----------
@@ -50,8 +52,10 @@ def get(
         Its name.
     version:
         What it held at this version (see `kv history`).
+    raw:
+        Write text and bytes exactly as they are, and no line end.
     """
-    from hourbook.cli.kv_text import item_json, value_text  # noqa: PLC0415 - completion needs none
+    from hourbook.cli.kv_text import item_json, raw_value, value_text  # noqa: PLC0415 - the same
 
     name = _checked(namespace, key)
     files, number = _open(home, branch)
@@ -65,6 +69,8 @@ def get(
         return exit_codes.FOUND_WRONG
     if json:
         emit_json(item_json(namespace, item))
+    elif raw:
+        sys.stdout.buffer.write(raw_value(item.value))
     else:
         emit(value_text(item.value))
     return exit_codes.OK

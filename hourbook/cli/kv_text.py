@@ -21,6 +21,7 @@ __all__ = [
     "item_json",
     "lock_json",
     "lock_lines",
+    "raw_value",
     "stats_json",
     "stats_lines",
     "value_text",
@@ -39,6 +40,13 @@ def value_text(value: object, length_max: int = 0) -> str:
     if isinstance(value, str):
         return visible(value, length_max)
     return visible(msgspec.json.encode(json_value(value)).decode(), length_max)
+
+
+def raw_value(value: object) -> bytes:
+    """Return text and bytes exactly as they are, anything else as compact JSON."""
+    if isinstance(value, bytes):
+        return value
+    return value.encode() if isinstance(value, str) else msgspec.json.encode(json_value(value))
 
 
 def item_json(namespace: str, item: "Item") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`kv set | delete | incr`: writing the store. Each returns once it is done for good."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -35,6 +35,7 @@ def set_(
     /,
     *,
     value_json: Flag = False,
+    value_bytes: Flag = False,
     stdin: Flag = False,
     ttl: TtlOption = None,
     keep_ttl: Flag = False,
@@ -61,6 +62,8 @@ def set_(
         Text.
     value_json:
         VALUE is JSON and is kept as a value.
+    value_bytes:
+        With --stdin: keep its bytes as they are; `kv get --raw` prints them.
     stdin:
         Read VALUE from standard input instead (up to 16 MiB).
     ttl:
@@ -76,11 +79,7 @@ def set_(
     metadata:
         A map of your own, as JSON.
     """
-    if stdin == (value is not None):
-        got = "both" if stdin else "neither"
-        raise errors.BadRequest(f"Expected VALUE or --stdin, got {got}", field="value")
-    text = _read_stdin() if stdin else value and typed_text(value)
-    said = parse_details(text, is_json=value_json, what="VALUE")
+    said = _said(value, stdin=stdin, is_json=value_json, is_bytes=value_bytes)
     about = metadata and typed_text(metadata)
     about = parse_details(about, is_json=True, what="--metadata")
     with _connect(writer, home, branch) as book:
@@ -111,7 +110,7 @@ def delete(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
-    """Take a key away. One that is not there is no error; it prints version 0.
+    """Take a key away. One that is not there is no error; `--json` has version 0 then.
 
     Example: `hourbook kv delete app deploy/target --if-version 3`
 
@@ -191,7 +190,8 @@ def _print(namespace: str, key: str, version: int, *, json: bool) -> None:
     if json:
         emit_json({"namespace": namespace, "key": key, "version": version})
     else:
-        emit(f"{visible(f'{namespace}/{key}')} version {version}")
+        done = f"version {version}" if version else "was not there"
+        emit(f"{visible(f'{namespace}/{key}')} {done}")
 
 
 def _number(text: str) -> int | float:
@@ -205,6 +205,21 @@ def _number(text: str) -> int | float:
     )
 
 
-def _read_stdin() -> str:
+def _said(value: str | None, *, stdin: bool, is_json: bool, is_bytes: bool) -> Any:  # noqa: ANN401 - any value
+    """Return the value that the command line gives, or standard input."""
+    if stdin == (value is not None):
+        got = "both" if stdin else "neither"
+        raise errors.BadRequest(f"Expected VALUE or --stdin, got {got}", field="value")
+    if is_bytes and (is_json or not stdin):
+        raise errors.BadRequest("Expected --value-bytes with --stdin alone", field="value")
+    if value is not None:
+        return parse_details(typed_text(value), is_json=is_json, what="VALUE")
+    data = _read_stdin()
+    if is_bytes:
+        return data
+    return parse_details(data.decode("utf-8", "surrogateescape"), is_json=is_json, what="VALUE")
+
+
+def _read_stdin() -> bytes:
     """Return standard input; no more of it than shows that it is too long."""
-    return sys.stdin.buffer.read(ENTRY_BYTES_MAX + 1).decode("utf-8", "surrogateescape")
+    return sys.stdin.buffer.read(ENTRY_BYTES_MAX + 1)

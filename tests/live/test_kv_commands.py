@@ -71,6 +71,28 @@ def test_get_prints_a_value_as_it_is_and_its_fields_as_json(tree: FullTree) -> N
     assert document["metadata"] == {"by": "us"}
 
 
+def test_raw_value_comes_out_as_it_went_in(tree: FullTree) -> None:
+    """Text with its line ends, bytes of any kind: for scripts and files."""
+    script = "#!/bin/sh\necho hallo\n"
+    tree.hourbook("kv", "set", "raw", "script", "--stdin", text_in=script.encode())
+    program = [sys.executable, "-m", "hourbook.command", "kv"]
+    home = ["--home", str(tree.home.path)]
+    data = bytes(range(256))
+    subprocess.run(
+        [*program, "set", "raw", "data", "--stdin", "--value-bytes", *home],
+        input=data,
+        check=True,
+        capture_output=True,
+        cwd=ROOT_DIR,
+    )
+
+    assert kv(tree, "get", "raw", "script") == (0, "#!/bin/sh\\necho hallo\\n\n")
+    assert kv(tree, "get", "raw", "script", "--raw") == (0, script)
+    read = [*program, "get", "raw", "data", "--raw", *home]
+    assert subprocess.run(read, check=True, capture_output=True, cwd=ROOT_DIR).stdout == data
+    assert kv_lines(tree, "get", "raw", "data")[0]["value"].keys() == {"base64"}
+
+
 def test_get_of_a_key_that_is_not_there_is_exit_code_1_and_a_line(tree: FullTree) -> None:
     """None is a value; absence is said another way."""
     result = tree.hourbook("kv", "get", "config", "never")
@@ -239,6 +261,7 @@ def test_watch_prints_what_is_done_until_interrupted(tree: FullTree) -> None:
         ("set", "config", "k"),
         ("set", "config", "k", "v", "--stdin"),
         ("set", "config", "k", "{", "--value-json"),
+        ("set", "config", "k", "v", "--value-bytes"),
         ("set", "config", "k", "v", "--ttl", "-1"),
         ("set", "config", "k", "v", "--ttl", "nan"),
         ("set", "config", "k", "v", "--type", "eternal"),
