@@ -28,6 +28,7 @@ LOOK_S: Final = 0.25
 """Between two looks whether the lock is still ours."""
 END_S: Final = 5.0
 """How long a command has to end once the lock is lost; then it is killed."""
+PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP)
 NOT_FOUND: Final = 127
 NOT_RUNNABLE: Final = 126
 _PR_SET_PDEATHSIG: Final = 1
@@ -81,13 +82,15 @@ def lock(
 
 def _run(command: tuple[str, ...], held: "Lock") -> int:
     """Run the command to its end, or until the lock is lost; return the exit code."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until there is somebody to pass them to
     try:
         process = _start(command, held.token)
     except OSError as error:
         sys.stderr.write(f"hourbook: {error.strerror}, at {visible(command[0])}\n")
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUNNABLE
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in PASSED_ON:
         signal.signal(number, lambda received, _: process.send_signal(received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     while not held.is_lost:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             # Ctrl-C goes to the whole group: the command decides whether it ends.
@@ -109,8 +112,10 @@ def _start(command: tuple[str, ...], token: int) -> "subprocess.Popen[bytes]":
     libc = ctypes.CDLL(None)  # looked up before the fork, where nothing may be loaded any more
     tie = getattr(libc, "prctl", None)
     environment = {**os.environ, TOKEN_VARIABLE: str(token)}
-    return subprocess.Popen(
-        command,
-        env=environment,
-        preexec_fn=None if tie is None else lambda: tie(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - one call of C
-    )
+
+    def prepare() -> None:
+        if tie is not None:
+            tie(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+
+    return subprocess.Popen(command, env=environment, preexec_fn=prepare)  # noqa: PLW1509 - calls of C
