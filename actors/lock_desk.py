@@ -5,7 +5,8 @@ hears of them; who is next, and until when, ``hourbook.book.store.lock_table`` d
 watches: the processes that hold locks (``actors.lock_holders``), and what is over next, by one
 timer. A call that waits is answered when it is granted, or refused when its wait is over.
 
-Timers count awake time, deadlines boot time: where the two part, the machine was suspended.
+Timers count awake time, deadlines boot time: where the two part, the machine was suspended. A timer
+that is late says that this process was: stopped, starved, or waiting for its disk.
 """
 
 import contextlib
@@ -49,6 +50,10 @@ __all__ = ["LockDesk"]
 
 SUSPENDED_NS_MIN: Final = 50_000_000
 """Boot time that awake time does not have; less is how long it takes to read both."""
+LATE_NS_MIN: Final = 50_000_000
+"""By which our timer is late where we did not run, or were kept by the disk."""
+GRACE_NS: Final = 250_000_000
+"""In which whoever renewed meanwhile is heard, or has said so again."""
 RETRY_NS: Final = 250_000_000
 """After which what found no room in the book is tried again."""
 _decode_granted = msgspec.msgpack.Decoder(LockGranted).decode
@@ -121,7 +126,7 @@ class LockDesk:
         """
         change: AcquireLock = request.body
         self._require_life(change.holder)
-        self._note_suspend()
+        self._note_absence()
         self._free_if_over((change.ns, change.key))
         verdict = self._table.ask(change, _boot_ns())
         if verdict == "refuse":
@@ -156,7 +161,7 @@ class LockDesk:
         """
         for op in change.ops:
             if op.token:
-                self._note_suspend()
+                self._note_absence()
                 name = (change.ns, op.key)
                 lease = self._table.lease_of(name)
                 if lease is not None and self._table.is_past(name, op.token, _boot_ns()):
@@ -165,7 +170,7 @@ class LockDesk:
     def renew(self, request: Request[RenewLock]) -> LockRenewed:
         """Give a lease its whole time again."""
         body = request.body
-        self._note_suspend()
+        self._note_absence()
         lease = self._table.renew((body.ns, body.key), body.token, _boot_ns())
         return LockRenewed(lease.ttl_ns)
 
@@ -317,8 +322,8 @@ class LockDesk:
 
     def _look(self) -> None:
         """End the leases and the waits that are over."""
+        self._note_absence()
         self._timer = None
-        self._note_suspend()
         now_ns = _boot_ns()
         overdue = self._table.overdue(now_ns)
         for waiter in overdue:  # all are told before any is forgotten: they may wait for each other
@@ -333,10 +338,13 @@ class LockDesk:
         self.settle()
         self._wake_at(self._table.next_due_ns())
 
-    def _note_suspend(self) -> None:
-        suspended_ns = _suspended_ns()
+    def _note_absence(self) -> None:
+        """Let nobody lose a lock because the machine slept, or this process did."""
+        now_ns, suspended_ns = _boot_ns(), _suspended_ns()
         if suspended_ns - self._suspended_ns > SUSPENDED_NS_MIN:
-            self._table.resume(_boot_ns())
+            self._table.resume(now_ns)
+        elif self._timer is not None and now_ns - self._timer_boot_ns > LATE_NS_MIN:
+            self._table.excuse(now_ns, GRACE_NS)
         self._suspended_ns = suspended_ns
 
     # -- processes -------------------------------------------------------------------------------

@@ -517,6 +517,22 @@ def test_writer_that_was_away_for_longer_than_a_lease_begins_each_anew(home: Hom
     assert waited_s < 1.5
 
 
+def test_writer_that_was_stopped_for_longer_than_a_lease_takes_no_lock(
+    writer: ActorProcess, store: Store
+) -> None:
+    """It hears of the renewals only afterwards: that was not the holder's fault."""
+    with store.lock("k", ttl_s=0.4) as lock:
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        wait_until(lambda: lock.is_lost, 5, "the lease to be doubtful")
+        again_s = time.monotonic() + 0.4
+        wait_until(lambda: time.monotonic() > again_s, 5, "as long again to pass")
+        os.kill(writer.process.pid, signal.SIGCONT)
+
+        wait_until(lambda: lock.is_held, 5, "the lease to be confirmed")
+        store.set("k", 1, token=lock.token)
+        assert [each.token for each in store.locks()] == [lock.token]
+
+
 def test_waiter_keeps_waiting_while_the_writer_is_restarted(home: Home) -> None:
     """Its call is sent again; it has its time, and then its lock."""
     writer = QuickWriter(home)

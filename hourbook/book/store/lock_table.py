@@ -3,7 +3,8 @@
 A lock is *free*; *being granted*, while the grant is on its way into the book; *held*; or held and
 *past its deadline*, which only its expiry ends: nobody is given a lock that the book says is held.
 Deadlines count boot time, and are this writer's own. After its start, and after a suspend during
-which no holder could renew, each lease that is held has its whole time again.
+which no holder could renew, each lease that is held has its whole time again. Where the writer was
+late itself, what came due meanwhile has a moment more, once: its renewals may lie in the mailbox.
 
 Who waits is first in, first out, and known by the nonce of its call: one that is sent again keeps
 its place. A lock is the call's that it was granted to, so who holds it and asks again waits too.
@@ -29,14 +30,20 @@ _WAITS_NAMED_MAX: Final = 100
 class _Place:
     """One lock: its lease, and who waits; forgotten when there is neither."""
 
-    __slots__ = ("deadline_boot_ns", "is_granting", "lease", "waiters")
+    __slots__ = ("deadline_boot_ns", "is_excused", "is_granting", "lease", "waiters")
 
     def __init__(self) -> None:
         self.lease: Lease | None = None
         self.deadline_boot_ns = 0
-        self.is_granting = False
+        self.is_granting = self.is_excused = False
         self.waiters: dict[Waiter, None] = {}
         """In the order in which they came."""
+
+    def begin(self, now_boot_ns: int) -> None:
+        """Let the lease that is held, or was granted now, have its whole time."""
+        assert self.lease is not None
+        self.deadline_boot_ns = now_boot_ns + self.lease.ttl_ns
+        self.is_excused = False
 
     def first(self) -> Waiter | None:
         """Return who is next."""
@@ -57,7 +64,7 @@ class LockTable:
         """Take in that a lock is held, for its whole time from now on."""
         place = self._places.setdefault(lease.name, _Place())
         place.lease, place.is_granting = lease, False
-        place.deadline_boot_ns = now_boot_ns + lease.ttl_ns
+        place.begin(now_boot_ns)
 
     def free(self, name: LockName, token: int) -> bool:
         """Take in that a lease has ended; return False where it was not in force."""
@@ -80,14 +87,22 @@ class LockTable:
             require_token(*name, token, FREE, is_locked=True)
             raise AssertionError("a free lock has no token in force")
         require_token(*name, token, lease.token, is_locked=True)
-        place.deadline_boot_ns = now_boot_ns + lease.ttl_ns
+        place.begin(now_boot_ns)
         return lease
 
     def resume(self, now_boot_ns: int) -> None:
         """Give every lease its whole time again: nobody could renew."""
         for place in self._places.values():
             if place.lease is not None:
-                place.deadline_boot_ns = now_boot_ns + place.lease.ttl_ns
+                place.begin(now_boot_ns)
+
+    def excuse(self, now_boot_ns: int, grace_ns: int) -> None:
+        """Give what is past its deadline `grace_ns` more at most, once until it is renewed."""
+        for place in self._places.values():
+            if place.lease is None or place.is_excused or place.deadline_boot_ns > now_boot_ns:
+                continue
+            place.deadline_boot_ns = now_boot_ns + min(grace_ns, place.lease.ttl_ns)
+            place.is_excused = True
 
     def is_past(self, name: LockName, token: int, now_boot_ns: int) -> bool:
         """Return whether a lease is in force in the book alone: its deadline has come."""

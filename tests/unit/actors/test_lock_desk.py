@@ -41,6 +41,7 @@ class World:
         self.book = open_store(home)
         boot_ns = lock_desk._boot_ns
         monkeypatch.setattr(lock_desk, "_boot_ns", lambda: boot_ns() + self.slept_ns)
+        monkeypatch.setattr(lock_desk, "LATE_NS_MIN", 60 * S_NS)  # a busy machine is no absence
         self._counter = itertools.count(1)
         self.desk = LockDesk(
             self.reactor, self._write, lambda request, error: request.refuse(error)
@@ -149,6 +150,27 @@ def test_suspend_of_any_length_leaves_each_lease_its_whole_time(world: World) ->
         assert 59 * S_NS < world.left_ns() <= 60 * S_NS
     assert world.kinds() == ["lock.grant"]
     assert [type(answer) for answer in world.answers] == [msgspec.Raw, errors.LockTimeout]
+
+
+def test_lease_that_ran_out_while_the_writer_did_not_run_has_one_moment_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its renewal may lie in the mailbox; where none does, it is over soon."""
+    world.ask()
+    (token,) = world.tokens()
+    world.pass_deadline()
+    monkeypatch.setattr(lock_desk, "LATE_NS_MIN", 0)
+
+    world.desk._look()
+    assert 0 < world.left_ns() <= lock_desk.GRACE_NS
+    world.desk.renew(world.request(RenewLock("app", "k", token)))
+    world.pass_deadline()
+    world.desk.prepare(kv_write(Delete(key="k", token=token), ns="app"))
+    assert 0 < world.left_ns() <= lock_desk.GRACE_NS
+    world.pass_deadline()
+    world.desk._look()
+
+    assert world.kinds() == ["lock.grant", "lock.expire"]
 
 
 def test_lock_that_found_no_room_is_lent_once_there_is_some(world: World) -> None:

@@ -177,6 +177,23 @@ def test_suspend_gives_every_lease_its_whole_time_again() -> None:
     assert len(table.past(3605 * S)) == 2
 
 
+def test_writer_that_was_late_excuses_each_lease_once_between_renewals() -> None:
+    """Else a writer that is always late would never find anybody lost."""
+    table = LockTable()
+    grant(table, call(1), 1)
+    grant(table, call(2, key="fresh"), 2, now_ns=3 * S)
+
+    table.excuse(5 * S, S)
+    deadlines = [table.is_past(NAME, 1, at * S) for at in (5, 6)]
+    table.excuse(6 * S, S)
+    past = table.past(6 * S)
+    table.renew(("app", "fresh"), 2, 7 * S)
+
+    assert deadlines == [False, True]
+    assert [each.token for each in past] == [1]
+    assert not table.is_past(("app", "fresh"), 2, 11 * S)
+
+
 def test_new_writer_takes_over_leases_with_their_whole_time() -> None:
     """Deadlines are in no file; a live holder must not lose by our restart."""
     table = LockTable()
