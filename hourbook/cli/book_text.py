@@ -15,6 +15,7 @@ __all__ = [
     "entry_line",
     "entry_lines",
     "parse_details",
+    "room_after",
 ]
 
 DETAILS_LENGTH_MAX: Final = 100
@@ -75,13 +76,22 @@ def entry_line(entry: Entry, width: int | None = None) -> str:
         visible(entry.entity),
     ]
     tags = [f"#{visible(tag)}" for tag in entry.tags]
-    room = DETAILS_LENGTH_MAX
-    if width is not None:
-        used = sum(len(part) + 2 for part in (*before, *tags))
-        room = max(width, 1) - used % max(width, 1)
-        room += width if room < DETAILS_LENGTH_MIN else 0
-    details = visible(_shown_details(entry), room)
+    used = sum(len(part) + 2 for part in (*before, *tags))
+    details = visible(_shown_details(entry), room_after(used, width))
     return "  ".join(part for part in (*before, details, *tags) if part)
+
+
+def room_after(used: int, width: int | None) -> int:
+    """Return how many characters may follow those that are used, of a line for people.
+
+    Args:
+        used: before them, and after.
+        width: of the terminal (columns); None: there is none.
+    """
+    if width is None:
+        return DETAILS_LENGTH_MAX
+    room = max(width, 1) - used % max(width, 1)
+    return room + width if room < DETAILS_LENGTH_MIN else room
 
 
 def entry_lines(entry: Entry) -> list[str]:

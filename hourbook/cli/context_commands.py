@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
-from hourbook.cli.out import emit, emit_json
+from hourbook.cli.out import emit, emit_json, emit_rows
 from hourbook.cli.words import typed_text
 from hourbook.home import find_home
 from hourbook.tree_status import check_running
@@ -128,8 +128,7 @@ def session_list(*, json: JsonOption = False, home: HomeOption = None) -> int:
     if json:
         emit_json({"sessions": [session_json(each) for each in sessions]})
     else:
-        for line in session_lines(sessions):
-            emit(line)
+        emit_rows(session_lines(sessions))
     return exit_codes.OK
 
 

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from hourbook.cli import exit_codes
 from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption
-from hourbook.cli.out import emit, emit_json
+from hourbook.cli.out import emit, emit_json, emit_rows, terminal_width
 from hourbook.cli.words import typed_text, visible
 from hourbook.home import find_home
 from protocols.kv_keys import check_key, check_namespace
@@ -105,7 +105,7 @@ def keys(
     """
     from hourbook.book.render import json_value  # noqa: PLC0415 - completion needs none
     from hourbook.book.store.glob import parse_glob  # noqa: PLC0415 - the same
-    from hourbook.cli.kv_text import value_text  # noqa: PLC0415 - the same
+    from hourbook.cli.kv_text import pair_line  # noqa: PLC0415 - the same
 
     check_namespace(namespace)
     pattern = parse_glob(typed_text(glob))
@@ -114,12 +114,12 @@ def keys(
     if count:
         found = reader.count(pattern)
         emit_json({"count": found}) if json else emit(str(found))
-    elif values:
+    elif values and json:
         for key, value in reader.scan(pattern):
-            if json:
-                emit_json({"key": key, "value": json_value(value)})
-            else:
-                emit(f"{visible(key)}\t{value_text(value)}")
+            emit_json({"key": key, "value": json_value(value)})
+    elif values:
+        width = terminal_width()
+        emit_rows(pair_line(key, value, width) for key, value in reader.scan(pattern))
     else:
         for key in reader.keys(pattern):
             emit_json({"key": key}) if json else emit(visible(key))
@@ -159,11 +159,12 @@ def history(
     name = _checked(namespace, key)
     files, number = _open(home, branch)
     until = _ENDLESS if before is None else before
+    width = terminal_width()
     for version in _view(files, namespace, number, None).history(name, until, count):
         if json:
             emit_json(version_json(version))
         else:
-            emit(version_line(version))
+            emit(version_line(version, width))
     return exit_codes.OK
 
 
@@ -226,7 +227,7 @@ def watch(
         if json:
             emit_json(event_json(event))
         else:
-            emit(event_line(event))
+            emit(event_line(event, terminal_width()))
     return exit_codes.OK
 
 
@@ -254,8 +255,7 @@ def locks(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption 
     if json:
         emit_json({"locks": [lock_json(lock) for lock in held]})
     else:
-        for line in lock_lines(held):
-            emit(line)
+        emit_rows(lock_lines(held))
     return exit_codes.OK
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hourbook.book.render import json_value
+from hourbook.cli.book_text import room_after
+from hourbook.cli.tables import table
 from hourbook.cli.words import counted, duration_text, size_text, visible
 from hourbook.rfc3339 import format_utc_ns
 
@@ -21,6 +23,7 @@ __all__ = [
     "item_json",
     "lock_json",
     "lock_lines",
+    "pair_line",
     "raw_value",
     "stats_json",
     "stats_lines",
@@ -29,8 +32,6 @@ __all__ = [
     "version_line",
 ]
 
-VALUE_LENGTH_MAX: Final = 100
-"""Characters of a value on a line of `history` or `watch`; `--json` has it whole."""
 ACTION_WIDTH: Final = 9
 KIND_WIDTH: Final = 12
 
@@ -40,6 +41,12 @@ def value_text(value: object, length_max: int = 0) -> str:
     if isinstance(value, str):
         return visible(value, length_max)
     return visible(msgspec.json.encode(json_value(value)).decode(), length_max)
+
+
+def pair_line(key: str, value: object, width: int | None) -> str:
+    """Return a key and what it holds on a line; where no terminal is, with a tab between them."""
+    gap = "\t" if width is None else "  "
+    return f"{visible(key)}{gap}{value_text(value, width or 0)}"
 
 
 def raw_value(value: object) -> bytes:
@@ -78,13 +85,13 @@ def version_json(version: "KeyVersion") -> dict[str, Any]:
     }
 
 
-def version_line(version: "KeyVersion") -> str:
-    """Return one write of a key on a line."""
+def version_line(version: "KeyVersion", width: int | None = None) -> str:
+    """Return one write of a key on a line, which the terminal's `width` (columns) may cut."""
     head = (
-        f"{version.version:>8}  {format_utc_ns(version.time_ns)}"
+        f"{version.version:>8}  {format_utc_ns(version.time_ns, digits=3)}"
         f"  {version.action:<{ACTION_WIDTH}} {version.writer}"
     )
-    return head + _said(version)
+    return head + _said(version, len(head), width)
 
 
 def event_json(event: "StoreEvent") -> dict[str, Any]:
@@ -92,19 +99,20 @@ def event_json(event: "StoreEvent") -> dict[str, Any]:
     return {**version_json(event), "kind": event.kind, "token": event.token}
 
 
-def event_line(event: "StoreEvent") -> str:
-    """Return an event on a line."""
+def event_line(event: "StoreEvent", width: int | None = None) -> str:
+    """Return an event on a line, which the terminal's `width` (columns) may cut."""
     head = (
-        f"{event.version:>8}  {format_utc_ns(event.time_ns)}  {event.kind:<{KIND_WIDTH}}"
+        f"{event.version:>8}  {format_utc_ns(event.time_ns, digits=3)}  {event.kind:<{KIND_WIDTH}}"
         f" {visible(event.key)}  {event.writer}"
     )
-    return head + (f"  token {event.token}" if event.token else _said(event))
+    return head + (f"  token {event.token}" if event.token else _said(event, len(head), width))
 
 
-def _said(version: "KeyVersion") -> str:
+def _said(version: "KeyVersion", used: int, width: int | None) -> str:
     if version.entry.details_raw is None:
         return "  (redacted)"
-    return f"  {value_text(version.value, VALUE_LENGTH_MAX)}" if version.is_present else ""
+    room = room_after(used + 2, width)
+    return f"  {value_text(version.value, room)}" if version.is_present else ""
 
 
 def lock_json(lock: "Lock") -> dict[str, Any]:
@@ -123,19 +131,21 @@ def lock_json(lock: "Lock") -> dict[str, Any]:
 
 
 def lock_lines(locks: list["Lock"]) -> list[str]:
-    """Return the locks that are held, one a line."""
-    if not locks:
-        return ["no lock is held"]
-    return [
-        f"{visible(f'{lock.ns}/{lock.key}')}  token {lock.token}  {lock.writer} (process"
-        f" {lock.holder.pid})  since {format_utc_ns(lock.granted_ns)}, renewed for"
-        f" {duration_text(lock.left_ns)} more" + _waiting(lock.waiting)
+    """Return the locks that are held, as a table."""
+    rows = [("LOCK", "TOKEN", "HOLDER", "PID", "SINCE", "LEFT", "WAITING")]
+    rows += [
+        (
+            f"{lock.ns}/{lock.key}",
+            str(lock.token),
+            lock.writer,
+            str(lock.holder.pid),
+            format_utc_ns(lock.granted_ns, digits=0),
+            duration_text(lock.left_ns),
+            ", ".join(lock.waiting),
+        )
         for lock in locks
     ]
-
-
-def _waiting(waiting: list[str]) -> str:
-    return f"; waiting: {', '.join(waiting)}" if waiting else ""
+    return table(rows) if locks else ["no lock is held"]
 
 
 def stats_json(stats: "StoreStats") -> dict[str, Any]:

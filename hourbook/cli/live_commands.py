@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
 from hourbook.cli.options import BranchOption, HomeOption, JsonOption
-from hourbook.cli.out import emit, emit_json, terminal_width
+from hourbook.cli.out import emit, emit_json, emit_rows, terminal_width
 from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
@@ -40,8 +40,7 @@ def instances(*, json: JsonOption = False, home: HomeOption = None) -> int:
     if json:
         emit_json({"instances": [instance_json(status) for status in statuses]})
     else:
-        for line in instance_lines(statuses, time.time_ns(), own_pid_ns()):
-            emit(line)
+        emit_rows(instance_lines(statuses, time.time_ns(), own_pid_ns()))
     return exit_codes.OK
 
 

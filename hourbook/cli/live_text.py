@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from hourbook.book.diffing import InstanceDiff, Side
 from hourbook.book.digest import SessionState
-from hourbook.cli.words import age_text, counted, visible
+from hourbook.cli.tables import table
+from hourbook.cli.words import age_text, counted
 from hourbook.instance_view import InstanceStatus
 from hourbook.rfc3339 import format_utc_ns
 
@@ -88,23 +89,6 @@ def session_lines(sessions: Sequence[SessionState]) -> list[str]:
         for each in sessions
     ]
     return table(rows) if sessions else ["no session was ever started"]
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows, the first of them titles, in columns as wide as their widest cell.
-
-    Columns of numbers are aligned on their right.
-    """
-    columns = zip(*([visible(cell) for cell in row] for row in rows), strict=True)
-    aligned = [_aligned(column) for column in columns]
-    return ["  ".join(cells).rstrip() for cells in zip(*aligned, strict=True)]
-
-
-def _aligned(column: Sequence[str]) -> list[str]:
-    width = max(map(len, column))
-    if all(cell.isdecimal() or cell == "-" for cell in column[1:]):
-        return [cell.rjust(width) for cell in column]
-    return [cell.ljust(width) for cell in column]
 
 
 def _side_lines(side: Side, other: str) -> list[str]:

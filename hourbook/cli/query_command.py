@@ -1,6 +1,5 @@
 """`query` and `schema`: the book in SQL, read-only, without a running tree."""
 
-import os
 import sys
 from typing import Annotated, Final
 
@@ -8,7 +7,7 @@ from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
 from hourbook.cli.options import AtOption, HomeOption, JsonOption
-from hourbook.cli.out import emit, emit_json, is_terminal
+from hourbook.cli.out import emit, emit_json, is_terminal, terminal_width
 from hourbook.cli.words import typed_text, visible
 from hourbook.home import find_home
 from protocols import errors
@@ -84,8 +83,7 @@ def query(
         lines = query_text.csv_text(result).removesuffix("\n")
         emit("\n".join(map(visible, lines.split("\n"))) if is_terminal() else lines)
     else:
-        width = os.get_terminal_size(sys.stdout.fileno()).columns if is_terminal() else 0
-        emit("\n".join(query_text.table_lines(result, width)))
+        emit("\n".join(query_text.table_lines(result, terminal_width() or 0)))
     if result.is_truncated:
         sys.stderr.write(f"hourbook: only the first {limit} rows; --limit shows more\n")
     return exit_codes.OK

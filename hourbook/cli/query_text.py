@@ -6,13 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
-from unicodedata import combining, east_asian_width
 
 from hourbook.book.render import json_value
 from hourbook.book.sql.query import QueryResult, Value
 from hourbook.book.sql.view import View
 from hourbook.book.sql.views import VIEWS
-from hourbook.cli.words import typed_text, visible
+from hourbook.cli.words import cut_to, text_width, typed_text, visible
 from protocols import errors
 
 __all__ = [
@@ -75,6 +74,8 @@ def csv_text(result: QueryResult) -> str:
 def table_lines(result: QueryResult, width: int = 0) -> list[str]:
     """Return a result as lines for people: columns aligned, numbers to the right.
 
+    Where the columns do not fit the terminal, each row is shown by itself, a line for a column.
+
     Args:
         result: of a query.
         width: of the terminal, which texts are cut to fit where they can (0: it has none).
@@ -85,8 +86,11 @@ def table_lines(result: QueryResult, width: int = 0) -> list[str]:
     is_number = [
         all(isinstance(row[i], int | float | None) for row in result.rows) for i in columns
     ]
-    widths = [max(map(_width, (names[i], *(row[i] for row in cells)))) for i in columns]
-    widths = _fitted(widths, is_number, width) if width else widths
+    widths = [max(map(text_width, (names[i], *(row[i] for row in cells)))) for i in columns]
+    if width:
+        widths = _fitted(widths, is_number, width)
+        if sum(widths) + _GAP * (len(widths) - 1) > width and cells:
+            return _record_lines(names, cells, width)
 
     def line(row: Sequence[str]) -> str:
         parts = (
@@ -165,6 +169,19 @@ def _cell(text: str) -> str:
     return visible(text[: CELL_LENGTH_MAX + 1], CELL_LENGTH_MAX)
 
 
+def _record_lines(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[str]:
+    column = max(map(text_width, names))
+    room = max(width - column - _GAP, CELL_LENGTH_MIN)
+    lines: list[str] = []
+    for number, row in enumerate(cells, 1):
+        lines.append(f"-- {number} ".ljust(width, "-"))
+        lines += [
+            f"{_padded(name, column, to_the_right=False)}  {cut_to(cell, room)}".rstrip()
+            for name, cell in zip(names, row, strict=True)
+        ]
+    return lines
+
+
 def _fitted(widths: Sequence[int], is_number: Sequence[bool], width: int) -> list[int]:
     """Return widths of columns that fit a line: the widest texts give way, to a few letters."""
     found = list(widths)
@@ -180,25 +197,9 @@ def _fitted(widths: Sequence[int], is_number: Sequence[bool], width: int) -> lis
 
 
 def _padded(cell: str, width: int, *, to_the_right: bool) -> str:
-    if _width(cell) > width:
-        cell = _cut(cell, width)
-    gap = " " * (width - _width(cell))
+    cell = cut_to(cell, width)
+    gap = " " * (width - text_width(cell))
     return f"{gap}{cell}" if to_the_right else f"{cell}{gap}"
-
-
-def _cut(text: str, width: int) -> str:
-    kept = text[: width - 1]
-    while _width(kept) >= width:
-        kept = kept[:-1]
-    return f"{kept}…"
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    wide = sum(east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(combining(letter) != 0 for letter in text)
 
 
 def _shown(value: Value) -> str:

@@ -13,7 +13,7 @@ from hourbook.book.render import commit_json
 from hourbook.cli.clock_text import now_lines
 from hourbook.cli.exit_codes import OK, exit_code_of
 from hourbook.cli.options import HomeOption, JsonOption
-from hourbook.cli.out import emit, emit_json
+from hourbook.cli.out import emit_json, emit_wrapped
 from hourbook.cli.words import age_text, counted, size_text, visible
 from hourbook.clock_json import now_json
 from hourbook.faces.clock import Clock
@@ -56,8 +56,7 @@ def status(*, json: JsonOption = False, home: HomeOption = None) -> int:
         emit_json(document)
     else:
         clock_lines = [] if reading is None else [*now_lines(reading), *_disruption_lines(seen)]
-        for line in _lines(tree, clock_lines, document):
-            emit(line)
+        emit_wrapped(_lines(tree, clock_lines, document), indent=10)
     return OK if tree is not None else exit_code_of(problems[0])
 
 

@@ -2,6 +2,7 @@
 
 import re
 from typing import TYPE_CHECKING, Final
+from unicodedata import combining, east_asian_width
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
@@ -11,9 +12,11 @@ __all__ = [
     "age_text",
     "bound_text",
     "counted",
+    "cut_to",
     "duration_text",
     "interval_text",
     "size_text",
+    "text_width",
     "typed_text",
     "usage_text",
     "visible",
@@ -38,6 +41,24 @@ def visible(text: str, length_max: int = 0) -> str:
     """
     shown = _UNSAFE.sub(_escape, text)
     return f"{shown[: length_max - 1]}…" if 0 < length_max < len(shown) else shown
+
+
+def cut_to(text: str, width: int) -> str:
+    """Return a text in at most `width` (>= 1) columns of a terminal, with an ellipsis if cut."""
+    if text_width(text) <= width:
+        return text
+    kept = text[: width - 1]
+    while text_width(kept) >= width:
+        kept = kept[:-1]
+    return f"{kept}…"
+
+
+def text_width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(combining(letter) != 0 for letter in text)
 
 
 def usage_text(error: "CycloptsError") -> str:

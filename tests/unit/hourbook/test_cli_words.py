@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hourbook.cli import app, exit_codes
+from hourbook.cli import app, exit_codes, out
 from hourbook.cli.leading_home import home_after_command
 from hourbook.cli.run import _os_text, run
 from hourbook.cli.words import (
     age_text,
     bound_text,
     counted,
+    cut_to,
     duration_text,
     interval_text,
     size_text,
@@ -182,3 +183,35 @@ def test_argument_that_begins_with_a_dash_is_told_where_it_belongs(
     assert run(["kv", "get", "app", "-dash"]) == exit_codes.USAGE
 
     assert "'-dash'; what is none and begins with a dash stands after --" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("漢漢", 4, "漢漢"),
+        ("漢漢", 3, "漢…"),
+        ("漢漢", 2, "…"),
+    ],
+)
+def test_text_is_cut_to_columns_of_a_terminal(text: str, width: int, shown: str) -> None:
+    """Wide letters take two of them."""
+    assert cut_to(text, width) == shown
+
+
+def test_lines_fit_the_terminal_and_are_whole_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table is cut; text goes on below where it began."""
+    line = "status    READY for all of those who ask"
+    for width in (30, None):
+        monkeypatch.setattr(out, "terminal_width", lambda width=width: width)
+        out.emit_rows([line])
+        out.emit_wrapped([line], indent=10)
+
+    cut, first, second, *whole = capsys.readouterr().out.splitlines()
+
+    assert cut == "status    READY for all of th…"
+    assert (first, second) == ("status    READY for all of", "          those who ask")
+    assert whole == [line, line]
