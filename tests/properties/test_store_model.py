@@ -270,8 +270,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.world.restart(is_orderly=is_orderly)
 
     @precondition(lambda self: self.model.seq >= self.first_seq)
-    @rule(back=st.integers(0, 40), versions=st.integers(1, 3))
-    def forget_the_past(self, back: int, versions: int) -> None:
+    @rule(client=clients, back=st.integers(0, 6), versions=st.integers(1, 3))
+    def forget_the_past(self, client: int, back: int, versions: int) -> None:
         """As compactor does; what was held since then is known as before."""
         first_seq = max(self.first_seq, self.model.seq - back)
         before = {name: {p.version for p in past} for name, past in self.model.history.items()}
@@ -287,6 +287,10 @@ class StoreMachine(RuleBasedStateMachine):
         for name, past in self.model.history.items():
             gone = before[name] - {done.version for done in past}
             self.forgotten[name] = sorted({*self.forgotten.get(name, ()), *gone})
+            self.look_back(client, *name, limit=3)
+        for ns in self.floors:
+            for seq in (first_seq - 1, first_seq):
+                self.look_at_a_moment(client, ns, self.model.seq - seq)
 
     # -- reading -----------------------------------------------------------------------------------
 
