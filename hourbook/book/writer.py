@@ -83,7 +83,7 @@ class BookWriter:
         self._kinds, self._attempt = kinds, attempt
         self._shelf = ArchiveShelf(path.parent / "archive")
         self._admission = Admission(connection, kinds, volatile)
-        self.store = KeyFiles(KvStage(connection, generations or Unread()), volatile)
+        self.store = KeyFiles(connection, KvStage(connection, generations or Unread()), volatile)
         self.head = _load_head(connection)
 
     @classmethod

@@ -36,9 +36,14 @@ class KeyFiles:
         schemas: of the namespaces.
     """
 
-    def __init__(self, main: KvStage, volatile: VolatileStage | None = None) -> None:
-        """Begin with nothing changed."""
-        self.main, self.volatile = main, volatile
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        main: KvStage,
+        volatile: VolatileStage | None = None,
+    ) -> None:
+        """Begin with nothing changed; `connection` is that of `main`, and of branches."""
+        self._connection, self.main, self.volatile = connection, main, volatile
         self.schemas = main.schemas()
         self._branches: dict[int, BranchRows] = {}
 
@@ -50,6 +55,7 @@ class KeyFiles:
         Raises:
             MixedDurability: both.
             BadRequest: volatile keys on a branch.
+            UnknownName: there is no such branch.
         """
         ns = change.ns
         volatile = None if change.branch else self.volatile
@@ -85,7 +91,7 @@ class KeyFiles:
         return is_there
 
     def _is_in_book(self, change: KvWrite, name: Name) -> bool:
-        return not change.branch and self.main.find(name) is not None
+        return self.rows(self._connection, change.branch).find(name) is not None
 
     def require_volatile(self) -> VolatileStage:
         """Return where volatile keys are.

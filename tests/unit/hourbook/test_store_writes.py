@@ -315,6 +315,23 @@ def test_a_branch_sees_what_it_came_from_and_keeps_to_itself(home: Home) -> None
     assert find_fault(book.query(lambda c: c)) is None
 
 
+def test_a_key_keeps_its_type_on_a_branch(home: Home) -> None:
+    """Also where its namespace has another, which no branch can hold."""
+    book = open_store(home)
+    written(say(book, put("k", 1, type="versioned"), ns="temp"))
+    make = CreateBranch(writer="agent", nonce=entry.make_nonce(5, 1), name="try", parent=0)
+    book.write([make], Stamp(NOW_NS, 0))
+
+    answer = written(say(book, increment("k"), put("k", 2), Delete(key="k"), ns="temp", branch=1))
+    refused = say(book, put("k", 1), ns="temp", branch=1)
+    unknown = say(book, put("k", 1), ns="temp", branch=9)
+
+    assert (len(answer.versions), answer.numbers) == (3, [2])
+    assert isinstance(refused.error, errors.BadRequest)
+    assert "on a branch" in refused.error.message
+    assert isinstance(unknown.error, errors.UnknownName)
+
+
 def test_a_redacted_value_is_gone_from_its_key_too(home: Home) -> None:
     """A secret is nowhere left, and adding to it is refused."""
     book = open_store(home)
