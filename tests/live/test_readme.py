@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from full_tree import ROOT_DIR, FullTree
 
+import hourbook
+
 pytestmark = pytest.mark.live
 
 README = (ROOT_DIR / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT_DIR.glob("*.md"), *(ROOT_DIR / "docs").rglob("*.md")])
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, text: str = README) -> list[str]:
     """Return the fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,28 @@ def test_readme_example_runs(tree: FullTree) -> None:
 
     assert result.stderr == ""
     assert "UTC lies in" in result.stdout
+
+
+def test_example_of_the_store_does_what_it_says(
+    tree: FullTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/STORE.md begins with a program; where it says what a line returns, that is so."""
+    (example,) = blocks("python", (ROOT_DIR / "docs" / "STORE.md").read_text())
+    example, said = re.subn(
+        r"^( *)(\S.*)  # (\{.*\})$", r"\1assert \2 == \3", example, flags=re.MULTILINE
+    )
+    monkeypatch.setenv("HOURBOOK_HOME", str(tree.home.path))
+
+    exec(example, {"hourbook": hourbook})  # noqa: S102 - it is ours
+
+    assert said == 1
+    with hourbook.connect("reader", shared=True) as book:
+        store = book.store("agent_context")
+        assert store.get_many(["task", "a", "b"]) == {
+            "task": {"goal": "ship", "step": 2},
+            "a": -1,
+            "b": 1,
+        }
 
 
 def test_readme_leads_to_a_killed_and_recovered_actor(tree: FullTree, tmp_path: Path) -> None:
