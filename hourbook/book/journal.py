@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from hourbook.book.nonces import nonce_after
 from protocols import entry
 from protocols.book_messages import Append
 from protocols.hlc import tick
@@ -23,7 +24,9 @@ Row = tuple[Any, ...]
 NO_TAGS: Final = b"\x90"
 _encode = msgspec.msgpack.Encoder().encode
 _sha256 = hashlib.sha256
-_RAW_DETAILS_NONE: Final = entry.DETAILS_NONE
+_FORMAT: Final = entry.ENTRY_FORMAT
+_DOMAIN: Final = entry.ENTRY_DOMAIN
+_SALT_SIZE: Final = entry.SALT_SIZE
 
 
 class Stamp(NamedTuple):
@@ -57,22 +60,21 @@ def sequence(head: Head, appends: Sequence[Append], stamp: Stamp, salts: bytes) 
     """
     seq, parent, hlc, _, _ = head
     time_ns, bound_ns = stamp
+    tick_of_group = tick(0, time_ns)  # one time for all: what comes after another counts on
     rows: list[Row] = []
     salt_end = 0
     for append in appends:
         writer, session, branch = append.writer, append.session, append.branch
-        nonce_number = int.from_bytes(append.nonce, "big")
         hlc = max(hlc, append.hlc)
-        for new in append.entries:
+        for index, new in enumerate(append.entries):
             seq += 1
-            hlc = tick(hlc, time_ns)
-            salt = salts[salt_end : (salt_end := salt_end + entry.SALT_SIZE)]
+            hlc = max(hlc + 1, tick_of_group)
+            salt = salts[salt_end : (salt_end := salt_end + _SALT_SIZE)]
             details = bytes(new.details)
-            nonce = nonce_number.to_bytes(entry.NONCE_SIZE, "big")
-            nonce_number += 1
+            nonce = nonce_after(append.nonce, index)
             canonical = _encode(
                 (
-                    entry.ENTRY_FORMAT,
+                    _FORMAT,
                     seq,
                     time_ns,
                     bound_ns,
@@ -89,7 +91,7 @@ def sequence(head: Head, appends: Sequence[Append], stamp: Stamp, salts: bytes) 
                     parent,
                 )
             )
-            digest = _sha256(entry.ENTRY_DOMAIN + canonical).digest()
+            digest = _sha256(_DOMAIN + canonical).digest()
             tags = _encode(new.tags) if new.tags else NO_TAGS
             rows.append(
                 (

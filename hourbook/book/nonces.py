@@ -10,19 +10,23 @@ from protocols import entry, errors
 from protocols.book_messages import Append
 from protocols.change import CHANGE_NONCES, Change
 
-__all__ = ["Content", "contents", "last_nonce", "overlap", "require_same"]
+__all__ = ["Content", "contents", "last_nonce", "nonce_after", "overlap", "require_same"]
 
 Content = tuple[bytes, str, str, str, bytes | None]
 """What tells a resend from a reused nonce: nonce, kind, action, entity, details."""
 
 
+def nonce_after(nonce: bytes, count: int) -> bytes:
+    """Return the nonce that comes `count` after another."""
+    if not count:
+        return nonce
+    return (int.from_bytes(nonce, "big") + count).to_bytes(entry.NONCE_SIZE, "big")
+
+
 def last_nonce(request: Append | Change) -> bytes:
     """Return the last nonce that a request takes up."""
     count = len(request.entries) if isinstance(request, Append) else CHANGE_NONCES
-    if count == 1:
-        return request.nonce
-    number = int.from_bytes(request.nonce, "big") + count - 1
-    return number.to_bytes(entry.NONCE_SIZE, "big")
+    return nonce_after(request.nonce, count - 1)
 
 
 def overlap(one: Append | Change, other: Append | Change) -> bool:
@@ -32,10 +36,9 @@ def overlap(one: Append | Change, other: Append | Change) -> bool:
 
 def contents(request: Append) -> list[Content]:
     """Return what a request says, entry by entry."""
-    first = int.from_bytes(request.nonce, "big")
     return [
         (
-            (first + index).to_bytes(entry.NONCE_SIZE, "big"),
+            nonce_after(request.nonce, index),
             new.kind,
             new.action,
             new.entity,

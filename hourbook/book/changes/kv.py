@@ -11,7 +11,7 @@ import msgspec
 from hourbook.book.changes.locks import token_in_force
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Row
-from hourbook.book.store.decide import DELETE, NOTHING, Effect, Put, decide, is_expired
+from hourbook.book.store.decide import DELETE, NOTHING, Effect, decide, is_expired
 from hourbook.book.store.key_files import find_due
 from hourbook.book.store.leases import require_token
 from hourbook.book.store.rows import (
@@ -23,7 +23,6 @@ from hourbook.book.store.rows import (
     decode_details,
     encode_details,
     entity_of,
-    pack_value,
     row_of_details,
 )
 from hourbook.book.store.stage import Draft, Name, Rows
@@ -131,17 +130,17 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
         try:
             effect = decide(op, row, value, now_ns, defaults)
             _check_token(change.ns, op, row, effect, scope)
-            if has_schema and isinstance(effect, Put):
-                scope.store.schemas.check(change.ns, op.key, effect.value)
+            if has_schema and isinstance(effect, KvDetails):
+                scope.store.schemas.check(change.ns, op.key, bytes(effect.value))
         except errors.HourbookError as error:
             _place(error, index)
             raise
-        if isinstance(effect, Put):
+        if isinstance(effect, KvDetails):
             if (effect.type in VOLATILE) != scope.is_volatile:
                 raise _mixed(op.key, effect.type)
             versions.append(work.put(name, effect))
             if effect.by is not None:
-                numbers.append(effect.number)
+                numbers.append(_decode(effect.value))
         elif effect is DELETE:
             versions.append(work.delete(name))
         else:
@@ -165,7 +164,7 @@ def _check_token(ns: str, op: Op, row: KvRow | None, effect: Effect, scope: Scop
         TokenStale: it may not.
     """
     is_locked = effect is not NOTHING and row is not None and row.type == "locked"
-    is_locked |= isinstance(effect, Put) and effect.type == "locked"
+    is_locked |= isinstance(effect, KvDetails) and effect.type == "locked"
     if op.token or is_locked:
         in_force = token_in_force(scope.connection, ns, op.key)
         require_token(ns, op.key, op.token, in_force, is_locked=is_locked)
@@ -193,14 +192,11 @@ class _Work:
         seq = self._scope.record(KV_EXPIRE, "expire", entity_of(*name), details)
         self._draft.put(name, None, seq)
 
-    def put(self, name: Name, put: Put) -> int:
+    def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version."""
-        metadata = NO_METADATA if put.metadata is None else msgspec.Raw(put.metadata)
-        value = msgspec.Raw(put.value)
-        details = KvDetails(value, put.type, put.expires_ns, metadata, put.created, put.by)
         raw = encode_details(details)
         _check_size(len(raw), name)
-        action = "set" if put.by is None else "increment"
+        action = "set" if details.by is None else "increment"
         new = NewEntry(action, entity_of(*name), msgspec.Raw(raw), (), KV_SET)
         seq = self._scope.record_raw(new, self.branch)
         self._draft.put(name, row_of_details(*name, seq, details), seq)
@@ -223,18 +219,18 @@ class _BranchWork(_Work):
         """Take away a value whose time has come."""
         self._draft.changed[name] = None
 
-    def put(self, name: Name, put: Put) -> int:
+    def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version.
 
         Raises:
             BadRequest: a type that no branch has.
         """
-        if put.type == "locked":
+        if details.type == "locked":
             raise errors.BadRequest(
                 f"Expected a type that needs no lock, got locked, on a branch, of key {name[1]!r}",
                 field="type",
             )
-        return super().put(name, put)
+        return super().put(name, details)
 
 
 class _VolatileWork(_Work):
@@ -246,15 +242,11 @@ class _VolatileWork(_Work):
         """Take away a value whose time has come."""
         self._draft.put(name, None, ABSENT)
 
-    def put(self, name: Name, put: Put) -> int:
+    def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version."""
-        _check_size(len(put.value) + len(put.metadata or b""), name)
         version = self._next_version()
-        encoding, value = pack_value(put.value)
-        created = put.created or version
-        row = KvRow(
-            *name, version, created, put.type, put.expires_ns, encoding, value, put.metadata
-        )
+        row = row_of_details(*name, version, details)
+        _check_size(len(details.value) + len(row.metadata or b""), name)
         self._draft.put(name, row, version)
         return version
 

@@ -14,6 +14,7 @@ import msgspec
 
 from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.journal import Row, Stamp
+from hourbook.book.nonces import nonce_after
 from hourbook.book.proof.key_ring import KeyRing
 from hourbook.book.store.key_files import KeyFiles
 from protocols import entry, errors
@@ -111,11 +112,10 @@ class Scope:
             self.appends[-1].entries.append(new)
         else:
             request = self._request
-            nonce = int.from_bytes(request.nonce, "big") + self._count
             self.appends.append(
                 Append(
                     request.writer,
-                    nonce.to_bytes(entry.NONCE_SIZE, "big"),
+                    nonce_after(request.nonce, self._count),
                     [new],
                     session=request.session,
                     branch=branch,
@@ -123,7 +123,7 @@ class Scope:
                 )
             )
         self._count += 1
-        return self.head_seq
+        return self._first_seq + self._count - 1
 
 
 @dataclass(frozen=True, slots=True)

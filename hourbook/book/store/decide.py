@@ -1,15 +1,17 @@
 """What one step of a write does to its key. Pure: (step, what is there, now) -> effect, or refusal.
 
+An effect is what the key holds from now on, or that it holds nothing any more, or that all stays.
+
 A value whose time has come is not there any more, whether or not anybody has swept it: the caller
 takes it away first and passes None.
 """
 
 import math
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from hourbook.book.store.rows import KvRow, decode_stored
+from hourbook.book.store.rows import KvDetails, KvRow, decode_stored
 from protocols import errors
 from protocols.kv_messages import (
     ABSENT,
@@ -23,33 +25,11 @@ from protocols.kv_messages import (
 )
 from protocols.kv_namespaces import Namespace
 
-__all__ = ["DELETE", "NOTHING", "Effect", "Put", "decide", "is_expired", "require_version"]
+__all__ = ["DELETE", "NOTHING", "Effect", "decide", "is_expired", "require_version"]
 
 _I64_MIN: Final = -(1 << 63)
 _I64_MAX: Final = (1 << 63) - 1
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Put(NamedTuple):
-    """The key holds this from now on.
-
-    Attributes:
-        value: MessagePack, not compressed.
-        type: never "".
-        expires_ns: UTC; None: never.
-        metadata: a MessagePack map, None for none.
-        created: version of the write that made the key; 0: this one.
-        by: what an increment added, None of a set.
-        number: what the number is now, of an increment.
-    """
-
-    value: bytes
-    type: str
-    expires_ns: int | None
-    metadata: bytes | None
-    created: int
-    by: int | float | None = None
-    number: int | float = 0
 
 
 class _Plain(NamedTuple):
@@ -60,7 +40,7 @@ DELETE: Final = _Plain("delete")
 """The key is not there any more."""
 NOTHING: Final = _Plain("nothing")
 """All is as it was."""
-Effect = Put | _Plain
+Effect: TypeAlias = KvDetails | _Plain
 
 
 def is_expired(row: KvRow, now_ns: int) -> bool:
@@ -114,24 +94,24 @@ def require_version(op: Op, row: KvRow | None) -> None:
         )
 
 
-def _put(op: Set, row: KvRow | None, now_ns: int, defaults: Namespace) -> Put:
+def _put(op: Set, row: KvRow | None, now_ns: int, defaults: Namespace) -> KvDetails:
     type_ = _type_of(op, row, defaults)
     if op.keep_ttl:
         expires_ns = None if row is None else row.expires_ns
     else:
         expires_ns = _expiry(op.ttl_ns, now_ns, defaults)
-    metadata = None if op.metadata == NO_METADATA else bytes(op.metadata)
-    return Put(bytes(op.value), type_, expires_ns, metadata, 0 if row is None else row.created)
+    # Nil that was said is nil that was not: what is usual is left out.
+    metadata = NO_METADATA if op.metadata == NO_METADATA else op.metadata
+    return KvDetails(op.value, type_, expires_ns, metadata, 0 if row is None else row.created)
 
 
 def _add(
     op: Increment, row: KvRow | None, value: bytes | None, now_ns: int, defaults: Namespace
-) -> Put:
+) -> KvDetails:
     if row is None:
         expires_ns = _expiry(op.ttl_ns, now_ns, defaults)
-        number = _sum(op, 0)
         type_ = _type_of(op, row, defaults)
-        return Put(_encode(number), type_, expires_ns, None, 0, op.by, number)
+        return KvDetails(_sum(op, 0), type_, expires_ns, by=op.by)
     if value is None:
         raise errors.Redacted(
             f"Expected a number to add to, of key {op.key!r}, whose value was redacted",
@@ -139,10 +119,11 @@ def _add(
             value=op.key,
         )
     number = _sum(op, decode_stored(value, op.key))
-    return Put(_encode(number), row.type, row.expires_ns, row.metadata, row.created, op.by, number)
+    metadata = NO_METADATA if row.metadata is None else msgspec.Raw(row.metadata)
+    return KvDetails(number, row.type, row.expires_ns, metadata, row.created, op.by)
 
 
-def _sum(op: Increment, number: object) -> int | float:
+def _sum(op: Increment, number: object) -> msgspec.Raw:
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise errors.BadRequest(
             f"Expected a number to add to, got {type(number).__name__}, of key {op.key!r}",
@@ -155,7 +136,7 @@ def _sum(op: Increment, number: object) -> int | float:
         raise errors.LimitExceeded(
             f"Expected a sum in 64 bits, got {total}, of key {op.key!r}", field="by"
         )
-    return total
+    return msgspec.Raw(_encode(total))
 
 
 def _type_of(op: Set | Increment, row: KvRow | None, defaults: Namespace) -> str:
