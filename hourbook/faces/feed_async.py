@@ -98,7 +98,7 @@ class AsyncFollower(AsyncIterator[Entry]):
         except errors.HourbookError as error:
             self._error = error
         finally:
-            self._is_closed = self._error is None
+            self._is_closed |= self._error is None
             self._follower.close()
             self._wake()
 

@@ -6,6 +6,7 @@ is missed or comes twice; `position` is where to go on another time. Volatile ke
 and cannot be watched.
 """
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Final, Literal, Self, cast
 
@@ -80,12 +81,13 @@ class Watch(Iterator[StoreEvent]):
     def __init__(self, home: Home, namespace: str, glob: Glob, since: MomentLike | None) -> None:
         """Use ``Store.watch``."""
         begin = None if since is None else _begin(home, namespace, since)
+        self._is_async, self._pid = False, os.getpid()
         self._follower = Follower(home, begin, WatchFilter(namespace, glob))
-        self._is_async = False
 
     def __del__(self) -> None:
         """End with whoever drops it: descriptors do not wait for the garbage collector."""
-        if (follower := getattr(self, "_follower", None)) is None:
+        follower = getattr(self, "_follower", None)
+        if follower is None or self._pid != os.getpid():  # a child leaves its parent's as they are
             return
         if self._is_async:
             follower.end()  # its thread closes it; it may be what collects us
