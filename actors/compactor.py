@@ -10,9 +10,12 @@ standing, it verifies at once: the book may have been restored.
 """
 
 import logging
+import math
 import os
 import queue
+import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +24,8 @@ from actors.base import Actor, Handler, Outcome, Ready, Request, decode_config
 from actors.config import CompactorConfig
 from hourbook.book import distrust
 from hourbook.book.proof.witness_export import export_witness
+from hourbook.book.reader import BookReader
+from hourbook.book.store.census import take_census
 from hourbook.book.store.spent import Horizon
 from hourbook.book.upkeep import JobResult, backup_book, verify_book_now
 from hourbook.compaction import Rules, compact_book
@@ -41,6 +46,11 @@ _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 READING_JOBS: Final = ("verify", "backup", "witness", "compact")
 """What the worker does itself, reading only; of a compaction journal_writer does the rest."""
 _CHECKPOINT: Final = "checkpoint"
+_CENSUS: Final = "census"
+"""Of the keys of the store: no job of the calendar, but the worker does it."""
+CENSUS_S: Final = 10.0
+_CENSUS_SHARE: Final = 100
+"""And at most this part of the time."""
 
 
 class Compactor(Actor[CompactorConfig]):
@@ -65,6 +75,10 @@ class Compactor(Actor[CompactorConfig]):
         self._worker = threading.Thread(target=self._run_jobs, name="jobs", daemon=True)
         self._worker.start()
         self._schedule(self.config)
+        self._census: Snapshot = {}
+        self._census_due_s = 0.0
+        self._count_keys()
+        self.reactor.every(CENSUS_S, self._count_keys)
         if distrust.path_of(self.home).exists():
             self._start("verify")
         return Ready()
@@ -88,6 +102,7 @@ class Compactor(Actor[CompactorConfig]):
         for job in (*READING_JOBS, _CHECKPOINT):
             figures[f'compactor_runs_total{{job="{job}"}}'] = float(self._runs[job])
             figures[f'compactor_failures_total{{job="{job}"}}'] = float(self._failures[job])
+        figures |= self._census
         for job, seconds in self._last_seconds.items():
             figures[f'compactor_last_seconds{{job="{job}"}}'] = seconds
         return figures
@@ -172,6 +187,9 @@ class Compactor(Actor[CompactorConfig]):
     def _run_jobs(self) -> None:
         """Do what needs a long read; the thread of the worker."""
         while (job := self._work.get()) is not None:
+            if job == _CENSUS:
+                self._take_census()
+                continue
             try:
                 result = self._read_and_do(job)
             except errors.BookMissing:
@@ -180,6 +198,26 @@ class Compactor(Actor[CompactorConfig]):
                 result = JobResult(job, ok=False, summary=str(error), seconds=0.0)
             self._results.put(result)
             os.eventfd_write(self._bell, 1)
+
+    def _count_keys(self) -> None:
+        if time.monotonic() >= self._census_due_s:
+            self._census_due_s = math.inf  # until it is done
+            self._work.put(_CENSUS)
+
+    def _take_census(self) -> None:
+        """Count the keys of the book; where there is none yet, the next time."""
+        started_s = time.monotonic()
+        try:
+            with BookReader(self.home) as reader:
+                census = take_census(reader.connection)
+        except (errors.HourbookError, sqlite3.Error) as error:
+            self.log.debug("no census of the store: %s", error)
+        else:
+            keys = {f'store_keys{{type="{kind}"}}': n for kind, n in census.keys.items()}
+            size = {f'store_bytes{{type="{kind}"}}': n for kind, n in census.bytes.items()}
+            self._census = {name: float(value) for name, value in (keys | size).items()}
+        ended_s = time.monotonic()
+        self._census_due_s = ended_s + _CENSUS_SHARE * (ended_s - started_s)
 
     def _read_and_do(self, job: str) -> JobResult:
         config = self.config

@@ -4,10 +4,11 @@ A name is taken and let go by changes (``hourbook.book.changes.instances``); thi
 processes that hold one, and asks for the release of a name as soon as its holder has ended.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from actors.contract import Reactor, Request
+from actors.contract import Handler, Reactor, Request
 from actors.instance_watch import InstanceWatch
+from actors.store_tally import StoreTally
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.instances import find_position, list_instances
 from hourbook.book.stamps import StampSource
@@ -41,6 +42,7 @@ class InstanceDesk:
         timebase: Timebase,
         stamps: StampSource,
         write_own: Callable[[list[Change]], None],
+        tally: StoreTally,
     ) -> None:
         """Begin without a book.
 
@@ -49,11 +51,20 @@ class InstanceDesk:
             timebase: counts how long one was not heard.
             stamps: tell when one was.
             write_own: does changes that nobody has asked for, at once.
+            tally: hears what instances have read of the store.
         """
         self._timebase, self._stamps, self._write_own = timebase, stamps, write_own
+        self._tally = tally
         self._nonces = NonceSource()
         self._book: BookWriter | None = None
         self.watch = InstanceWatch(reactor, lambda _: self.release_dead())
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return the messages about instances that are no changes."""
+        return {
+            "instance.beat": Handler(Beat, self.beat),
+            "instance.list": Handler(ListInstances, self.list_all),
+        }
 
     def open(self, book: BookWriter) -> None:
         """Take over the names that `book` says are held, and let those of dead holders go."""
@@ -94,15 +105,19 @@ class InstanceDesk:
             self.watch.hold(change.writer, change.holder, self._timebase.mono_ns())
         elif isinstance(change, Release) and outcome.entries:
             self.watch.free(change.name)
+            self._tally.forget(change.name)
 
     def beat(self, request: Request[Beat]) -> Beaten:
         """Take in that an instance lives, and how far it has read."""
         book, beat = self._open_book(), request.body
         check_name(beat.name, "name")
         stored = book.query(lambda connection: find_position(connection, beat.name))
-        return self.watch.beat(
+        answer = self.watch.beat(
             beat, self._stamps.time_ns(), self._timebase.mono_ns(), book.head.seq, stored
         )
+        if beat.reads is not None and answer.is_held:
+            self._tally.take(beat.name, beat.reads)
+        return answer
 
     def list_all(self, _: Request[ListInstances]) -> Instances:
         """Return every name, with what the last beats said."""

@@ -40,8 +40,8 @@ from protocols import entry, errors, hlc
 from protocols.book_messages import Append, Appended, Maintain, Maintained, check_append
 from protocols.change import Change
 from protocols.control import Snapshot
-from protocols.instance_messages import Beat, ListInstances, Register
-from protocols.kv_messages import AcquireLock, KvUsed, KvWrite
+from protocols.instance_messages import Register
+from protocols.kv_messages import AcquireLock, KvWrite
 
 __all__ = ["JournalWriter"]
 
@@ -73,7 +73,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
         self._stamps = StampSource(self.home, self.timebase)
         self._store = StoreDesk(self.home, self.config, self.reactor, self._stamps, self._write_own)
-        self._desk = InstanceDesk(self.reactor, self.timebase, self._stamps, self._write_own)
+        clocks = self.timebase, self._stamps
+        self._desk = InstanceDesk(self.reactor, *clocks, self._write_own, self._store.tally)
         self._locks = LockDesk(self.reactor, self._write_for_locks, self._refuse_one)
         lost = self._store.has_lost_volatile
         self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin, lost)
@@ -86,9 +87,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         return {
             "book.append": Handler(Append, self._append),
             "book.maintain": Handler(Maintain, self._maintain),
-            "instance.beat": Handler(Beat, self._desk.beat),
-            "instance.list": Handler(ListInstances, self._desk.list_all),
-            "kv.used": Handler(KvUsed, self._store.used),
+            **self._desk.handlers(),
+            **self._store.handlers(self._locks),
             **self._locks.handlers(),
             **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
         }
@@ -233,12 +233,14 @@ class JournalWriter(Actor[JournalWriterConfig]):
                 position += outcome.entries
                 self._desk.note(body, outcome)
                 self._locks.note(body, outcome)
+                self._store.tally.note(body, outcome)
                 request.reply(_answer(outcome))
                 continue
             end = position + len(body.entries)
             if body.ack == "durable":
                 request.reply(_acks(written.rows[position:end], body))
             position = end
+        self._store.tally.end_group(self._figures.last_commit_ns)
 
     def _write(self, book: BookWriter, group: Sequence[Append | Change]) -> Written:
         """Commit and publish a group, with what the beats have said where that is due.
@@ -297,6 +299,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         for request in group:
             if isinstance(request.body, Change):
                 self._locks.drop(request.body)
+                self._store.tally.refuse(request.body, error)
             self._refuse_one(request, error)
 
     def _refuse_one(

@@ -24,6 +24,7 @@ from hourbook.book.store.leases import Lease, LockName
 from hourbook.book.store.lock_calls import Waiter
 from hourbook.book.store.lock_table import LockTable
 from hourbook.book.writer import BookWriter
+from hourbook.latency_bins import LatencyBins
 from hourbook.link.nonce_source import NonceSource
 from protocols import errors
 from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
@@ -62,7 +63,11 @@ _Refuse = Callable[[Request[Any], errors.HourbookError], None]
 
 
 class LockDesk:
-    """The locks of the book, as one incarnation of journal_writer lends them."""
+    """The locks of the book, as one incarnation of journal_writer lends them.
+
+    Attributes:
+        waits: how long calls have waited until they were granted.
+    """
 
     def __init__(self, reactor: Reactor, write: _Write, refuse: _Refuse) -> None:
         """Begin without a book.
@@ -83,6 +88,7 @@ class LockDesk:
         self._timer_boot_ns = 0
         self._suspended_ns = _suspended_ns()
         self._grants = self._expiries = self._timeouts = 0
+        self.waits = LatencyBins()
 
     def open(self, book: BookWriter) -> None:
         """Take over the locks that `book` says are held, and free those of processes that ended."""
@@ -129,7 +135,9 @@ class LockDesk:
         self._note_absence()
         self._free_if_over((change.ns, change.key))
         verdict = self._table.ask(change, _boot_ns())
-        if verdict == "refuse":
+        if verdict == "grant":
+            self.waits.add(0)
+        elif verdict == "refuse":
             self._give_up(request)
         elif verdict == "wait":
             waiter = self._table.waiter_of(change)
@@ -149,6 +157,7 @@ class LockDesk:
         while (waiter := self._table.heir(name, change.token)) is not None:
             request = self._requests.pop(waiter)
             if self._holders.can_live(waiter.change.holder):
+                self.waits.add(_boot_ns() - waiter.since_boot_ns)
                 return request
             self._table.give_back(name)
         return None
@@ -231,6 +240,7 @@ class LockDesk:
             "lock_grants_total": float(self._grants),
             "lock_expiries_total": float(self._expiries),
             "lock_timeouts_total": float(self._timeouts),
+            **self.waits.snapshot("lock_wait_seconds", 20, 36),
         }
 
     def close(self) -> None:
@@ -275,6 +285,7 @@ class LockDesk:
             request = self._leave(waiter)
             self.note(waiter.change, outcome)
             if outcome.error is None:
+                self.waits.add(_boot_ns() - waiter.since_boot_ns)
                 request.reply(msgspec.Raw(outcome.body))
             else:
                 request.refuse(outcome.error)

@@ -2,6 +2,7 @@
 
 Every actor's row becomes ``hourbook_actor_*``; every key of its snapshot becomes
 ``hourbook_<key>{actor="..."}``, a counter when the key ends in ``_total`` and a gauge otherwise.
+Keys that end in ``_bucket``, ``_count`` and ``_sum`` are a histogram where all begin alike.
 Labels travel inside the key, ``frames_refused_total{code="bad_request"}``. A key that is no metric
 name never breaks a scrape: it is left out and counted.
 """
@@ -22,6 +23,8 @@ RUNNING_STATES: Final = frozenset({"READY", "DEGRADED"})
 """States in which an actor does its work."""
 _RESERVED: Final = ("actor_", "supervisor_", "build_", "refused_keys")
 """Beginnings of names that are ours: the rows above would collide with such a key."""
+_BUCKET: Final = "_bucket{"
+_PARTS: Final = ("bucket", "count", "sum")
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\.)*)"(?:,|$)', re.ASCII)
 
@@ -169,8 +172,9 @@ def _snapshot_families(snapshots: Mapping[str, control.Snapshot]) -> Iterator[Me
     families: dict[str, Metric] = {}
     refused = 0
     for actor, snapshot in snapshots.items():
+        histograms = {key.partition(_BUCKET)[0] for key in snapshot if _BUCKET in key}
         for key, value in snapshot.items():
-            family = _family_of(key, families)
+            family = _family_of(key, families, histograms)
             if family is None:
                 refused += 1
                 continue
@@ -182,17 +186,21 @@ def _snapshot_families(snapshots: Mapping[str, control.Snapshot]) -> Iterator[Me
     )
 
 
-def _family_of(key: str, families: dict[str, Metric]) -> Metric | None:
+def _family_of(key: str, families: dict[str, Metric], histograms: set[str]) -> Metric | None:
     """Return the family of a key, made on first sight; None when it cannot have one."""
     split = split_key(key)
     if split is None or key.startswith(_RESERVED):
         return None
     name = split[0]
-    kind = "counter" if name.endswith("_total") else "gauge"
-    base = name.removesuffix("_total")
+    base, _, part = name.rpartition("_")
+    if base in histograms and part in _PARTS:
+        kind, said = "histogram", base
+    else:
+        kind, said = "counter" if name.endswith("_total") else "gauge", name
+        base = name.removesuffix("_total")
     family = families.get(base)
     if family is None:
-        family = Metric(PREFIX + base, HELP.get(name, f"Reported by its actor as {name}."), kind)
+        family = Metric(PREFIX + base, HELP.get(said, f"Reported by its actor as {said}."), kind)
         families[base] = family
     # `x` and `x_total` share one family name in the exposition format: the first one has it.
     return family if family.type == kind else None

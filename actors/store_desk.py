@@ -10,11 +10,13 @@ anew (``docs/SEGMENT.md``).
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from actors.config import JournalWriterConfig
-from actors.contract import Reactor, Request
+from actors.contract import Handler, Reactor, Request
+from actors.lock_desk import LockDesk
+from actors.store_tally import StoreTally
 from hourbook.book.stamps import StampSource
 from hourbook.book.store.key_files import find_due
 from hourbook.book.store.rows import BUCKETS
@@ -24,6 +26,7 @@ from hourbook.home import Home
 from hourbook.link.nonce_source import NonceSource
 from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
 from protocols.control import Snapshot
+from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
 from protocols.kv_messages import KvUsed, Sweep
 from shm.segment import current_boot_id
 from shm.writer import GenerationWriter
@@ -45,6 +48,7 @@ class StoreDesk:
 
     Attributes:
         generations: what its readers are told.
+        tally: what is done with it.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class StoreDesk:
         self._cancel: Callable[[], None] | None = None
         self._armed_ns: int | None = None
         self._expired = self._sweeps = 0
+        self.tally = StoreTally()
         self.generations = SegmentGenerations(home)
 
     def volatile(self) -> VolatileStage | None:
@@ -126,6 +131,17 @@ class StoreDesk:
         if self._armed_ns is not None and self._armed_ns <= self._stamps.time_ns():
             self._sweep()
 
+    def handlers(self, locks: LockDesk) -> Mapping[str, Handler]:
+        """Return the messages about the store that are no changes."""
+
+        def figures(request: Request[AskFigures]) -> StoreFigures:
+            return self._figures(request.body.ns, locks)
+
+        return {
+            FIGURES_KIND: Handler(AskFigures, figures),
+            "kv.used": Handler(KvUsed, self.used),
+        }
+
     def used(self, request: Request[KvUsed]) -> None:
         """Take in that cached keys were read, so that others go first."""
         if self._volatile is not None:
@@ -134,7 +150,7 @@ class StoreDesk:
 
     def snapshot(self) -> Snapshot:
         """Return what was swept and put out, and what volatile keys weigh."""
-        figures: Snapshot = {
+        figures = self.tally.snapshot() | {
             "store_expired_total": float(self._expired),
             "store_sweeps_total": float(self._sweeps),
         }
@@ -144,6 +160,19 @@ class StoreDesk:
             figures["store_cached_bytes"] = float(volatile.weights.cached_bytes)
             figures["store_transient_bytes"] = float(volatile.weights.transient_bytes)
         return figures
+
+    def _figures(self, ns: str, locks: LockDesk) -> StoreFigures:
+        lent = locks.snapshot()
+        return StoreFigures(
+            self.tally.figures(ns),
+            0 if self._volatile is None else self._volatile.evictions,
+            self._expired,
+            self._sweeps + self.tally.compactions,
+            int(lent["locks_held"]),
+            int(lent["locks_waiting"]),
+            self.tally.commits.histogram(),
+            locks.waits.histogram(),
+        )
 
     def close(self) -> None:
         """Give up what is held."""

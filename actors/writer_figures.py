@@ -18,10 +18,11 @@ class WriterFigures:
     Attributes:
         resends: requests that had been seen before.
         disk_full: groups that found no room.
+        last_commit_ns: how long the last commit took.
     """
 
     def __init__(self) -> None:
-        self.resends = self.disk_full = 0
+        self.resends = self.disk_full = self.last_commit_ns = 0
         self._entries = self._commits = self._bytes = 0
         self._commit_ns = self._commit_ns_max = self._publish_ns = 0
 
@@ -31,6 +32,7 @@ class WriterFigures:
         self._entries += len(rows)
         self._bytes += sum([len(row[_DETAILS]) for row in rows])
         self._commit_ns += commit_ns
+        self.last_commit_ns = commit_ns
         self._commit_ns_max = max(self._commit_ns_max, commit_ns)
         self._publish_ns += publish_ns
 

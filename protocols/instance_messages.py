@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from protocols.change import Change
+from protocols.kv_figures import ReadReport
 
 __all__ = [
     "BEAT_S",
@@ -100,12 +101,14 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
         holder: the process, None where the name is not held but only reads.
         position: the last seq that is done with; -1 says nothing of it.
         rewind: set the position back too; otherwise it only rises.
+        reads: what the connection has read of the store; None says nothing of it.
     """
 
     name: str
     holder: Holder | None = None
     position: Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)] = -1
     rewind: bool = False
+    reads: ReadReport | None = None
 
 
 class Beaten(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -19,6 +19,7 @@ from hourbook.faces.entry_future import EntryFuture, Received
 from hourbook.faces.lock_keeper import LockKeeper
 from hourbook.faces.membership import JOURNAL_WRITER, Membership
 from hourbook.faces.new_entry import NewLike, coerce_entry, make_entry
+from hourbook.faces.read_report import ReadReporter
 from hourbook.home import Home, find_home
 from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import TIMEOUT_S, MailboxClient
@@ -62,8 +63,10 @@ class Book(BookKeeping, BookViews):
         self.session = session
         self._on_branch = self._branch_number(branch) if branch else MAIN_BRANCH
         self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
-        self._nonces = NonceSource()
-        self._membership = Membership(self._client, home, name, self._nonces, shared=shared)
+        self._nonces, self._reads = NonceSource(), ReadReporter()
+        self._membership = Membership(
+            self._client, home, name, self._nonces, self._reads, shared=shared
+        )
         self._stores: dict[str, Store] = {}
         self._store_files: StoreFiles | None = None
         self._lock_keeper = LockKeeper()
@@ -244,6 +247,7 @@ class Book(BookKeeping, BookViews):
             self.name,
             lambda: self.session,
             self._lock_keeper,
+            self._reads,
         )
         made = Store(namespace, self._store_files, link, self._on_branch)
         return self._stores.setdefault(namespace, made)

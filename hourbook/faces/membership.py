@@ -16,6 +16,7 @@ import threading
 import msgspec
 
 from hourbook.book.instances import find_position
+from hourbook.faces.read_report import ReadReporter
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from hourbook.link.nonce_source import NonceSource
@@ -38,7 +39,14 @@ class Membership:
     """One connection's hold on a name; for all of its threads."""
 
     def __init__(
-        self, client: MailboxClient, home: Home, name: str, nonces: NonceSource, *, shared: bool
+        self,
+        client: MailboxClient,
+        home: Home,
+        name: str,
+        nonces: NonceSource,
+        reads: ReadReporter,
+        *,
+        shared: bool,
     ) -> None:
         """Prepare; :meth:`join` begins.
 
@@ -47,10 +55,11 @@ class Membership:
             home: whose.
             name: to hold.
             nonces: of the connection.
+            reads: what its beats say was read of the store.
             shared: others use the name too, so it is not held, and nothing beats.
         """
         self._client, self._home, self._nonces = client, home, nonces
-        self._name = name
+        self._name, self._reads = name, reads
         self._holder = None if shared else own_holder()
         self._is_held = shared
         self._lock = threading.Lock()
@@ -66,7 +75,7 @@ class Membership:
         if self._holder is None:
             return
         with contextlib.suppress(errors.WorldError, errors.OperatorError):
-            if self._is_listening():
+            if self.is_listening():
                 self._register(JOIN_S)
         self._thread = threading.Thread(target=self._run, name="hourbook-beat", daemon=True)
         self._thread.start()
@@ -102,13 +111,17 @@ class Membership:
             NameTaken: another living process holds the name and its position.
             ActorUnreachable, OutcomeUnknown: not said.
         """
-        beat = Beat(self._name, self._holder, position, rewind)
-        return _decode_beaten(self._client.request("instance.beat", beat).body)
+        reads = None if self._holder is None else self._reads.make()
+        beat = Beat(self._name, self._holder, position, rewind, reads)
+        answer = _decode_beaten(self._client.request("instance.beat", beat).body)
+        if reads is not None and answer.is_held:
+            self._reads.told()
+        return answer
 
     def position(self) -> int:
         """Return how far the name has read, as journal_writer has it; -1 where it cannot say."""
         with contextlib.suppress(errors.WorldError, errors.OperatorError):
-            if self._is_listening():
+            if self.is_listening():
                 return self.beat().position
         return -1
 
@@ -139,10 +152,12 @@ class Membership:
                 self._ends.get(timeout=BEAT_S)
                 break
             with contextlib.suppress(errors.HourbookError):
-                if self._is_listening():
+                if self.is_listening():
                     self._beat_or_register()
         with contextlib.suppress(errors.HourbookError):
-            if self._is_held and self._is_listening():
+            if self._is_held and self.is_listening():
+                if self._reads.make() is not None:
+                    self.beat()
                 self._release()
 
     def _beat_or_register(self) -> None:
@@ -158,7 +173,7 @@ class Membership:
         change = Release(writer=self._name, nonce=nonce, name=self._name, holder=self._holder)
         self._client.send("instance.release", change).wait(LEAVE_S)
 
-    def _is_listening(self) -> bool:
+    def is_listening(self) -> bool:
         """Return whether somebody answers at the mailbox; ZeroMQ would try for ever."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

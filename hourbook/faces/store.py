@@ -25,6 +25,7 @@ from hourbook.faces.store_stats import StoreStats, gather_stats
 from hourbook.faces.store_steps import check_count
 from hourbook.faces.store_writes import StoreWrites
 from protocols import errors
+from protocols.kv_figures import Reads
 from protocols.kv_messages import OPS_MAX, KvUsed
 from shm import _core
 
@@ -104,6 +105,8 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
         )
         # What a branch sees follows from its parent too, whose writes move no counter of it.
         self.get: Getter = self._cache.get if branch == MAIN else self._get
+        if branch == MAIN:
+            link.reads.add(namespace, self._count_reads)
 
     def get_item(self, key: str, *, at: MomentLike | None = None) -> Item | None:
         """Return a key with its version, type, time limit and metadata; None where it is absent.
@@ -175,9 +178,13 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
         return self._view.history(key, until, min(check_count(limit, "limit"), _ENDLESS))
 
     def stats(self) -> StoreStats:
-        """Return what is in the namespace, and what this process has read and written of it."""
+        """Return what is in the namespace, and what was read and written of it.
+
+        By this process, and where journal_writer answers (within a second) by all.
+        """
         figures, counts = self._cache.figures(), self._write_counts
-        return gather_stats(self._files, self.namespace, figures, counts, len(self._open_watches()))
+        watches, of_all = len(self._open_watches()), self._link.figures(self.namespace)
+        return gather_stats(self._files, self.namespace, figures, counts, watches, of_all)
 
     def asynchronous(self) -> "AsyncStore":
         """Return the same namespace for the tasks of an event loop (``store_async``)."""
@@ -188,6 +195,10 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
     def forget(self) -> None:
         """Forget what is cached, as if this process had read nothing yet."""
         self._cache.clear()
+
+    def _count_reads(self) -> Reads:
+        hits, misses, *_ = self._cache.figures()
+        return Reads(hits, misses, len(self._open_watches()))
 
     def _as_of(self, at: MomentLike | None) -> KeyReader | ViewReader:
         if at is None:

@@ -9,17 +9,21 @@ import msgspec
 
 from hourbook.faces.lock_keeper import LockKeeper
 from hourbook.faces.membership import Membership
+from hourbook.faces.read_report import ReadReporter
 from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import MailboxClient
 from hourbook.link.nonce_source import NonceSource
 from hourbook.link.reply import Reply
 from protocols import errors, wire
 from protocols.change import CHANGE_NONCES, Change
+from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
 from protocols.kv_messages import KvWrite, KvWritten, Op
 
 __all__ = ["KV_WRITE", "StoreLink", "written"]
 
 KV_WRITE: Final = "kv.write"
+_FIGURES_S: Final = 1.0
+_decode_figures = msgspec.msgpack.Decoder(StoreFigures).decode
 _decode_written = msgspec.msgpack.Decoder(KvWritten).decode
 
 
@@ -30,6 +34,7 @@ class StoreLink:
         client: of journal_writer.
         writer: the instance's name.
         keeper: renews the locks that are held.
+        reads: is told what is read.
     """
 
     def __init__(
@@ -40,11 +45,13 @@ class StoreLink:
         writer: str,
         session: Callable[[], str],
         keeper: LockKeeper,
+        reads: ReadReporter,
     ) -> None:
         """Use ``Book.store``; `session` says in which session the book writes just now."""
         self.client: Final = client
         self.writer: Final = writer
         self.keeper: Final = keeper
+        self.reads: Final = reads
         self._nonces, self._membership, self._session = nonces, membership, session
 
     def change(
@@ -71,6 +78,14 @@ class StoreLink:
             **fields,
         )
         return self.client.send(kind, change, attended=attended, extra_s=extra_s)
+
+    def figures(self, ns: str) -> StoreFigures | None:
+        """Return what journal_writer has counted of a namespace; None: it does not answer."""
+        with contextlib.suppress(errors.HourbookError):
+            if self._membership.is_listening():
+                reply = self.client.send(FIGURES_KIND, AskFigures(ns))
+                return _decode_figures(reply.wait(_FIGURES_S).body)
+        return None
 
     def tell(self, kind: str, body: object) -> None:
         """Say what nobody answers; where it cannot be said, nothing is lost."""

@@ -5,16 +5,15 @@ from typing import Final
 
 import msgspec
 
+from hourbook.book.store.census import WEIGHT
 from hourbook.book.store.files import StoreFiles
 from hourbook.book.store.views import read_book
+from hourbook.latency_bins import LatencyBins, histogram_of
+from protocols.kv_figures import StoreFigures
 
 __all__ = ["StoreStats", "WriteCounts", "gather_stats"]
 
-_BINS: Final = 32
-_HELD: Final = (
-    "SELECT type, count(*), sum(length(key) + coalesce(length(value), 0)"
-    " + coalesce(length(metadata), 0)) FROM kv WHERE ns = ? GROUP BY type"
-)
+_HELD: Final = f"SELECT type, count(*), {WEIGHT} FROM kv WHERE ns = ? GROUP BY type"  # noqa: S608 - constants
 _LOCKS: Final = "SELECT count(*) FROM lease WHERE ns = ?"
 
 
@@ -38,6 +37,8 @@ class StoreStats(msgspec.Struct, frozen=True):
         writes: requests that this process has had an answer to.
         refusals: how many of them were refused.
         write_latency_ns: as `miss_latency_ns`, from sending to the answer, of writes that waited.
+        of_all: what journal_writer has counted since its start: of this namespace what all
+            processes did, and of the whole store; None where it does not answer.
     """
 
     namespace: str
@@ -56,21 +57,22 @@ class StoreStats(msgspec.Struct, frozen=True):
     writes: int
     refusals: int
     write_latency_ns: dict[int, int]
+    of_all: StoreFigures | None = None
 
 
 class WriteCounts:
     """Counts writes; not exact where threads write at once, as such figures need not be."""
 
-    __slots__ = ("bins", "refusals", "writes")
+    __slots__ = ("latency", "refusals", "writes")
 
     def __init__(self) -> None:
         self.writes = self.refusals = 0
-        self.bins = [0] * _BINS
+        self.latency = LatencyBins()
 
     def add(self, took_ns: int) -> None:
         """Count one that waited so long."""
         self.writes += 1
-        self.bins[min(took_ns.bit_length(), _BINS - 1)] += 1
+        self.latency.add(took_ns)
 
 
 def gather_stats(
@@ -79,6 +81,7 @@ def gather_stats(
     cache: tuple[int, int, int, int, int, list[int]],
     counts: WriteCounts,
     watches: int = 0,
+    of_all: StoreFigures | None = None,
 ) -> StoreStats:
     """Return the figures of a namespace; `cache` is what ``StoreCache.figures`` says."""
     hits, misses, evictions, cached_entries, cached_bytes, bins = cache
@@ -98,10 +101,11 @@ def gather_stats(
         evictions,
         cached_entries,
         cached_bytes,
-        _histogram(bins),
+        histogram_of(bins),
         counts.writes,
         counts.refusals,
-        _histogram(counts.bins),
+        counts.latency.histogram(),
+        of_all,
     )
 
 
@@ -119,8 +123,3 @@ def _held_volatile(files: StoreFiles, ns: str) -> list[tuple[str, int, int]]:
         raise
     files.give(line)
     return held
-
-
-def _histogram(bins: list[int]) -> dict[int, int]:
-    """Return the bins that are not empty, by their upper end."""
-    return {1 << index: count for index, count in enumerate(bins) if count}

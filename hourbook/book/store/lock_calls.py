@@ -34,6 +34,11 @@ class Waiter:
         self.change, self.until_boot_ns = change, until_boot_ns
 
     @property
+    def since_boot_ns(self) -> int:
+        """When it was asked."""
+        return self.until_boot_ns - self.change.wait_ns
+
+    @property
     def name(self) -> LockName:
         """What it waits for."""
         return self.change.ns, self.change.key

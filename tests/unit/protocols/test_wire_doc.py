@@ -16,6 +16,7 @@ from protocols import (
     instance_messages,
     keep_messages,
     key_messages,
+    kv_figures,
     kv_messages,
     session_messages,
     source_messages,
@@ -51,6 +52,7 @@ KINDS = {
     "kv.sweep": kv_messages.Sweep,
     "kv.schema": kv_messages.SetSchema,
     "kv.used": kv_messages.KvUsed,
+    kv_figures.FIGURES_KIND: kv_figures.AskFigures,
     "key.rotate": key_messages.RotateKey,
     "session.start": session_messages.StartSession,
     "lock.acquire": kv_messages.AcquireLock,
@@ -106,6 +108,15 @@ def test_every_key_of_the_explanation_is_in_the_document(answer: type[msgspec.St
     keys = set(re.findall(r"^\| `(\w+)` \|", section("`clock.why`"), re.MULTILINE))
 
     assert {field.encode_name for field in msgspec.structs.fields(answer)} <= keys
+
+
+def test_every_figure_of_the_store_is_in_the_document() -> None:
+    """The section on ``kv.figures`` names every key of its answer."""
+    text = section("`kv.figures`")
+
+    for answer in (kv_figures.StoreFigures, kv_figures.NamespaceFigures):
+        for field in msgspec.structs.fields(answer):
+            assert f"`{field.encode_name}`" in text
 
 
 def test_every_key_of_the_envelope_is_in_the_document() -> None:
