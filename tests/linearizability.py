@@ -178,6 +178,10 @@ def _explain_key(calls: Sequence[Call], places_max: int) -> str | None:
         if count > furthest:
             furthest, stuck = count, place
         branches.append(_go_on(place, answered, open_))
+    if branches:
+        return f"no order was found in {places_max} states, of which the furthest was this:\n" + (
+            _describe(stuck, answered, open_)
+        )
     return _describe(stuck, answered, open_)
 
 
