@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h)
+SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h protocols/*.c)
 ARGS ?=
 # Files of tests at a time: most of them wait for processes of their own.
 AT_ONCE ?= 2
@@ -37,11 +37,11 @@ sim: $(VENV)/.test  ## Simulate clocks, networks and liars ([SEED=N] [RUNS=N] [S
 bench: $(VENV)/.test  ## Measure, as ratios against named peers in the same run.
 	@$(BIN)/python -m bench $(ARGS)
 
-sanitize: $(VENV)/.test  ## Build the C core with ASan and UBSan and run its tests under them.
+sanitize: $(VENV)/.test  ## Build the C code with ASan and UBSan and run its tests under them.
 	@sh shm/sanitize.sh $(BIN)/python
 
 clean:  ## Remove what was built.
-	rm -rf $(VENV) build *.egg-info shm/*.so
+	rm -rf $(VENV) build *.egg-info shm/*.so protocols/*.so
 
 $(VENV)/.ready:
 	@sh deploy/preflight.sh $(PYTHON)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Build the extension under AddressSanitizer and UndefinedBehaviorSanitizer in a directory of its own
-# and run the tests of the segment with it:  shm/sanitize.sh PYTHON
+# Build the extensions under AddressSanitizer and UndefinedBehaviorSanitizer in a directory of their
+# own and run the tests of the segment and of messages with them:  shm/sanitize.sh PYTHON
 #
 # Leaks are not looked for: the interpreter itself keeps what it allocated at start until it ends.
 set -eu
@@ -11,13 +11,17 @@ trap 'rm -rf "$work"' EXIT
 
 cp -r "$root/protocols" "$root/hourbook" "$root/shm" "$root/tests" "$root/docs" "$work"
 cp "$root/pyproject.toml" "$work"
-rm -f "$work"/shm/*.so
+rm -f "$work"/shm/*.so "$work"/protocols/*.so
 suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 cc=${CC:-cc}
-"$cc" -shared -fPIC -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-    -fno-sanitize-recover=undefined -Wall -Wextra -Wno-unused-parameter \
-    -Wno-missing-field-initializers -I"$include" "$work"/shm/*.c -o "$work/shm/_core$suffix"
+build() {
+    "$cc" -shared -fPIC -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+        -fno-sanitize-recover=undefined -Wall -Wextra -Wno-unused-parameter \
+        -Wno-missing-field-initializers -I"$include" "$work/$1"/*.c -o "$work/$1/$2$suffix"
+}
+build shm _core
+build protocols _frames
 
 # The sanitizers must be loaded before the interpreter; objects of the small-object allocator would
 # hide overruns from them, so everything comes from malloc.
@@ -26,4 +30,5 @@ LD_PRELOAD="$("$cc" -print-file-name=libasan.so) $("$cc" -print-file-name=libubs
     ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0 \
     UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH="$work" \
     "$python" -m pytest -q -p no:cacheprovider --timeout 300 \
-    tests/unit/shm tests/properties/test_line.py tests/properties/test_ring_model.py
+    tests/unit/shm tests/unit/protocols/test_wire.py \
+    tests/properties/test_line.py tests/properties/test_ring_model.py

@@ -139,6 +139,24 @@ def test_frame_that_ends_inside_a_value_is_refused() -> None:
         wire.check_frame(b"\xdc\x00\x40" + b"\x90" * 40)
 
 
+@pytest.mark.parametrize(
+    "first", ["c4", "c5", "c6", "c7", "c8", "c9", "d9", "da", "db", "dd", "df"]
+)
+def test_no_length_is_believed_beyond_the_end_of_the_frame(first: str) -> None:
+    """A value that says it goes on, and does not, is torn, wherever it is cut."""
+    whole = bytes.fromhex(first + "ffffffff")
+
+    for size in range(1, len(whole)):
+        with pytest.raises(errors.BadRequest, match="end inside one"):
+            wire.check_frame(whole[:size])
+
+
+def test_the_byte_that_begins_no_value_is_refused() -> None:
+    """0xc1 is the one that MessagePack never uses."""
+    with pytest.raises(errors.BadRequest, match="0xc1"):
+        wire.check_frame(b"\x91\xc1")
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
     | st.text(max_size=40) | st.binary(max_size=40),
