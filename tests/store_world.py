@@ -17,6 +17,7 @@ from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.journal import Stamp
 from hourbook.book.store.files import StoreFiles
+from hourbook.faces.read_report import ReadReporter
 from hourbook.faces.store import Store
 from hourbook.home import find_home, prepare_home
 from hourbook.process_identity import own_holder
@@ -29,7 +30,7 @@ from shm.writer import GenerationWriter
 if TYPE_CHECKING:
     from hourbook.faces.store_link import StoreLink
 
-__all__ = ["World"]
+__all__ = ["Link", "World"]
 
 
 class World:
@@ -139,6 +140,7 @@ class Link:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.reads = ReadReporter()
 
     def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> "Reply":
         """Do it."""
