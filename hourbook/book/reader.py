@@ -6,6 +6,7 @@ writer left its log behind, SQLite cannot open a WAL database at all; then the f
 immutable, which is only right while no writer can start, so the run lock is held, shared.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -239,6 +240,15 @@ class BookReader:
         return self._open_immutable(path)
 
     def _open_immutable(self, path: Path) -> sqlite3.Connection:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise errors.HomeUnusable(
+                    f"Expected to open the book, got: {error.strerror}, at {path}",
+                    field=str(path),
+                    hint="close what is no longer needed, or raise `ulimit -n`",
+                ) from None
         if Path(f"{path}-wal").exists() or not self._take_run_lock():
             raise errors.NeedsWriter(
                 f"Expected a book that can be read without its writer, got none such, at {path}",

@@ -1,5 +1,7 @@
 """Values of the store that somebody has spoiled in the file: named, and nothing else is touched."""
 
+import os
+import resource
 import sqlite3
 from collections.abc import Iterator
 
@@ -8,6 +10,7 @@ import pytest
 import zstandard
 from store_world import World
 
+from hourbook.book.reader import BookReader
 from hourbook.book.store.rebuild import find_fault
 from protocols import errors
 
@@ -79,3 +82,16 @@ def test_spoiled_metadata_is_named(world: World) -> None:
     with pytest.raises(errors.BookCorrupt, match="of key 'k'"):
         store.get_item("k")
     assert store.get("k") == 1
+
+
+def test_want_of_descriptors_is_no_want_of_a_writer(world: World) -> None:
+    """Who opens too many hears of that."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held[0] + 1, limits[1]))
+        with pytest.raises(errors.HomeUnusable, match="Too many open files"):
+            BookReader(world.home)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        os.close(held[0])
