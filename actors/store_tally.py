@@ -54,7 +54,7 @@ class StoreTally:
 
     def note(self, change: Change, outcome: Outcome) -> None:
         """Count a change that was answered."""
-        if type(change) is KvWrite:
+        if isinstance(change, KvWrite):
             self._has_written = True
             if outcome.error is None:
                 self._add(change)
@@ -65,7 +65,7 @@ class StoreTally:
 
     def refuse(self, change: Change, error: errors.HourbookError) -> None:
         """Count a change that was refused, alone or with its group."""
-        if type(change) is KvWrite:
+        if isinstance(change, KvWrite):
             counts = self._add(change)
             counts.refusals += 1
             counts.conflicts += type(error) is errors.VersionConflict

@@ -146,10 +146,12 @@ class KvWritten(msgspec.Struct, frozen=True, omit_defaults=True):
         versions: of each step's key after it; of a key that was deleted, the version of its
             deletion; ABSENT where it had not been there; of a check the version that was found.
         numbers: of each increment, in their order, what the number is now.
+        redacted: steps, from 0 on, of whose value a rule has taken a secret out.
     """
 
     versions: list[int]
     numbers: list[int | float] = []
+    redacted: tuple[int, ...] = ()
 
 
 class Sweep(Change, frozen=True, kw_only=True, omit_defaults=True):

@@ -27,6 +27,7 @@ from hourbook.faces.store_writes import (
     UPDATE_ATTEMPTS,
     never_converged,
     pause_before,
+    stored_value,
     update_step,
 )
 from protocols import errors
@@ -148,11 +149,12 @@ class AsyncStore:
             item = self._store.get_item(key)
             value = change(default if item is None else item.value)
             try:
-                await self._write([update_step(key, value, item, token)])
+                done = await self._write([update_step(key, value, item, token)])
             except errors.VersionConflict:
                 await asyncio.sleep(pause_before(attempt, random.random()))  # noqa: S311 - no secret
             else:
-                return value
+                store = self._store
+                return stored_value(store.get_item, store.get, key, value, done)
         raise never_converged(key, attempts)
 
     def transaction(self) -> "AsyncTransaction":

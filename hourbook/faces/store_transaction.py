@@ -134,7 +134,9 @@ class Transaction:
         return [*compared, *self._ops]
 
     def _trim(self, answer: KvWritten) -> KvWritten:
-        return KvWritten(answer.versions[len(self._compared) :], answer.numbers)
+        before = len(self._compared)
+        redacted = tuple(index - before for index in answer.redacted)
+        return KvWritten(answer.versions[before:], answer.numbers, redacted)
 
     def _add(self, step: Op, pending: Any) -> None:  # noqa: ANN401 - a value, or what became of it
         self._check_open()

@@ -29,6 +29,8 @@ _PAUSE_MAX_S: Final = 0.02
 class StoreWrites:
     """What can be done to the keys of a namespace; threads may share it."""
 
+    get: Callable[..., Any]
+
     def __init__(
         self, namespace: str, link: StoreLink, branch: int, find: Callable[[str], Item | None]
     ) -> None:
@@ -167,6 +169,8 @@ class StoreWrites:
     ) -> Any:  # noqa: ANN401 - any value
         """Set a key to what `change` makes of its value; return that. Atomic across processes.
 
+        Where a rule of the operator takes a secret out of it, what is stored is returned.
+
         `change` is called with a copy of the value, or `default` where the key is absent, and may
         be called again: whenever another write came between. What it raises is raised here, and the
         store is as it was. The key keeps its type, metadata and the time that it has left.
@@ -187,12 +191,12 @@ class StoreWrites:
             item = self._find(key)
             value = change(default if item is None else item.value)
             try:
-                self._write([update_step(key, value, item, token)])
+                done = self._write([update_step(key, value, item, token)])
             except errors.VersionConflict:
                 pause_s = pause_before(attempt, random.random())  # noqa: S311 - no secret
                 time.sleep(pause_s)
             else:
-                return value
+                return stored_value(self._find, self.get, key, value, done)
         raise never_converged(key, attempts)
 
     def transaction(self) -> Transaction:
@@ -241,6 +245,28 @@ def update_step(key: str, value: object, item: Item | None, token: int) -> Set:
         metadata=item.metadata if item is not None and item.metadata else None,
         token=token,
     )
+
+
+def stored_value(
+    find: Callable[[str], Item | None],
+    get: Callable[..., Any],
+    key: str,
+    value: Any,  # noqa: ANN401 - any value
+    done: KvWritten,
+) -> Any:  # noqa: ANN401 - any value
+    """Return what a write of one step has stored: `value`, but where a rule changed it.
+
+    That is read back. Of a volatile key that has been written again since, what it holds now.
+    """
+    if not done.redacted:
+        return value
+    version, item = done.versions[0], find(key)
+    if item is not None and item.version == version:
+        return item.value
+    try:
+        return get(key, version=version)
+    except errors.NotInBook:
+        return None if item is None else item.value
 
 
 def pause_before(attempt: int, chance: float) -> float:

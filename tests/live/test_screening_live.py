@@ -17,7 +17,9 @@ from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from protocols import errors
 from protocols.book_messages import Append, Appended, NewEntry
+from protocols.change import CHANGE_NONCES
 from protocols.entry import canonical_bytes, entry_hash, make_nonce
+from protocols.kv_messages import KvWrite, KvWritten, Op, Set, ValueType
 
 pytestmark = pytest.mark.live
 
@@ -81,6 +83,48 @@ def test_no_way_into_the_book_lets_a_secret_through(book: Book, tmp_path: Path) 
         assert "imported" in [each.entity for each in reader.since(0)]
         assert reader.verify().ok
     assert holders(book.home) == []
+
+
+@pytest.mark.parametrize("kind", ["persistent", "transient"])
+def test_update_returns_what_is_stored(book: Book, kind: ValueType) -> None:
+    """Not the secret that its function made; and a transaction says which of its steps had one."""
+    store = book.store("updated")
+    store.set("k", 1, type=kind)
+
+    made = store.update("k", lambda _: {"token": SECRET, "n": 2})
+    made_async = asyncio.run(store.asynchronous().update("k", lambda old: {**old, "x": SECRET}))
+    plain = store.update("k", lambda old: [old["n"]])
+    with store.transaction() as both:
+        both.get("k")
+        both.set("k", 2)
+        both.set("k", SECRET)
+
+    assert made == {"token": "[redacted:named-secret]", "n": 2}
+    assert made_async == {**made, "x": MARK}
+    assert plain == [2]
+    assert both.result is not None
+    assert both.result.redacted == (1,)
+    assert store.get("k") == MARK
+
+
+def test_resend_of_a_write_hears_what_was_changed(wary: ActorProcess) -> None:
+    """Whether its entries tell it or the outcome that was kept, also after a restart."""
+    raw = msgspec.Raw(msgspec.msgpack.encode(SECRET))
+    answers = []
+    kinds: tuple[ValueType, ...] = ("persistent", "transient")
+    for number, kind in enumerate(kinds):
+        ops: list[Op] = [Set(key="a", value=raw, type=kind), Set(key="b", value=raw, type=kind)]
+        nonce = make_nonce(11, number * CHANGE_NONCES + 1)
+        request = KvWrite(writer="agent", nonce=nonce, ns=kind, ops=ops)
+        for _ in range(2):
+            with closing(MailboxClient(wary.home, "journal_writer", "agent")) as client:
+                answers += [bytes(client.request("kv.write", request).body) for _ in range(2)]
+            wary.kill()
+            wary.start()
+
+    assert [len(set(answers[:4])), len(set(answers[4:]))] == [1, 1]
+    assert msgspec.msgpack.decode(answers[0], type=KvWritten).redacted == (0, 1)
+    assert msgspec.msgpack.decode(answers[4], type=KvWritten).redacted == (0, 1)
 
 
 def test_names_that_are_secrets_are_refused(book: Book) -> None:

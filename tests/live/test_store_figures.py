@@ -139,9 +139,7 @@ def test_prometheus_is_shown_what_is_done_with_the_store(tree: FullTree) -> None
     with connect("prometheus", tree.home) as book:
         store = book.store("shown")
         lock = store.lock("a")
-        before = wait_until(
-            lambda: is_told(tree, s := scrape(tree)) and s, 5, "what was done so far"
-        )
+        before = scrape_once(tree, lambda found: is_told(tree, found))
         watch = store.watch()
         with lock:
             store.set("a", "x" * 100)

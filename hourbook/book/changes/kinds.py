@@ -6,7 +6,7 @@ from typing import Any, Final
 from hourbook.book.changes.archiving import RETAIN, SEAL_ARCHIVE
 from hourbook.book.changes.branching import CREATE_BRANCH, DELETE_BRANCH, MERGE_BRANCH
 from hourbook.book.changes.instances import REGISTER, RELEASE
-from hourbook.book.changes.kv import KV_WRITE, SWEEP
+from hourbook.book.changes.kv import KV_WRITE, SWEEP, ScreenedWrite
 from hourbook.book.changes.kv_compaction import COMPACT_KEYS
 from hourbook.book.changes.kv_schema import SET_SCHEMA
 from hourbook.book.changes.locks import ACQUIRE
@@ -19,12 +19,13 @@ from protocols.change import Change
 
 __all__ = ["KINDS"]
 
+_ALL: Final[tuple[ChangeKind[Any], ...]] = (
+    *(REGISTER, RELEASE, START_SESSION, ROTATE_KEY),
+    *(REDACT, SEAL_ARCHIVE, RETAIN),
+    *(CREATE_BRANCH, MERGE_BRANCH, DELETE_BRANCH),
+    *(KV_WRITE, SWEEP, COMPACT_KEYS, SET_SCHEMA, ACQUIRE, RELEASE_LOCK),
+)
 KINDS: Final[Mapping[type[Change], ChangeKind[Any]]] = {
-    kind.request: kind
-    for kind in (
-        *(REGISTER, RELEASE, START_SESSION, ROTATE_KEY),
-        *(REDACT, SEAL_ARCHIVE, RETAIN),
-        *(CREATE_BRANCH, MERGE_BRANCH, DELETE_BRANCH),
-        *(KV_WRITE, SWEEP, COMPACT_KEYS, SET_SCHEMA, ACQUIRE, RELEASE_LOCK),
-    )
+    **{kind.request: kind for kind in _ALL},
+    ScreenedWrite: KV_WRITE,
 }

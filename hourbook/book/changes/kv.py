@@ -4,7 +4,7 @@ Nothing touches the tables here: a draft is made, and what it means is recorded.
 raised leaves neither; so a write needs no savepoint (``ChangeKind.is_staged``).
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -47,13 +47,23 @@ from protocols.kv_messages import (
 )
 from protocols.kv_namespaces import defaults_of
 
-__all__ = ["KV_WRITE", "METADATA_BYTES_MAX", "SWEEP"]
+__all__ = ["KV_WRITE", "METADATA_BYTES_MAX", "SWEEP", "ScreenedWrite"]
 
 METADATA_BYTES_MAX: Final = 64 << 10
 _KIND: Final = 8
 _ENTITY: Final = 10
 _DETAILS: Final = 13
 _decode = msgspec.msgpack.Decoder().decode
+
+
+class ScreenedWrite(KvWrite, frozen=True, kw_only=True, omit_defaults=True):
+    """A write of which some values were changed.
+
+    Attributes:
+        redacted: of which steps, from 0 on.
+    """
+
+    redacted: tuple[Annotated[int, msgspec.Meta(ge=0, lt=OPS_MAX)], ...] = ()
 
 
 # -- before it is queued ---------------------------------------------------------------------------
@@ -148,7 +158,11 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             # What a check has found its entries do not tell to a resend.
             scope.keeps_outcome |= type(op) is Check and op.if_version is None
     stage.merge(draft)
-    return KvWritten(versions, numbers)
+    return KvWritten(versions, numbers, _redacted(change))
+
+
+def _redacted(change: KvWrite) -> tuple[int, ...]:
+    return change.redacted if isinstance(change, ScreenedWrite) else ()
 
 
 def _place(error: errors.HourbookError, index: int) -> None:
@@ -293,7 +307,7 @@ def _replay(change: KvWrite, rows: list[Row]) -> KvWritten:
     found = iter([row for row in rows if row[_KIND] != KV_EXPIRE])
     row = next(found, None)
     seen: dict[str, int] = {}
-    written = KvWritten([], [])
+    written = KvWritten([], [], _redacted(change))
     for op in change.ops:
         if row is not None and _is_of(row, op, change.ns):
             version = int(row[0])

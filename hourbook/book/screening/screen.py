@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from hourbook.book.changes.kv import ScreenedWrite
 from hourbook.book.screening.rules import FIELD_ENDINGS, NAMED, Rule, compile_rules
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
@@ -92,8 +93,11 @@ class Screen:
                 new[field] = said
         if isinstance(request, KvWrite):
             ops = [self._op(op) for op in request.ops]
-            if any(op is not old for op, old in zip(ops, request.ops, strict=True)):
-                new["ops"] = ops
+            pairs = enumerate(zip(ops, request.ops, strict=True))
+            if redacted := tuple(index for index, (op, old) in pairs if op is not old):
+                self.count += 1
+                fields = {name: getattr(request, name) for name in KvWrite.__struct_fields__}
+                return ScreenedWrite(**{**fields, "ops": ops}, redacted=redacted)  # type: ignore[return-value]
         if not new:
             return request
         self.count += 1
