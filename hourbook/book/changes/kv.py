@@ -63,7 +63,7 @@ class ScreenedWrite(KvWrite, frozen=True, kw_only=True, omit_defaults=True):
         redacted: of which steps, from 0 on.
     """
 
-    redacted: tuple[Annotated[int, msgspec.Meta(ge=0, lt=OPS_MAX)], ...] = ()
+    redacted: tuple[Annotated[int, msgspec.Meta(ge=0, le=OPS_MAX)], ...] = ()
 
 
 # -- before it is queued ---------------------------------------------------------------------------
