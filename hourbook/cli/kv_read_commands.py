@@ -4,6 +4,7 @@ All but `watch` and `locks` read the files and ask nobody: a tree need not run.
 """
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -14,12 +15,16 @@ from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json, emit_rows, terminal_width
 from hourbook.cli.words import typed_text, visible
 from hourbook.home import find_home
+from hourbook.tree_status import check_running
+from protocols import errors
 from protocols.kv_keys import check_key, check_namespace
 
 if TYPE_CHECKING:
     from hourbook.book.store.files import StoreFiles
     from hourbook.book.store.reading import KeyReader
     from hourbook.book.store.views import ViewReader
+    from hourbook.home import Home
+    from protocols.kv_figures import StoreFigures
 
 __all__ = ["get", "history", "keys", "locks", "stats", "watch"]
 
@@ -168,28 +173,48 @@ def history(
     return exit_codes.OK
 
 
-def stats(namespace: str, /, *, json: JsonOption = False, home: HomeOption = None) -> int:
-    """Print how many keys of which type a namespace has, their size, and its locks.
+def stats(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption = None) -> int:
+    """Print what a namespace holds, and what all processes have done with it.
+
+    Keys by type, their size and locks; and while journal_writer runs, reads, hits, writes, watches.
 
     Example: `hourbook kv stats app`
 
     Parameters
     ----------
     namespace:
-        Of the keys.
+        Of the keys; without it each.
     """
     from hourbook.cli.kv_text import stats_json, stats_lines  # noqa: PLC0415 - completion: none
-    from hourbook.faces.store_stats import WriteCounts, gather_stats  # noqa: PLC0415 - the same
+    from hourbook.faces.store_stats import WriteCounts, gather_stats, list_namespaces  # noqa: PLC0415
 
-    check_namespace(namespace)
+    if namespace:
+        check_namespace(namespace)
     files, _ = _open(home, "")
-    found = gather_stats(files, namespace, (0, 0, 0, 0, 0, []), WriteCounts())
-    if json:
-        emit_json(stats_json(found))
-    else:
-        for line in stats_lines(found):
-            emit(line)
+    of_all = _figures(files.home, namespace)
+    known = set() if of_all is None else set(of_all.namespaces)
+    names = [namespace] if namespace else sorted((known | list_namespaces(files)) - {""})
+    for name in names:
+        cache = (0, 0, 0, 0, 0, [0])
+        found = gather_stats(files, name, cache, WriteCounts(), of_all=of_all)
+        if json:
+            emit_json(stats_json(found))
+        else:
+            for line in stats_lines(found):
+                emit(line)
     return exit_codes.OK
+
+
+def _figures(home: "Home", namespace: str) -> "StoreFigures | None":
+    """Return what journal_writer has counted; None where nobody answers."""
+    from hourbook.faces.membership import JOURNAL_WRITER  # noqa: PLC0415 - completion needs none
+    from hourbook.link.actor_question import ask_actor  # noqa: PLC0415 - the same
+    from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures  # noqa: PLC0415
+
+    with suppress(errors.WorldError):
+        check_running(home)
+        return ask_actor(home, JOURNAL_WRITER, FIGURES_KIND, AskFigures(namespace), StoreFigures)
+    return None
 
 
 def watch(
@@ -217,7 +242,6 @@ def watch(
     from hourbook.book.store.glob import parse_glob  # noqa: PLC0415 - completion needs none
     from hourbook.cli.kv_text import event_json, event_line  # noqa: PLC0415 - the same
     from hourbook.faces.watch import Watch  # noqa: PLC0415 - the same
-    from hourbook.tree_status import check_running  # noqa: PLC0415 - the same
 
     check_namespace(namespace)
     pattern = parse_glob(typed_text(glob))
@@ -244,7 +268,6 @@ def locks(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption 
     from hourbook.cli.kv_text import lock_json, lock_lines  # noqa: PLC0415 - completion: none
     from hourbook.faces.membership import JOURNAL_WRITER  # noqa: PLC0415 - the same
     from hourbook.link.actor_question import ask_actor  # noqa: PLC0415 - the same
-    from hourbook.tree_status import check_running  # noqa: PLC0415 - the same
     from protocols.kv_messages import ListLocks, Locks  # noqa: PLC0415 - the same
 
     if namespace:

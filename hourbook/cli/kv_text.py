@@ -9,6 +9,7 @@ from hourbook.cli.book_text import room_after
 from hourbook.cli.tables import table
 from hourbook.cli.words import counted, duration_text, size_text, visible
 from hourbook.rfc3339 import format_utc_ns
+from protocols.kv_figures import NamespaceFigures
 
 if TYPE_CHECKING:
     from hourbook.book.store.past import KeyVersion
@@ -156,7 +157,19 @@ def stats_json(stats: "StoreStats") -> dict[str, Any]:
         "types": stats.entries,
         "bytes": stats.bytes,
         "locks": stats.locks,
+        **_used_json(stats),
     }
+
+
+def _used_json(stats: "StoreStats") -> dict[str, Any]:
+    """Return what all processes did; null where journal_writer does not answer."""
+    names = NamespaceFigures.__struct_fields__
+    if (of_all := stats.of_all) is None:
+        return {**dict.fromkeys(names), "store": None}
+    used = of_all.namespaces.get(stats.namespace, NamespaceFigures())
+    store = msgspec.structs.asdict(of_all)
+    del store["namespaces"]
+    return {**msgspec.structs.asdict(used), "store": store}
 
 
 def stats_lines(stats: "StoreStats") -> list[str]:
@@ -167,4 +180,10 @@ def stats_lines(stats: "StoreStats") -> list[str]:
         f"{f' ({types})' if types else ''}, {size_text(stats.bytes)},"
         f" {counted(stats.locks, 'lock', 'locks')} held"
     )
-    return [text]
+    if (of_all := stats.of_all) is None:
+        return [text, "  what is done with it is not known: the tree does not run"]
+    used = of_all.namespaces.get(stats.namespace, NamespaceFigures())
+    reads = f"{counted(used.reads, 'read', 'reads')}, {used.hit_rate:.1%} from memory"
+    writes = f"{counted(used.writes, 'write', 'writes')}, {used.refusals} refused"
+    watches = f"{counted(used.watches, 'watch', 'watches')} open"
+    return [text, f"  {reads}; {writes}, {used.conflicts} of them as stale; {watches}"]

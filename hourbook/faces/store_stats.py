@@ -1,7 +1,7 @@
 """Figures of one namespace: what is in it, and what this process has read and written of it."""
 
 import sqlite3
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,9 +11,10 @@ from hourbook.book.store.views import read_book
 from hourbook.latency_bins import LatencyBins, histogram_of
 from protocols.kv_figures import StoreFigures
 
-__all__ = ["StoreStats", "WriteCounts", "gather_stats"]
+__all__ = ["StoreStats", "WriteCounts", "gather_stats", "list_namespaces"]
 
 _HELD: Final = f"SELECT type, count(*), {WEIGHT} FROM kv WHERE ns = ? GROUP BY type"  # noqa: S608 - constants
+_NAMESPACES: Final = "SELECT DISTINCT ns FROM kv"
 _LOCKS: Final = "SELECT count(*) FROM lease WHERE ns = ?"
 
 
@@ -86,7 +87,7 @@ def gather_stats(
     """Return the figures of a namespace; `cache` is what ``StoreCache.figures`` says."""
     hits, misses, evictions, cached_entries, cached_bytes, bins = cache
     held = read_book(files, lambda connection: _held(connection, ns))
-    held += _held_volatile(files, ns)
+    held += _in_volatile(files, _HELD, (ns,))
     locks = read_book(files, lambda opened: opened.execute(_LOCKS, (ns,)).fetchall()[0][0])
     return StoreStats(
         ns,
@@ -109,15 +110,21 @@ def gather_stats(
     )
 
 
+def list_namespaces(files: StoreFiles) -> set[str]:
+    """Return every namespace that has keys."""
+    found = read_book(files, lambda connection: connection.execute(_NAMESPACES).fetchall())
+    return {ns for (ns,) in found + _in_volatile(files, _NAMESPACES, ())}
+
+
 def _held(connection: sqlite3.Connection, ns: str) -> list[tuple[str, int, int]]:
     return connection.execute(_HELD, (ns,)).fetchall()
 
 
-def _held_volatile(files: StoreFiles, ns: str) -> list[tuple[str, int, int]]:
+def _in_volatile(files: StoreFiles, sql: str, values: tuple[str, ...]) -> list[Any]:
     line = files.take()
     try:
         volatile = line.open_volatile(files.home)
-        held = [] if volatile is None else volatile(_HELD, (ns,)).fetchall()
+        held = [] if volatile is None else volatile(sql, values).fetchall()
     except BaseException:
         line.close()
         raise

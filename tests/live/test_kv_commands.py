@@ -135,13 +135,18 @@ def test_keys_lists_what_fits_with_values_or_counted(tree: FullTree) -> None:
 
 
 def test_stats_counts_keys_by_type(tree: FullTree) -> None:
-    """Of one namespace."""
+    """Of one namespace, or of each; and what all processes did with it."""
     tree.hourbook("kv", "set", "counted", "a", "1")
     tree.hourbook("kv", "set", "counted", "b", "1", "--type", "transient")
 
     (found,) = kv_lines(tree, "stats", "counted")
 
-    assert set(found) == documented_fields("stats")
+    store = found.pop("store")
+    assert set(found) | set(store) | {"store"} == documented_fields("stats")
+    assert (found["writes"], found["steps"], found["refusals"], found["reads"]) == (2, 2, 0, 0)
+    assert sum(store["commit_latency_ns"].values()) >= 2
+    assert "2 writes, 0 refused" in kv(tree, "stats", "counted")[1]
+    assert "counted" in [each["namespace"] for each in kv_lines(tree, "stats")]
     assert (found["entries"], found["types"]) == (2, {"persistent": 1, "transient": 1})
     assert "2 keys" in kv(tree, "stats", "counted")[1]
 
