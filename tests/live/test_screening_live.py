@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +15,9 @@ from book_actors import ActorProcess, running_writer
 
 from hourbook.book.lines.importing import import_file
 from hourbook.book.reader import BookReader
+from hourbook.book.store.foreign import read_shared_memory
 from hourbook.faces.book import Book, connect
+from hourbook.faces.store_import import import_keys
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from protocols import errors
@@ -125,6 +130,49 @@ def test_resend_of_a_write_hears_what_was_changed(wary: ActorProcess) -> None:
     assert [len(set(answers[:4])), len(set(answers[4:]))] == [1, 1]
     assert msgspec.msgpack.decode(answers[0], type=KvWritten).redacted == (0, 1)
     assert msgspec.msgpack.decode(answers[4], type=KvWritten).redacted == (0, 1)
+
+
+def test_models_and_imports_are_no_way_around(wary: ActorProcess, book: Book) -> None:
+    """The tools of a real MCP client, and the keys of a shared-memory.json."""
+    model = asyncio.run(
+        use_tools(
+            wary.home,
+            [
+                ("kv_set", {"namespace": "m", "key": "k", "value": [SECRET]}),
+                ("kv_set", {"namespace": "m", "key": "api_key", "value": "hunter2"}),
+                ("kv_set", {"namespace": "cache", "key": "k", "value": {"password": "hunter2"}}),
+                ("kv_set", {"namespace": "m", "key": SECRET, "value": 1}),
+                ("kv_get", {"namespace": "m", "key": "k"}),
+            ],
+        )
+    )
+    entry = {"key": "old", "namespace": "m", "value": SECRET, "metadata": {"x": SECRET}}
+    document = json.dumps({"entries": [entry]}).encode()
+    imported = import_keys(book, read_shared_memory(document, 0))
+
+    assert [each.is_error for each in model] == [False, False, False, True, False]
+    assert model[4].structured_content["value"] == [MARK]
+    assert imported.imported == 1
+    store = book.store("m")
+    old = store.get_item("old")
+    assert old is not None
+    assert (old.value, old.metadata["x"]) == (MARK, MARK)
+    assert sorted(store.keys()) == ["api_key", "k", "old"]
+    assert store.get("api_key") == "[redacted:named-secret]"
+    assert book.store("cache").get("k") == {"password": "[redacted:named-secret]"}
+    assert holders(wary.home) == []
+
+
+async def use_tools(home: Home, calls: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+    """Return the results of tools, of a server over pipes."""
+    from mcp import Client  # noqa: PLC0415 - 0.6 s
+    from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415 - the same
+
+    environment = {**os.environ, "HOURBOOK_HOME": str(home.path)}
+    command = ["-m", "hourbook.command", "mcp"]
+    server = StdioServerParameters(command=sys.executable, args=command, env=environment)
+    async with Client(stdio_client(server)) as client:
+        return [await client.call_tool(tool, arguments) for tool, arguments in calls]
 
 
 def test_names_that_are_secrets_are_refused(book: Book) -> None:
