@@ -1,11 +1,13 @@
 """From a status to Prometheus text, read back by Prometheus's own parser."""
 
+import msgspec
 from fakes.supervisor_socket import actor_row, tree_status
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
 from actors.metrics_exposition import families_of, split_key
+from hourbook.latency_bins import LatencyBins
 from protocols import control
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -103,3 +105,26 @@ def test_split_key_reads_labels_or_says_no() -> None:
     assert split_key('x{a="b",c="d"}') == ("x", {"a": "b", "c": "d"})
     assert split_key('x{a="b') is None
     assert split_key("1x") is None
+
+
+def test_exposition_makes_a_histogram_of_keys_that_begin_alike() -> None:
+    """Its buckets, their count and sum; a sum without buckets stays a number of its own."""
+    bins = LatencyBins()
+    for took_ns in (0, 90_000, 100_000, 3_000_000, 1 << 50):
+        bins.add(took_ns)
+    snapshot = bins.snapshot("store_commit_seconds", 16, 22) | {"book_commit_seconds_sum": 2.0}
+    status = tree_status(actor_row("journal_writer"))
+    status = msgspec.structs.replace(status, snapshots={"journal_writer": snapshot})
+
+    samples = scrape(status)
+
+    name, actor = "hourbook_store_commit_seconds", "journal_writer"
+    bounds = ("6.5536e-05", "0.000131072", "0.002097152", "0.004194304", "+Inf")
+    counts = [value(samples, f"{name}_bucket", actor=actor, le=bound) for bound in bounds]
+    assert counts == [1, 3, 3, 4, 5]
+    assert value(samples, f"{name}_count", actor=actor) == 5
+    assert value(samples, "hourbook_book_commit_seconds_sum", actor=actor) == 2.0
+    families = {family.name: family.type for family in families_of(status)}
+    assert families[name] == "histogram"
+    assert families["hourbook_book_commit_seconds_sum"] == "gauge"
+    assert value(samples, "hourbook_refused_keys") == 0
