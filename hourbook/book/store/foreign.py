@@ -198,7 +198,7 @@ def _entry(path: str, namespace: str, key: str, said: dict[str, Any], now_ns: in
     if _size_of(metadata) > METADATA_BYTES_MAX:
         return _kept(path, said, f"more than {METADATA_BYTES_MAX} bytes beside the value")
     return ForeignKey(
-        path, namespace, key, said["value"], type_, ttl_ns, metadata, digest, problems
+        _named(path), namespace, key, said["value"], type_, ttl_ns, metadata, digest, problems
     )
 
 
@@ -237,16 +237,19 @@ def _kept(path: str, said: object, problem: str) -> ForeignKey:
     """Return a key that keeps, as text of JSON where need be, what has no place of its own."""
     text = _text_of(said)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    value = said
+    path, value = _named(path), said
     try:
         _size_of(said)
-        entry.encode_value(path, "path")
     except errors.HourbookError:
         value = text
-        path = json.dumps(path)[1:-1]
     key = f"{path} {digest[:12]}" if len(path.encode()) <= PATH_BYTES_MAX else digest
     metadata = {"import": {"digest": digest, "problem": problem[:1000]}}
     return ForeignKey(path, KEPT_NAMESPACE, key, value, "", None, metadata, digest, [problem])
+
+
+def _named(path: str) -> str:
+    """Return a path that can be told, also where a name in it is no text."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _shown(said: object) -> str:

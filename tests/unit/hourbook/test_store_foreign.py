@@ -143,6 +143,15 @@ def test_file_that_is_none_is_refused_in_one_line(data: bytes) -> None:
     assert "\n" not in caught.value.message
 
 
+def test_name_that_is_no_text_is_told_with_an_escape() -> None:
+    """Of what has a key of its own, and of what has none."""
+    keyed, plain = read(r'{"\ud800": {"value": 1, "key": "k"}, "\udfff": {"value": 2, "ttl": 0}}')
+
+    assert (keyed.path, keyed.key, keyed.is_understood) == (r"\ud800", "k", True)
+    assert (plain.path, plain.is_understood) == (r"\udfff", False)
+    _require_carried(plain)
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 texts = st.sampled_from(["", "a", "a:b", "temp", "Ä", "\ud800", "x" * 1100, "entries", "data"])
 anything = st.recursive(
