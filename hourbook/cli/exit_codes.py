@@ -19,7 +19,7 @@ __all__ = [
 
 OK: Final = 0
 FOUND_WRONG: Final = 1
-"""`verify` or `doctor` did their work and found something wrong."""
+"""The command was understood and has done its work, and the answer is no."""
 USAGE: Final = 2
 OPERATOR: Final = 3
 """The machine, a file or the configuration must be changed."""
@@ -36,6 +36,8 @@ def exit_code_of(error: errors.HourbookError) -> int:
     match error:
         case TimeoutError():
             return TIMED_OUT
+        case errors.VersionConflict() | errors.TokenStale():
+            return FOUND_WRONG  # somebody was faster: the same words may do after another look
         case errors.CallerError():
             return USAGE
         case errors.OperatorError():

@@ -88,6 +88,9 @@ def test_visible_is_always_one_printable_line(text: str) -> None:
     ("error", "code"),
     [
         (errors.BadRequest("x"), exit_codes.USAGE),
+        (errors.VersionConflict("x"), exit_codes.FOUND_WRONG),
+        (errors.TokenStale("x"), exit_codes.FOUND_WRONG),
+        (errors.LockTimeout("x"), exit_codes.TIMED_OUT),
         (errors.HomeUnusable("x"), exit_codes.OPERATOR),
         (errors.DiskFull("x"), exit_codes.OPERATOR),
         (errors.ClockUnavailable("x"), exit_codes.UNREACHABLE),
