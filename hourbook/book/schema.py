@@ -6,6 +6,7 @@ go forward only, each in one transaction after a backup; a database of a newer p
 another one, is refused and never touched.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -69,10 +70,10 @@ def close_writer(connection: sqlite3.Connection, path: Path) -> None:
     SQLite deletes both when the last connection closes; a read-only one that is closed after
     ours cannot.
     """
-    keeper = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
-    keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    connection.close()
-    keeper.close()
+    uri = f"{path.as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as keeper:
+        keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        connection.close()
 
 
 def prepare(connection: sqlite3.Connection, path: Path, *, size_max_bytes: int = 0) -> None:

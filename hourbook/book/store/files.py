@@ -42,10 +42,19 @@ class Line:
         durable: ``execute`` of a cursor on it.
         volatile_connection: to the other database; None while there is none.
         volatile: ``execute`` of a cursor on that.
+        is_in_volatile: what is read at the moment is read from that.
         stamp: of the files that it was opened on.
     """
 
-    __slots__ = ("book", "connection", "durable", "stamp", "volatile", "volatile_connection")
+    __slots__ = (
+        "book",
+        "connection",
+        "durable",
+        "is_in_volatile",
+        "stamp",
+        "volatile",
+        "volatile_connection",
+    )
 
     def __init__(self, home: Home, stamp: int) -> None:
         self.stamp = stamp
@@ -54,6 +63,7 @@ class Line:
         self.durable: _Execute = self.connection.cursor().execute
         self.volatile_connection: sqlite3.Connection | None = None
         self.volatile: _Execute | None = None
+        self.is_in_volatile = False
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if version < OLDEST_VERSION:
             self.close()
@@ -65,15 +75,14 @@ class Line:
             )
 
     def open_volatile(self, home: Home) -> _Execute | None:
-        """Return ``execute`` on the volatile database where there is one.
+        """Return ``execute`` on the volatile database where there is one: what is read next.
 
-        Whoever may not look into the run directory has none.
+        Whoever may not look into the run directory has none. The book is read before it.
 
         Raises:
             HomeUnusable: it cannot be read. No key is absent for that.
         """
-        path = home.volatile_db
-        if self.volatile is None and os.access(path, os.R_OK):
+        if self.volatile is None and os.access(path := home.volatile_db, os.R_OK):
             connection = sqlite3.connect(
                 f"{path.as_uri()}?mode=ro",
                 uri=True,
@@ -85,13 +94,10 @@ class Line:
                 connection.execute("SELECT version FROM kv LIMIT 1").fetchall()
             except sqlite3.Error as error:
                 connection.close()
-                raise errors.HomeUnusable(
-                    f"Expected readable volatile keys, got: {error}, at {path}",
-                    field=os.fspath(path),
-                    hint="run `supervisor restart journal_writer`",
-                ) from None
+                raise _volatile_unreadable(error, os.fspath(path)) from None
             self.volatile_connection = connection
             self.volatile = connection.cursor().execute
+        self.is_in_volatile = self.volatile is not None
         return self.volatile
 
     def close(self) -> None:
@@ -165,15 +171,21 @@ class StoreFiles:
     def give(self, line: Line) -> None:
         """Take a line back."""
         if len(self._lines) < _LINES_KEPT and not self.is_closed:
+            line.is_in_volatile = False
             self._lines.append(line)
         else:
             line.close()
 
     def drop(self, line: Line, error: sqlite3.Error) -> NoReturn:
-        """Close a line on which a read failed, and say so."""
+        """Close a line on which a read failed, and say so.
+
+        Raises:
+            BookClosed, BookCorrupt, HomeUnusable: always; the last of volatile keys.
+        """
         line.close()
-        if self.is_closed:
-            self.check_open()
+        self.check_open()
+        if line.is_in_volatile:
+            raise _volatile_unreadable(error, self._volatile_path) from None
         raise errors.BookCorrupt(
             f"Expected a readable store, got: {error}, at {self._book_path}",
             field=self._book_path,
@@ -207,6 +219,12 @@ def _inode(path: str) -> int:
         return os.stat(path).st_ino  # noqa: PTH116 - see above
     except OSError:
         return 0
+
+
+def _volatile_unreadable(error: sqlite3.Error, path: str) -> errors.HomeUnusable:
+    message = f"Expected readable volatile keys, got: {error}, at {path}"
+    hint = "run `supervisor restart journal_writer`"
+    return errors.HomeUnusable(message, field=path, hint=hint)
 
 
 def _clock_of(home: Home) -> Any:  # noqa: ANN401 - a method of C, called without arguments

@@ -174,9 +174,9 @@ class KeyReader:
         """Return the next keys that fit, with their values, and after which to go on."""
         values = {"ns": self._ns, "after": after, "first": glob.prefix, "end": glob.end}
         values["limit"] = PAGE_ROWS  # type: ignore[assignment]
-        line.open_volatile(self._files.home)
-        both = (line.connection, line.volatile_connection)
-        pages = [_fetch(connection, sql, values) for connection in both if connection is not None]
+        pages = [_fetch(line.connection, sql, values)]
+        if line.open_volatile(self._files.home) and line.volatile_connection is not None:
+            pages.append(_fetch(line.volatile_connection, sql, values))
         rows, following = merge_pages(pages)
         fitting = [
             (row, None if sql is _NAMES else _value(line, row))
@@ -258,7 +258,7 @@ def _loader(files: StoreFiles, ns: str) -> _Load:
 
 
 def _load_volatile(files: StoreFiles, line: Line, ns: str, key: str) -> _Loaded:
-    volatile = line.volatile or line.open_volatile(files.home)
+    volatile = line.open_volatile(files.home)
     rows = volatile(_VOLATILE_POINT, (ns, key)).fetchall() if volatile is not None else ()
     for encoding, value, expires_ns, version, kind in rows:
         read = _value(line, Found(key, expires_ns, encoding, value, version))

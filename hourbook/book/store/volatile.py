@@ -8,6 +8,7 @@ Assumes one writer. A file of another boot, or one that SQLite cannot read, is m
 """
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -26,6 +27,8 @@ from protocols.change import Change
 from protocols.hlc import tick
 
 __all__ = ["Capacity", "VolatileStage", "is_of_boot", "open_volatile"]
+
+_log = logging.getLogger(__name__)
 
 _SPOILED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """Not: no descriptor, or no time, to look into the file."""
@@ -238,11 +241,20 @@ class VolatileStage(KvStage):
         self.weights.use(names)
 
     def close(self) -> None:
-        """Close the database, leaving its log behind so that all its readers still can read."""
-        (path,) = self.connection.execute(
-            "SELECT file FROM pragma_database_list WHERE name = 'main'"
-        ).fetchone()
-        schema.close_writer(self.connection, Path(path))
+        """Close the database, leaving its log behind so that all its readers still can read.
+
+        A file that was spoiled or removed is nothing that an end has to fail for: the next start
+        makes another.
+        """
+        try:
+            (path,) = self.connection.execute(
+                "SELECT file FROM pragma_database_list WHERE name = 'main'"
+            ).fetchone()
+            schema.close_writer(self.connection, Path(path))
+        except sqlite3.Error as error:
+            _log.warning("volatile keys were spoiled: %s", error)
+        finally:
+            self.connection.close()
 
     def _require_room(self, draft: Draft) -> None:
         added = sum(
