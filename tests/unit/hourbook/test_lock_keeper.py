@@ -47,6 +47,9 @@ class Leased:
         self.renewals += 1
         self.due_ns = time.monotonic_ns() + 60 * S_NS
 
+    def give_up(self) -> None:
+        """Be waited for no longer: it is held already."""
+
     def let_go(self) -> Reply:
         """Be released, without an answer."""
         self.pump.sent += 1
