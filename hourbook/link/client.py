@@ -80,6 +80,7 @@ class MailboxClient:
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._connection = Connection(home, actor)
+        self._connections = 0
         self._poll = self._new_poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._patience = Patience()
@@ -247,7 +248,7 @@ class MailboxClient:
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
         if self._connection.news_fd in descriptors:
-            self._greet_successor()
+            self._heed_connection()
         return self._wake_fd in descriptors
 
     def _hand_over(self) -> None:
@@ -310,7 +311,7 @@ class MailboxClient:
     def _transmit(self, reply: Reply, now_ns: int) -> None:
         """Send a new request, behind those that still wait for a connection; under the lock."""
         if len(self._flying) == 1:
-            self._connection.was_renewed()  # while nothing flew: nothing was lost with it
+            self._look_for_news()  # while nothing flew: nothing was lost with it
         if self._unsent or not self._try_send(reply, now_ns):
             self._unsent.append(reply)
             reply.resend_ns = now_ns + _RETRY_NS
@@ -325,18 +326,26 @@ class MailboxClient:
         reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
         return True
 
-    def _greet_successor(self) -> None:
-        """Send again at once what nobody will answer any more: its actor was restarted."""
+    def _heed_connection(self) -> None:
+        """Send at once what waited for a connection, and what its predecessor did not answer."""
         with self._socket_lock:
-            if self._closed or not self._connection.was_renewed():
+            if self._closed or not self._look_for_news():
                 return
-        for reply in list(self._flying.values()):
-            reply.resend_ns = 0
         self._due_ns = 0
         self._transmit_due(time.monotonic_ns())  # here: another thread may lead by now, and sleep
 
+    def _look_for_news(self) -> bool:
+        """Return whether there is a new connection; what went over another is due. Locked."""
+        before, self._connections = self._connections, self._connection.count_made()
+        if self._connections > max(before, 1):
+            for reply in list(self._flying.values()):
+                reply.resend_ns = 0
+        return self._connections > before
+
     def _flush_unsent(self, now_ns: int) -> None:
         with self._socket_lock:
+            if self._unsent and not self._closed:
+                self._look_for_news()
             while self._unsent and not self._closed:
                 if not self._unsent[0].done() and not self._try_send(self._unsent[0], now_ns):
                     return
@@ -382,16 +391,8 @@ class MailboxClient:
         self._give_up(reply, f"{self._actor} did not answer within {seconds:g} s")
 
     def _give_up(self, reply: Reply, why: str) -> None:
-        if self._flying.pop(reply.request.id, None) is None:
-            return
-        path = self._home.mailbox(self._actor)
-        message = f"Expected an answer to {reply.request.kind}, got none: {why}, at {path}"
-        if reply.was_sent:
-            hint = "it may or may not have happened; see `supervisor status`"
-            reply.settle(None, errors.OutcomeUnknown(message, field=path, hint=hint))
-        else:
-            hint = "nothing was sent; run `supervisor status`, or `supervisor start`"
-            reply.settle(None, errors.ActorUnreachable(message, field=path, hint=hint))
+        if self._flying.pop(reply.request.id, None) is not None:
+            reply.give_up(why, self._home.mailbox(self._actor))
 
     def _check_open(self) -> None:
         if self._closed:

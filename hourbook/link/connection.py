@@ -46,6 +46,7 @@ class Connection:
         self._socket.connect(home.mailbox_uri(actor))
         self.fd: Final = self._socket.fileno()
         self.news_fd: Final = self._news.fileno()
+        self._made = 0
 
     def try_send(self, frame: bytes) -> bool:
         """Hand a frame to the connection; return whether there was one."""
@@ -66,13 +67,15 @@ class Connection:
             frames.append(socket.recv(_DONTWAIT))
         return frames
 
-    def was_renewed(self) -> bool:
-        """Return whether it was connected since this was asked the last time."""
-        is_new = False
+    def count_made(self) -> int:
+        """Return how often it has been connected until now.
+
+        A frame may have been taken for a connection just before it shows here.
+        """
         while int(self._news.get(zmq.EVENTS)) & _POLLIN:
             self._news.recv_multipart(_DONTWAIT)
-            is_new = True
-        return is_new
+            self._made += 1
+        return self._made
 
     def close(self) -> None:
         """Close; what was not sent is dropped."""

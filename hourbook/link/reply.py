@@ -85,6 +85,16 @@ class Reply:
                 return
         callback(self)
 
+    def give_up(self, why: str, path: str) -> None:
+        """Settle without an answer from the mailbox at `path`. For the client alone."""
+        message = f"Expected an answer to {self.request.kind}, got none: {why}, at {path}"
+        if self.was_sent:
+            hint = "it may or may not have happened; see `supervisor status`"
+            self.settle(None, errors.OutcomeUnknown(message, field=path, hint=hint))
+        else:
+            hint = "nothing was sent; run `supervisor status`, or `supervisor start`"
+            self.settle(None, errors.ActorUnreachable(message, field=path, hint=hint))
+
     def settle(self, envelope: wire.Envelope | None, error: errors.HourbookError | None) -> None:
         """Make the outcome known. For the client alone."""
         with self._client.state_lock:
