@@ -174,34 +174,40 @@ def history(
 
 
 def stats(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption = None) -> int:
-    """Print what a namespace holds, and what all processes have done with it.
+    """Print which namespaces there are; or of one what all processes have done with it, too.
 
-    Keys by type, their size and locks; and while journal_writer runs, reads, hits, writes, watches.
+    Keys by type, their size and locks; and of one, while journal_writer runs, reads, hits, writes,
+    watches.
 
-    Example: `hourbook kv stats app`
+    Examples: `hourbook kv stats`, `hourbook kv stats app`
 
     Parameters
     ----------
     namespace:
-        Of the keys; without it each.
+        Of the keys; without it a line for each.
     """
-    from hourbook.cli.kv_text import stats_json, stats_lines  # noqa: PLC0415 - completion: none
-    from hourbook.faces.store_stats import WriteCounts, gather_stats, list_namespaces  # noqa: PLC0415
+    from hourbook.cli import kv_text  # noqa: PLC0415 - completion: none
+    from hourbook.faces.store_stats import WriteCounts, gather_holdings, gather_stats  # noqa: PLC0415
 
     if namespace:
         check_namespace(namespace)
     files, _ = _open(home, "")
-    of_all = _figures(files.home, namespace)
-    known = set() if of_all is None else set(of_all.namespaces)
-    names = [namespace] if namespace else sorted((known | list_namespaces(files)) - {""})
-    for name in names:
-        cache = (0, 0, 0, 0, 0, [0])
-        found = gather_stats(files, name, cache, WriteCounts(), of_all=of_all)
+    if not namespace:
+        holdings = gather_holdings(files)
         if json:
-            emit_json(stats_json(found))
+            for each in holdings:
+                emit_json(kv_text.holding_json(each))
         else:
-            for line in stats_lines(found):
-                emit(line)
+            emit_rows(kv_text.holding_lines(holdings))
+        return exit_codes.OK
+    cache = (0, 0, 0, 0, 0, [0])
+    of_all = _figures(files.home, namespace)
+    found = gather_stats(files, namespace, cache, WriteCounts(), of_all=of_all)
+    if json:
+        emit_json(kv_text.stats_json(found))
+    else:
+        for line in kv_text.stats_lines(found):
+            emit(line)
     return exit_codes.OK
 
 

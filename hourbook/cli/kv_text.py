@@ -14,13 +14,15 @@ from protocols.kv_figures import NamespaceFigures
 if TYPE_CHECKING:
     from hourbook.book.store.past import KeyVersion
     from hourbook.book.store.reading import Item
-    from hourbook.faces.store_stats import StoreStats
+    from hourbook.faces.store_stats import Holding, StoreStats
     from hourbook.faces.watch import StoreEvent
     from protocols.kv_messages import Lock
 
 __all__ = [
     "event_json",
     "event_line",
+    "holding_json",
+    "holding_lines",
     "item_json",
     "lock_json",
     "lock_lines",
@@ -149,16 +151,40 @@ def lock_lines(locks: list["Lock"]) -> list[str]:
     return table(rows) if locks else ["no lock is held"]
 
 
-def stats_json(stats: "StoreStats") -> dict[str, Any]:
-    """Return the figures of a namespace as ``kv stats --json`` shows them."""
+def holding_json(held: "Holding | StoreStats") -> dict[str, Any]:
+    """Return what a namespace holds, as a line of ``kv stats --json`` shows it of each."""
     return {
-        "namespace": stats.namespace,
-        "entries": sum(stats.entries.values()),
-        "types": stats.entries,
-        "bytes": stats.bytes,
-        "locks": stats.locks,
-        **_used_json(stats),
+        "namespace": held.namespace,
+        "entries": sum(held.entries.values()),
+        "types": held.entries,
+        "bytes": held.bytes,
+        "locks": held.locks,
     }
+
+
+def holding_lines(holdings: "list[Holding]") -> list[str]:
+    """Return what each namespace holds, as a table."""
+    rows = [("NAMESPACE", "KEYS", "BYTES", "LOCKS", "TYPES")]
+    rows += [
+        (
+            each.namespace,
+            str(sum(each.entries.values())),
+            str(each.bytes),
+            str(each.locks),
+            _types_text(each.entries),
+        )
+        for each in holdings
+    ]
+    return table(rows) if holdings else ["the store is empty"]
+
+
+def _types_text(entries: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(entries.items()))
+
+
+def stats_json(stats: "StoreStats") -> dict[str, Any]:
+    """Return the figures of a namespace as ``kv stats NS --json`` shows them."""
+    return {**holding_json(stats), **_used_json(stats)}
 
 
 def _used_json(stats: "StoreStats") -> dict[str, Any]:
@@ -174,7 +200,7 @@ def _used_json(stats: "StoreStats") -> dict[str, Any]:
 
 def stats_lines(stats: "StoreStats") -> list[str]:
     """Return the figures of a namespace for people."""
-    types = ", ".join(f"{count} {kind}" for kind, count in sorted(stats.entries.items()))
+    types = _types_text(stats.entries)
     text = (
         f"{stats.namespace}: {counted(sum(stats.entries.values()), 'key', 'keys')}"
         f"{f' ({types})' if types else ''}, {size_text(stats.bytes)},"

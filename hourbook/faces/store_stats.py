@@ -1,4 +1,4 @@
-"""Figures of one namespace: what is in it, and what this process has read and written of it."""
+"""Figures of a namespace: what is in it, and what this process has read and written of it."""
 
 import sqlite3
 from typing import Any, Final
@@ -11,10 +11,11 @@ from hourbook.book.store.views import read_book
 from hourbook.latency_bins import LatencyBins, histogram_of
 from protocols.kv_figures import StoreFigures
 
-__all__ = ["StoreStats", "WriteCounts", "gather_stats", "list_namespaces"]
+__all__ = ["Holding", "StoreStats", "WriteCounts", "gather_holdings", "gather_stats"]
 
 _HELD: Final = f"SELECT type, count(*), {WEIGHT} FROM kv WHERE ns = ? GROUP BY type"  # noqa: S608 - constants
-_NAMESPACES: Final = "SELECT DISTINCT ns FROM kv"
+_ALL_HELD: Final = f"SELECT ns, type, count(*), {WEIGHT} FROM kv GROUP BY ns, type"  # noqa: S608 - constants
+_ALL_LOCKS: Final = "SELECT ns, count(*) FROM lease GROUP BY ns"
 _LOCKS: Final = "SELECT count(*) FROM lease WHERE ns = ?"
 
 
@@ -59,6 +60,15 @@ class StoreStats(msgspec.Struct, frozen=True):
     refusals: int
     write_latency_ns: dict[int, int]
     of_all: StoreFigures | None = None
+
+
+class Holding(msgspec.Struct):
+    """What a namespace holds: as :class:`StoreStats` says of it."""
+
+    namespace: str
+    entries: dict[str, int] = {}
+    bytes: int = 0
+    locks: int = 0
 
 
 class WriteCounts:
@@ -110,10 +120,22 @@ def gather_stats(
     )
 
 
-def list_namespaces(files: StoreFiles) -> set[str]:
-    """Return every namespace that has keys."""
-    found = read_book(files, lambda connection: connection.execute(_NAMESPACES).fetchall())
-    return {ns for (ns,) in found + _in_volatile(files, _NAMESPACES, ())}
+def gather_holdings(files: StoreFiles) -> list[Holding]:
+    """Return what each namespace holds that has keys or locks, by name."""
+
+    def read(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+        held = connection.execute(_ALL_HELD).fetchall()
+        return held, connection.execute(_ALL_LOCKS).fetchall()
+
+    held, lent = read_book(files, read)
+    found: dict[str, Holding] = {}
+    for ns, kind, count, size in held + _in_volatile(files, _ALL_HELD, ()):
+        one = found.setdefault(ns, Holding(ns))
+        one.entries[kind] = count
+        one.bytes += size
+    for ns, count in lent:
+        found.setdefault(ns, Holding(ns)).locks = count
+    return [found[ns] for ns in sorted(found)]
 
 
 def _held(connection: sqlite3.Connection, ns: str) -> list[tuple[str, int, int]]:
@@ -125,6 +147,8 @@ def _in_volatile(files: StoreFiles, sql: str, values: tuple[str, ...]) -> list[A
     try:
         volatile = line.open_volatile(files.home)
         held = [] if volatile is None else volatile(sql, values).fetchall()
+    except sqlite3.Error as error:
+        files.drop(line, error)
     except BaseException:
         line.close()
         raise

@@ -148,7 +148,13 @@ def test_stats_counts_keys_by_type(tree: FullTree) -> None:
     assert (found["writes"], found["steps"], found["refusals"], found["reads"]) == (2, 2, 0, 0)
     assert sum(store["commit_latency_ns"].values()) >= 2
     assert "2 writes, 0 refused" in kv(tree, "stats", "counted")[1]
-    assert "counted" in [each["namespace"] for each in kv_lines(tree, "stats")]
+    each = {line.pop("namespace"): line for line in kv_lines(tree, "stats")}
+    assert {"config", "counted"} <= set(each)
+    assert list(each) == sorted(each)
+    assert each["counted"] == {name: found[name] for name in ("entries", "types", "bytes", "locks")}
+    titles, *lines = kv(tree, "stats")[1].splitlines()
+    assert titles.split() == ["NAMESPACE", "KEYS", "BYTES", "LOCKS", "TYPES"]
+    assert [line.split()[0] for line in lines] == list(each)
     assert (found["entries"], found["types"]) == (2, {"persistent": 1, "transient": 1})
     assert "2 keys" in kv(tree, "stats", "counted")[1]
 
