@@ -154,6 +154,6 @@ def test_context_is_one_document_or_a_file_kept_fresh(tree: FullTree) -> None:
     assert keeper.wait(10) == 130
     assert list(document) == [
         "seq", "hash", "time", "time_ns", "entries", "session", "recent", "entities", "decisions",
-        "active", "locked",
+        "active", "shared", "locked",
     ]  # fmt: skip
     assert summary.startswith("# Hourbook\n")

@@ -29,6 +29,7 @@ def open_descriptors() -> dict[int, str]:
 def test_a_shortage_of_descriptors_leaves_nothing_behind(tmp_path: Path, left: int) -> None:
     """Wherever a spawn runs out of descriptors, it fails, and as many are open as before."""
     prepare_spawning()
+    gc.collect()  # what tests before this one have left open
     context = ActorContext("a", 1, str(tmp_path), str(tmp_path), {}, "info")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = open_descriptors()
