@@ -82,15 +82,25 @@ def lock(
 
 def _run(command: tuple[str, ...], held: "Lock") -> int:
     """Run the command to its end, or until the lock is lost; return the exit code."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until there is somebody to pass them to
+    process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        if process is None:  # there is nobody yet to pass it to
+            early.append(number)
+        else:
+            process.send_signal(number)
+
+    # Not masked meanwhile: a mask is one thread's, and others of ours would take the signal.
+    for number in PASSED_ON:
+        signal.signal(number, pass_on)
     try:
         process = _start(command, held.token)
     except OSError as error:
         sys.stderr.write(f"hourbook: {error.strerror}, at {visible(command[0])}\n")
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUNNABLE
-    for number in PASSED_ON:
-        signal.signal(number, lambda received, _: process.send_signal(received))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    for came_early in early:
+        process.send_signal(came_early)
     while not held.is_lost:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             # Ctrl-C goes to the whole group: the command decides whether it ends.
@@ -116,6 +126,5 @@ def _start(command: tuple[str, ...], token: int) -> "subprocess.Popen[bytes]":
     def prepare() -> None:
         if tie is not None:
             tie(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
 
     return subprocess.Popen(command, env=environment, preexec_fn=prepare)  # noqa: PLW1509 - calls of C
