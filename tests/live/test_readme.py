@@ -93,7 +93,8 @@ def test_readme_leads_to_a_killed_and_recovered_actor(tree: FullTree, tmp_path: 
         check=False,
     )
 
-    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stderr == "", result.stdout
+    assert result.returncode == 0
     tails = result.stdout[result.stdout.index("survived") :]
     assert "deployed    api.example  FastAPI on 8080" in tails
     assert re.search(r"journal_writer +READY +\d+ +2 .*SIGKILL", tails)
