@@ -13,7 +13,7 @@ from hourbook.latency_bins import LatencyBins
 from protocols import errors
 from protocols.change import Change
 from protocols.control import Snapshot
-from protocols.kv_figures import NamespaceFigures, ReadReport, Reads
+from protocols.kv_figures import NamespaceFigures, ReadReport, Reads, hit_rate
 from protocols.kv_messages import CompactKeys, KvWrite
 
 __all__ = ["OTHERS", "StoreTally"]
@@ -116,7 +116,7 @@ class StoreTally:
             "store_reads_total": float(hits + misses),
             "store_hits_total": float(hits),
             "store_misses_total": float(misses),
-            "store_hit_ratio": _rate(hits, misses),
+            "store_hit_ratio": hit_rate(hits, misses),
             "store_watches": float(sum(self._watches().values())),
             "store_compactions_total": float(self.compactions),
             **self.commits.snapshot("store_commit_seconds", _FIRST_BUCKET, _LAST_BUCKET),
@@ -154,10 +154,6 @@ def _figures(counts: _Counts, watches: int) -> NamespaceFigures:
         counts.hits + counts.misses,
         counts.hits,
         counts.misses,
-        _rate(counts.hits, counts.misses),
+        hit_rate(counts.hits, counts.misses),
         watches,
     )
-
-
-def _rate(hits: int, misses: int) -> float:
-    return hits / (hits + misses) if hits + misses else 0.0

@@ -8,7 +8,15 @@ from typing import Annotated, Final
 
 import msgspec
 
-__all__ = ["FIGURES_KIND", "AskFigures", "NamespaceFigures", "ReadReport", "Reads", "StoreFigures"]
+__all__ = [
+    "FIGURES_KIND",
+    "AskFigures",
+    "NamespaceFigures",
+    "ReadReport",
+    "Reads",
+    "StoreFigures",
+    "hit_rate",
+]
 
 FIGURES_KIND: Final = "kv.figures"
 NAMESPACES_MAX: Final = 1000
@@ -104,3 +112,8 @@ class StoreFigures(msgspec.Struct, frozen=True):
     waiting: int
     commit_latency_ns: dict[int, int]
     lock_wait_ns: dict[int, int]
+
+
+def hit_rate(hits: int, misses: int) -> float:
+    """Return which part of the gets a cache has answered (0..1); 0 where there were none."""
+    return hits / (hits + misses) if hits + misses else 0.0

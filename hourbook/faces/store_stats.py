@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.book.store.census import WEIGHT
-from hourbook.book.store.files import StoreFiles
+from hourbook.book.store.files import Line, StoreFiles
 from hourbook.book.store.views import read_book
 from hourbook.latency_bins import LatencyBins, histogram_of
-from protocols.kv_figures import StoreFigures
+from protocols.kv_figures import StoreFigures, hit_rate
 
 __all__ = ["Holding", "StoreStats", "WriteCounts", "gather_holdings", "gather_stats"]
 
@@ -108,7 +108,7 @@ def gather_stats(
         hits + misses,
         hits,
         misses,
-        hits / (hits + misses) if hits + misses else 0.0,
+        hit_rate(hits, misses),
         evictions,
         cached_entries,
         cached_bytes,
@@ -143,14 +143,8 @@ def _held(connection: sqlite3.Connection, ns: str) -> list[tuple[str, int, int]]
 
 
 def _in_volatile(files: StoreFiles, sql: str, values: tuple[str, ...]) -> list[Any]:
-    line = files.take()
-    try:
+    def read(line: Line) -> list[Any]:
         volatile = line.open_volatile(files.home)
-        held = [] if volatile is None else volatile(sql, values).fetchall()
-    except sqlite3.Error as error:
-        files.drop(line, error)
-    except BaseException:
-        line.close()
-        raise
-    files.give(line)
-    return held
+        return [] if volatile is None else volatile(sql, values).fetchall()
+
+    return files.read(read)

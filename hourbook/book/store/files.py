@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from mmap import mmap
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from hourbook.book import schema
 from hourbook.book.reader import BookReader
@@ -30,6 +30,7 @@ __all__ = ["OLDEST_VERSION", "Line", "StoreFiles"]
 OLDEST_VERSION: Final = 7
 """Of the schema, that has the store."""
 _LINES_KEPT: Final = 8
+_T = TypeVar("_T")
 _Execute = Callable[..., sqlite3.Cursor]
 
 
@@ -167,6 +168,24 @@ class StoreFiles:
             return line
         line.close()
         return self.take()
+
+    def read(self, read: Callable[[Line], _T]) -> _T:
+        """Return what `read` finds on a line of its own.
+
+        Raises:
+            BookClosed, BookMissing, NeedsWriter, UnsupportedVersion, BookCorrupt, HomeUnusable: it
+                cannot be read; and whatever `read` raises.
+        """
+        line = self.take()
+        try:
+            found = read(line)
+        except sqlite3.Error as error:
+            self.drop(line, error)
+        except BaseException:
+            line.close()
+            raise
+        self.give(line)
+        return found
 
     def give(self, line: Line) -> None:
         """Take a line back."""

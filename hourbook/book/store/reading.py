@@ -8,7 +8,7 @@ absent at some moment in between.
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -49,7 +49,6 @@ _COUNT: Final = (
     " - (SELECT count(*) FROM kv WHERE expires_ns <= :now AND ns = :ns AND key >= :first"
     " AND (:end IS NULL OR key < :end))"
 )
-_T = TypeVar("_T")
 _Loaded = tuple[Any, int] | tuple[Any, int, bool] | None
 _Load = Callable[[str], _Loaded]
 _decode = msgspec.msgpack.Decoder().decode
@@ -112,7 +111,7 @@ class KeyReader:
                 rows = volatile(FIND_ROW, (self._ns, key)).fetchall()
             return _item(line, KvRow(*rows[0])) if rows else None
 
-        found = self._read(read)
+        found = self._files.read(read)
         return None if found is None or self._is_over(found.expires_ns) else found
 
     def many(self, keys: Iterable[str]) -> dict[str, Any]:
@@ -135,7 +134,7 @@ class KeyReader:
                 found |= _many(line, volatile, self._ns, missing, self._is_over)
             return {key: found[key] for key in wanted if key in found}
 
-        return self._read(read)
+        return self._files.read(read)
 
     def scan(self, glob: Glob) -> Iterator[tuple[str, Any]]:
         """Yield key and value of all that fit, by key; each page is of one moment."""
@@ -160,12 +159,12 @@ class KeyReader:
                 count += volatile(_COUNT, values).fetchall()[0][0]
             return count
 
-        return self._read(read)
+        return self._files.read(read)
 
     def _pages(self, glob: Glob, sql: str) -> Iterator[tuple[Found, Any]]:
         after: str | None = ""
         while after is not None:
-            rows, after = self._read(partial(self._page, glob, sql, after))
+            rows, after = self._files.read(partial(self._page, glob, sql, after))
             yield from rows
 
     def _page(
@@ -187,18 +186,6 @@ class KeyReader:
 
     def _is_over(self, expires_ns: int | None) -> bool:
         return expires_ns is not None and expires_ns <= self._files.time_ns()
-
-    def _read(self, read: Callable[[Line], _T]) -> _T:
-        line = self._files.take()
-        try:
-            found = read(line)
-        except sqlite3.Error as error:
-            self._files.drop(line, error)
-        except BaseException:
-            line.close()
-            raise
-        self._files.give(line)
-        return found
 
 
 def merge_pages(pages: Sequence[tuple[list[Any], bool]]) -> tuple[list[Any], str | None]:

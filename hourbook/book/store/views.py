@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from hourbook.book.as_of import find_commit_at
 from hourbook.book.branches import MAIN
 from hourbook.book.moment import MomentLike, parse_moment
-from hourbook.book.store.files import Line, StoreFiles
+from hourbook.book.store.files import StoreFiles
 from hourbook.book.store.glob import Glob
 from hourbook.book.store.past import KeyVersion, PastReader
 from hourbook.book.store.reading import Item
@@ -137,14 +137,5 @@ def view_at(files: StoreFiles, ns: str, at: MomentLike, branch: int = MAIN) -> V
 
 
 def read_book(files: StoreFiles, read: Callable[[sqlite3.Connection], _T]) -> _T:
-    """Return what `read` finds on a line of its own."""
-    line: Line = files.take()
-    try:
-        found = read(line.connection)
-    except sqlite3.Error as error:
-        files.drop(line, error)
-    except BaseException:
-        line.close()
-        raise
-    files.give(line)
-    return found
+    """Return what `read` finds in the book."""
+    return files.read(lambda line: read(line.connection))
