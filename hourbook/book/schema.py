@@ -87,7 +87,9 @@ def prepare(connection: sqlite3.Connection, path: Path, *, size_max_bytes: int =
     Raises:
         UnsupportedVersion: of another program, or of a newer version of this one.
     """
-    # These three only act while the file is empty, and must come before its first page.
+    # First: after a crash a reader may be recovering the log just now.
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    # These two only act while the file is empty, and must come before its first page.
     connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     version = check_identity(connection, path)
@@ -95,7 +97,6 @@ def prepare(connection: sqlite3.Connection, path: Path, *, size_max_bytes: int =
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA secure_delete=ON")
     connection.execute(f"PRAGMA wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}")
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")

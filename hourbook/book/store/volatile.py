@@ -103,10 +103,10 @@ def _make(path: Path, boot_id: bytes) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=32, timeout=0)
     path.chmod(0o600)
+    connection.execute(f"PRAGMA busy_timeout={schema.BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=OFF")
-    connection.execute(f"PRAGMA busy_timeout={schema.BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA trusted_schema=OFF")
     return connection
 
