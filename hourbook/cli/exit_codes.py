@@ -36,7 +36,7 @@ def exit_code_of(error: errors.HourbookError) -> int:
     match error:
         case TimeoutError():
             return TIMED_OUT
-        case errors.VersionConflict() | errors.TokenStale():
+        case errors.VersionConflict() | errors.TokenStale() | errors.BranchConflict():
             return FOUND_WRONG  # somebody was faster: the same words may do after another look
         case errors.CallerError():
             return USAGE

@@ -49,7 +49,7 @@ def test_branch_from_its_beginning_to_its_end(tree: FullTree) -> None:
     assert "only plan-b sees 2 entries:" in tree.hourbook("branch", "diff", "main", "plan-b").stdout
 
     refused = tree.hourbook("branch", "merge", "plan-b")
-    assert (refused.returncode, refused.stdout) == (2, "")
+    assert (refused.returncode, refused.stdout) == (1, "")
     assert "'x' (choose --strategy ours, theirs or both)" in refused.stderr
     merged = tree.hourbook_json("branch", "merge", "plan-b", "--strategy", "both")
     assert (merged["entries"], merged["left"], merged["conflicts"]) == (2, 0, ["x"])

@@ -90,6 +90,7 @@ def test_visible_is_always_one_printable_line(text: str) -> None:
         (errors.BadRequest("x"), exit_codes.USAGE),
         (errors.VersionConflict("x"), exit_codes.FOUND_WRONG),
         (errors.TokenStale("x"), exit_codes.FOUND_WRONG),
+        (errors.BranchConflict("x"), exit_codes.FOUND_WRONG),
         (errors.LockTimeout("x"), exit_codes.TIMED_OUT),
         (errors.HomeUnusable("x"), exit_codes.OPERATOR),
         (errors.DiskFull("x"), exit_codes.OPERATOR),
