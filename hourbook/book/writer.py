@@ -25,13 +25,7 @@ from hourbook.book.proof.key_chain import next_key
 from hourbook.book.proof.key_ring import KeyRing
 from hourbook.book.proof.keys import SiteKey
 from hourbook.book.proof.verify import verify_book
-from hourbook.book.rows import (
-    COMMIT_COLUMNS,
-    INSERT_COMMIT,
-    INSERT_ENTRY,
-    commit_from_row,
-    commit_row,
-)
+from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row, insert_group
 from hourbook.book.store.generations import Generations, Unread
 from hourbook.book.store.key_files import KeyFiles
 from hourbook.book.store.stage import KvStage
@@ -218,12 +212,11 @@ class BookWriter:
     ) -> tuple[list[journal.Row], journal.Head]:
         """Sequence, hash, sign and insert the entries of a group; return them and the new head."""
         count = sum([len(append.entries) for append in appends])
-        salts = os.urandom(entry.SALT_SIZE * count)
+        salts = bytearray(os.urandom(entry.SALT_SIZE * count))
         rows = journal.sequence(self.head, appends, stamp, salts)
         key = self._keys.current
         commit, following = journal.seal(self.head, rows, key.public, key.sign)
-        self._connection.executemany(INSERT_ENTRY, rows)
-        self._connection.execute(INSERT_COMMIT, commit_row(commit))
+        insert_group(self._connection, rows, commit)
         return rows, following
 
     def require_branch(self, number: int) -> None:

@@ -15,7 +15,7 @@ from hourbook.book.moment import MomentLike, parse_moment
 from hourbook.book.proof.key_chain import next_key
 from hourbook.book.proof.key_ring import KeyRing
 from hourbook.book.reader import BookReader
-from hourbook.book.rows import INSERT_COMMIT, INSERT_ENTRY, commit_row
+from hourbook.book.rows import insert_group
 from hourbook.faces.book import connect
 from hourbook.home import Home
 from protocols import entry, errors
@@ -44,8 +44,7 @@ def write_by_hand(home: Home, commits: list[tuple[int, int]]) -> None:
         salts = bytes(entry.SALT_SIZE * count)
         rows = sequence(head, [append(counter, count)], Stamp(time_ns, 1000), salts)
         commit, head = seal(head, rows, key.public, key.sign)
-        connection.executemany(INSERT_ENTRY, rows)
-        connection.execute(INSERT_COMMIT, commit_row(commit))
+        insert_group(connection, rows, commit)
         counter += count
     connection.close()
 

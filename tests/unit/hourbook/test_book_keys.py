@@ -15,7 +15,7 @@ from hourbook.book.proof.key_chain import KeyPeriod, key_periods, next_key
 from hourbook.book.proof.keys import SiteKey, read_public
 from hourbook.book.proof.verify import Verdict
 from hourbook.book.reader import BookReader
-from hourbook.book.rows import INSERT_COMMIT, INSERT_ENTRY, commit_row
+from hourbook.book.rows import insert_group
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from protocols import errors
@@ -183,8 +183,7 @@ def forge(home: Home, key: SiteKey, counter: int) -> None:
     writer = BookWriter(connection, home.book_db, None)  # type: ignore[arg-type]
     rows = journal.sequence(writer.head, [append(counter, writer="forger")], STAMP, bytes(16))
     commit, _ = journal.seal(writer.head, rows, key.public, key.sign)
-    connection.executemany(INSERT_ENTRY, rows)
-    connection.execute(INSERT_COMMIT, commit_row(commit))
+    insert_group(connection, rows, commit)
     connection.close()
 
 
