@@ -108,6 +108,7 @@ def work(home_path: str, who: int, seed: int, pipe: Any) -> None:
             pipe.send(agent.calls)
 
 
+@pytest.mark.timeout(60 + 10 * RUN_S)  # the search for an order takes longer than what it judges
 def test_eight_processes_see_one_order_while_the_writer_is_killed(
     tmp_path: Path, seed: int, rng: random.Random
 ) -> None:
