@@ -79,7 +79,6 @@ def sequence(
             hlc = max(hlc + 1, tick_of_group)
             salt = salts[salt_end : (salt_end := salt_end + _SALT_SIZE)]
             details = bytearray(new.details)
-            kind, action, entity, tags = new.kind, new.action, new.entity, new.tags
             if index:
                 nonce = bytearray(nonce_after(append.nonce, index))
             canonical = _encode(
@@ -93,10 +92,10 @@ def sequence(
                     writer,
                     session,
                     nonce,
-                    kind,
-                    action,
-                    entity,
-                    tags,
+                    new.kind,
+                    new.action,
+                    new.entity,
+                    new.tags,
                     _sha256(salt + details).digest(),
                     parent,
                 )
@@ -112,10 +111,10 @@ def sequence(
                     writer,
                     session,
                     nonce,
-                    kind,
-                    action,
-                    entity,
-                    bytearray(_encode(tags)) if tags else _NO_TAGS,
+                    new.kind,
+                    new.action,
+                    new.entity,
+                    bytearray(_encode(new.tags)) if new.tags else _NO_TAGS,
                     salt,
                     details,
                     None,
