@@ -7,10 +7,12 @@ may have been done at any moment since it began, or never.
 The search is that of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with Lowe's
 memory of what was tried ("Testing for Linearizability", 2017), as Porcupine has it: depth first,
 over pairs of calls that are done and what the key then holds. An unanswered call is done just
-before the one that shows it, or not at all; so that hundreds of them cost little. Keys are
-independent of each other, so each is searched alone (Herlihy and Wing's locality). Pure.
+before the one that shows it, or not at all, and of those whose value nobody sees any more one
+stands for all; so that hundreds of them cost little. Keys are independent of each other, so each
+is searched alone (Herlihy and Wing's locality). Pure.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -72,6 +74,20 @@ class _Done(NamedTuple):
     first: int = 0
     later: int = 0
     unanswered: int = 0
+
+
+class _Open(NamedTuple):
+    """An unanswered call, and when the last one ended that may have seen its value."""
+
+    call: Call
+    seen_until_ns: int
+
+    def effect(self, now_ns: int) -> tuple[Any, ...]:
+        """Return what it comes to for all that has not ended by `now_ns`."""
+        kind, given = self.call.kind, self.call.given
+        if self.seen_until_ns >= now_ns:
+            return kind, given
+        return kind, "unseen", given[1] if kind == "cas" else None
 
 
 class _Place(NamedTuple):
@@ -160,7 +176,7 @@ def _explain_key(calls: Sequence[Call], places_max: int) -> str | None:
     values = {version: value for call in calls for version, value in _told(call)}
     answered = [_with_value(call, values) for call in calls if call.said != UNKNOWN]
     answered.sort(key=lambda call: call.began_ns)
-    open_ = sorted((c for c in calls if c.said == UNKNOWN), key=lambda c: c.began_ns)
+    open_ = _open(calls)
     tried: set[_Place] = set()
     branches = [iter([_Place(_Done(), Held())])]
     furthest, stuck = -1, _Place(_Done(), Held())
@@ -185,6 +201,29 @@ def _explain_key(calls: Sequence[Call], places_max: int) -> str | None:
     return _describe(stuck, answered, open_)
 
 
+def _open(calls: Sequence[Call]) -> list[_Open]:
+    """Return the unanswered calls, and until when somebody may see their values.
+
+    Whoever sees a value sees it as it was written, or with all that was added to it since.
+    """
+    seen = sorted(
+        (call.said if call.kind == "get" else call.said[1], call.ended_ns)
+        for call in calls
+        if call.kind in ("get", "item", "increment") and call.said not in (UNKNOWN, GONE)
+    )
+    values = [value for value, _ in seen]
+    added = sum(call.given for call in calls if call.kind == "increment")
+    found = []
+    for call in sorted((c for c in calls if c.said == UNKNOWN), key=lambda c: c.began_ns):
+        seen_until_ns = NEVER_NS
+        if call.kind in ("set", "cas"):
+            value = call.given if call.kind == "set" else call.given[0]
+            first, end = bisect_left(values, value), bisect_right(values, value + added)
+            seen_until_ns = max([ended_ns for _, ended_ns in seen[first:end]], default=-1)
+        found.append(_Open(call, seen_until_ns))
+    return found
+
+
 def _told(call: Call) -> list[tuple[int, Any]]:
     """Return which value belongs to which version, where a call tells."""
     if call.said in (UNKNOWN, GONE) or call.kind == "get":
@@ -207,7 +246,7 @@ def _with_value(call: Call, values: dict[int, Any]) -> Call:
     return call
 
 
-def _go_on(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> Iterator[_Place]:
+def _go_on(place: _Place, answered: Sequence[Call], open_: Sequence[_Open]) -> Iterator[_Place]:
     """Yield what may be next, the likeliest first."""
     done, held, _ = place
     ready, until_ns = _ready(done, answered)
@@ -223,16 +262,16 @@ def _go_on(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> It
     for _, index, after in sorted(following):
         yield _Place(_with(done, index), after)
     unseen, alike = [], set()
-    for index, call in enumerate(open_):
-        if call.began_ns > until_ns:
+    for index, each in enumerate(open_):
+        if each.call.began_ns > until_ns:
             break
-        if done.unanswered >> index & 1 or (call.kind, call.given) in alike:
+        if done.unanswered >> index & 1 or (effect := each.effect(until_ns)) in alike:
             continue
-        alike.add((call.kind, call.given))  # the one that began first is as good as any
-        after = _after(place, call)
+        alike.add(effect)  # the one that began first is as good as any
+        after = _after(place, each.call)
         if after is not None and after != held:
             later = _Place(done._replace(unanswered=done.unanswered | 1 << index), after, held)
-            if any(_after(later, answered[each]) is not None for each in ready):
+            if any(_after(later, answered[which]) is not None for which in ready):
                 yield later
             else:
                 unseen.append(later)
@@ -240,12 +279,12 @@ def _go_on(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> It
 
 
 def _version_of(call: Call) -> int:
-    """Return the version that a call has made: they rise, so the lowest is next."""
+    """Return the version that a call has made or seen: they rise, so the lowest is next."""
     if call.kind in ("set", "delete", "cas"):
-        version = call.said
+        version = abs(call.said)
     else:
-        version = call.said[0] if call.kind == "increment" else 0
-    return version if version > 0 else _NO_VERSION
+        version = call.said[0] if call.kind in ("increment", "item") and call.said != GONE else 0
+    return version or _NO_VERSION
 
 
 def _after(place: _Place, call: Call) -> Held | None:
@@ -278,7 +317,7 @@ def _with(done: _Done, index: int) -> _Done:
     return _Done(first, later, done.unanswered)
 
 
-def _describe(place: _Place, answered: Sequence[Call], open_: Sequence[Call]) -> str:
+def _describe(place: _Place, answered: Sequence[Call], open_: Sequence[_Open]) -> str:
     done, held, _ = place
     ready, _ = _ready(done, answered)
     first_ns = answered[0].began_ns
