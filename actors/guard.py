@@ -10,7 +10,7 @@ else that goes wrong in an actor ends it: the supervisor knows what to do.
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar, assert_never
+from typing import Any, Final, Protocol, TypeVar, assert_never
 
 import msgspec
 
@@ -27,9 +27,18 @@ __all__ = ["ATTEMPTS", "answer_init", "containing", "serve"]
 ATTEMPTS: Final = 3
 """How often a handler may raise on one message."""
 _TRACEBACK_LINES: Final = 12
-_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
+
+
+class _Kind(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_KindT = TypeVar("_KindT", bound=_Kind)
+_ScopeT = TypeVar("_ScopeT")
+_OutcomeT = TypeVar("_OutcomeT")
 
 
 def answer_init(name: str, incarnation: int, init: Callable[[], Outcome]) -> InitResult:
@@ -73,32 +82,37 @@ def serve(
 
 
 def containing(
-    actor: str, home: Home, wall_ns: Callable[[], int], is_fatal: Callable[[Exception], bool]
-) -> Callable[[str, Change, Callable[[], _T]], _T]:
+    attempt_bare: Callable[[_KindT, Change, _ScopeT], _OutcomeT],
+    actor: str,
+    home: Home,
+    wall_ns: Callable[[], int],
+    is_fatal: Callable[[Exception], bool],
+) -> Callable[[_KindT, Change, _ScopeT], _OutcomeT]:
     """Return how a writer attempts a change: a bug of it becomes a refusal of that change alone.
 
     Args:
+        attempt_bare: does a change (``changes.group.attempt_bare``).
         actor: whose dead letters.
         home: where they are.
         wall_ns: UTC, for the letter.
         is_fatal: tells what is no bug of a change, and passes: the disk failed.
     """
 
-    def attempt(kind: str, change: Change, step: Callable[[], _T]) -> _T:
+    def attempt(kind: _KindT, change: Change, scope: _ScopeT) -> _OutcomeT:
         try:
-            return step()
+            return attempt_bare(kind, change, scope)
         except errors.HourbookError:
             raise
         except Exception as error:
             if is_fatal(error):
                 raise
-            _log.exception("applying %s of %s", kind, change.writer)
+            _log.exception("applying %s of %s", kind.name, change.writer)
             body = msgspec.Raw(msgspec.msgpack.encode(change))
-            frame = wire.encode(wire.Envelope(kind=kind, id=0, src=change.writer, body=body))
+            frame = wire.encode(wire.Envelope(kind=kind.name, id=0, src=change.writer, body=body))
             kept = _bury(actor, frame, error, home, wall_ns())
             raise errors.InternalError(
-                f"Expected to apply {kind}, got {type(error).__name__}; nothing of it was done,"
-                f" and {kept}"
+                f"Expected to apply {kind.name}, got {type(error).__name__}; nothing of it was"
+                f" done, and {kept}"
             ) from error
 
     return attempt

@@ -30,6 +30,7 @@ from actors.store_desk import StoreDesk
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
 from hourbook.book import schema
+from hourbook.book.changes.group import attempt_bare
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.journal import Row
@@ -342,13 +343,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
     # -- the book --------------------------------------------------------------------------------
 
     def _open_book(self) -> BookWriter:
+        about = self.context.name, self.home, self.timebase.wall_ns, schema.has_failed
         return BookWriter.open(
             self.home.book_db,
             self.home.keys_dir,
             size_max_bytes=self.config.size_max_mib << 20,
-            attempt=guard.containing(
-                self.context.name, self.home, self.timebase.wall_ns, schema.has_failed
-            ),
+            attempt=guard.containing(attempt_bare, *about),
             generations=self._store.generations,
             volatile=self._store.volatile(),
         )

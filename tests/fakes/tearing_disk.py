@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import apsw
 
@@ -251,11 +251,13 @@ class _Connection:
         except apsw.Error as error:
             raise _translate(error) from error
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> apsw.Cursor:
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> "_Changed":
+        before = self._connection.total_changes()
         try:
-            return self._connection.executemany(sql, rows)
+            self._connection.executemany(sql, rows)
         except apsw.Error as error:
             raise _translate(error) from error
+        return _Changed(self._connection.total_changes() - before)
 
     def rollback(self) -> None:
         if self.in_transaction:
@@ -263,6 +265,10 @@ class _Connection:
 
     def close(self) -> None:
         self._connection.close()
+
+
+class _Changed(NamedTuple):
+    rowcount: int
 
 
 def _translate(error: apsw.Error) -> sqlite3.Error:

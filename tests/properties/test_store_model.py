@@ -215,7 +215,7 @@ class StoreMachine(RuleBasedStateMachine):
         volatile = self.world.book.store.volatile
         assert volatile is not None
         weighed = vars(volatile.weights).copy()
-        volatile._load()
+        volatile._weigh()
         assert vars(volatile.weights) == weighed
 
     @rule(ns=namespaces, key=keys)

@@ -23,7 +23,7 @@ from hourbook.book.store.rows import (
     row_of_details,
     split_entity,
 )
-from hourbook.book.store.stage import Draft
+from hourbook.book.store.stage import KeyRows
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.branch_messages import (
@@ -122,8 +122,7 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
     if not branch.parent:
         _require_unlocked(scope, {found.entity for found in theirs if found.entity not in left})
     keys = scope.store.rows(scope.connection, branch.parent)
-    draft = keys.draft()
-    brought = _bring(scope, draft, theirs, branch.parent, left, marked)
+    brought = _bring(scope, keys, theirs, branch.parent, left, marked)
     kept = conflicts[:CONFLICTS_KEPT_MAX]
     details = {
         "base": branch.parted_seq,
@@ -139,7 +138,7 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
         "UPDATE branch SET merged_head = ?, merged_seq = ? WHERE number = ?",
         (theirs[-1].seq, seq, branch.number),
     )
-    keys.merge(draft)
+    keys.keep()
     return MergedBranch(seq, brought, len(theirs) - brought, kept, len(conflicts))
 
 
@@ -214,7 +213,7 @@ def _check_size(branch: Branch, count: int, size: int) -> None:
 
 def _bring(
     scope: Scope,
-    draft: Draft,
+    keys: KeyRows,
     theirs: Sequence[entry.Entry],
     parent: int,
     left: Collection[str],
@@ -232,18 +231,18 @@ def _bring(
         new = NewEntry(found.action, found.entity, raw, tags, found.kind)
         seq = scope.record_raw(new, parent)
         if found.kind in (KV_SET, KV_DELETE):
-            _follow(draft, found, seq)
+            _follow(keys, found, seq)
         count += 1
     return count
 
 
-def _follow(draft: Draft, found: entry.Entry, seq: int) -> None:
+def _follow(keys: KeyRows, found: entry.Entry, seq: int) -> None:
     """Let a key of the parent hold what the branch's did, as the entry `seq` says."""
     name = split_entity(found.entity)
     row = None
     if found.kind == KV_SET and found.details_raw is not None:
         row = row_of_details(*name, seq, decode_details(found.details_raw))
-    draft.put(name, row, seq)
+    keys.put(name, row, seq)
 
 
 def _ranges(theirs: Sequence[entry.Entry], left: Collection[str]) -> list[tuple[int, int]]:

@@ -26,13 +26,17 @@ from protocols.change import Change
 __all__ = ["Attempt", "Kinds", "apply_group", "attempt_bare"]
 
 Kinds = Mapping[type[Change], ChangeKind[Any]]
-Attempt = Callable[[str, Change, Callable[[], Outcome]], Outcome]
-"""Calls the step that does a change of a kind, and may raise another error in place of its own."""
+Attempt = Callable[[ChangeKind[Any], Change, Scope], Outcome]
+"""Does a change as :func:`attempt_bare`, and may raise another error in place of its own."""
 
 
-def attempt_bare(_kind: str, _change: Change, step: Callable[[], Outcome]) -> Outcome:
+def attempt_bare(kind: ChangeKind[Any], change: Change, scope: Scope) -> Outcome:
     """Do a change for whoever wants to hear of its bugs."""
-    return step()
+    answer = kind.apply(change, scope)
+    if isinstance(answer, errors.HourbookError):
+        return outcomes.refuse(answer, scope.count)
+    assert isinstance(answer, msgspec.Struct)
+    return outcomes.succeed(answer, scope.count)
 
 
 def apply_group(
@@ -54,53 +58,51 @@ def apply_group(
         Every append of the group, those of the changes in their places; and the outcome of each
         change, in their order.
     """
-    appends: list[Append] = []
+    scope = Scope(connection, head_seq, stamp, keys, shelf, store)
     results: list[Outcome] = []
     for request in group:
         if isinstance(request, Append):
-            appends.append(request)
-            head_seq += len(request.entries)
+            scope.add(request)
             continue
         kind = kinds[type(request)]
-        assert not (kind.begins_group and appends), "its group had begun"
-        scope = Scope(connection, request, head_seq, stamp, keys, shelf, store)
-        outcome = _apply(kind, request, scope, attempt)
-        if outcome.error is None or outcome.entries:
-            appends += scope.appends
-            head_seq += outcome.entries
-        is_told = kind.replay is not None and outcome.entries and not scope.keeps_outcome
+        assert not (kind.begins_group and scope.appends), "its group had begun"
+        scope.begin(request)
+        outcome = (_apply if kind.is_staged else _apply_to_tables)(kind, request, scope, attempt)
         if scope.is_volatile:
             store.require_volatile().answer(len(results), request, outcome)
-        elif outcome.error is not None or not is_told:
+        elif (
+            outcome.error is not None
+            or kind.replay is None
+            or not outcome.entries
+            or scope.keeps_outcome
+        ):
             outcomes.store(connection, request, outcome, stamp.time_ns)
         results.append(outcome)
     store.main.flush()
-    return appends, results
+    return scope.appends, results
 
 
 def _apply(kind: ChangeKind[Any], request: Change, scope: Scope, attempt: Attempt) -> Outcome:
     """Do one change, or undo what it had begun."""
-    if kind.is_staged:
-        try:
-            return attempt(kind.name, request, lambda: _outcome_of(kind, request, scope))
-        except errors.HourbookError as error:
-            return outcomes.refuse(error)
+    try:
+        return attempt(kind, request, scope)
+    except errors.HourbookError as error:
+        scope.undo()
+        return outcomes.refuse(error)
+
+
+def _apply_to_tables(
+    kind: ChangeKind[Any], request: Change, scope: Scope, attempt: Attempt
+) -> Outcome:
+    """Do the same for a change that works on the tables themselves."""
     connection = scope.connection
     scope.store.main.flush()
     connection.execute("SAVEPOINT change")
     try:
-        outcome = attempt(kind.name, request, lambda: _outcome_of(kind, request, scope))
+        outcome = attempt(kind, request, scope)
     except errors.HourbookError as error:
         connection.execute("ROLLBACK TO change")
-        connection.execute("RELEASE change")
-        return outcomes.refuse(error)
+        scope.undo()
+        outcome = outcomes.refuse(error)
     connection.execute("RELEASE change")
     return outcome
-
-
-def _outcome_of(kind: ChangeKind[Any], request: Change, scope: Scope) -> Outcome:
-    answer = kind.apply(request, scope)
-    if isinstance(answer, errors.HourbookError):
-        return outcomes.refuse(answer, scope.count)
-    assert isinstance(answer, msgspec.Struct)
-    return outcomes.succeed(answer, scope.count)

@@ -4,6 +4,7 @@ Nothing touches the tables here: a draft is made, and what it means is recorded.
 raised leaves neither; so a write needs no savepoint (``ChangeKind.is_staged``).
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -25,7 +26,7 @@ from hourbook.book.store.rows import (
     entity_of,
     row_of_details,
 )
-from hourbook.book.store.stage import Draft, Name, Rows
+from hourbook.book.store.stage import KeyRows, Name
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_change
@@ -88,7 +89,8 @@ def _check(change: KvWrite) -> None:
 def _check_op(op: Op) -> None:
     check_key(op.key)
     if isinstance(op, Set):
-        _check_size(len(op.value), ("", op.key))
+        if len(op.value) > entry.ENTRY_BYTES_MAX:
+            raise _too_large(len(op.value), op.key)
         entry.decode_value(bytes(op.value), "value")
         if op.metadata != NO_METADATA:
             _check_metadata(op.metadata)
@@ -119,31 +121,26 @@ def _check_metadata(raw: msgspec.Raw) -> None:
 
 
 def _apply(change: KvWrite, scope: Scope) -> KvWritten:
-    if scope.store.is_volatile(change):
-        stage: Rows = scope.store.require_volatile()
-        scope.is_volatile = True
-        work: _Work = _VolatileWork(scope, draft := stage.draft())
-    else:
-        stage = scope.store.rows(scope.connection, change.branch)
-        work = (_BranchWork if change.branch else _Work)(scope, draft := stage.draft())
-        work.branch = change.branch
+    ns, store = change.ns, scope.store
+    names = [(ns, op.key) for op in change.ops]
+    work = _work_on(change, names, scope)
+    defaults, now_ns = defaults_of(ns), scope.stamp.time_ns
+    has_schema = store.schemas.has(ns)
     versions: list[int] = []
     numbers: list[int | float] = []
-    defaults, now_ns = defaults_of(change.ns), scope.stamp.time_ns
-    has_schema = scope.store.schemas.has(change.ns)
-    for index, op in enumerate(change.ops):
-        name = (change.ns, op.key)
+    for op, name in zip(change.ops, names, strict=True):
         row = work.living(name)
-        value = None
-        if row is not None and type(op) is Increment:
-            value = draft.value(name, row)
         try:
+            value = (
+                work.rows.value(name, row) if row is not None and type(op) is Increment else None
+            )
             effect = decide(op, row, value, now_ns, defaults)
-            _check_token(change.ns, op, row, effect, scope)
+            if op.token or effect is not NOTHING:
+                _check_token(ns, op, row, effect, scope)
             if has_schema and isinstance(effect, KvDetails):
-                scope.store.schemas.check(change.ns, op.key, bytes(effect.value))
+                store.schemas.check(ns, op.key, bytes(effect.value))
         except errors.HourbookError as error:
-            _place(error, index)
+            _place(error, len(versions))
             raise
         if isinstance(effect, KvDetails):
             if (effect.type in VOLATILE) != scope.is_volatile:
@@ -157,8 +154,18 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             versions.append(ABSENT if row is None else row.version)
             # What a check has found its entries do not tell to a resend.
             scope.keeps_outcome |= type(op) is Check and op.if_version is None
-    stage.merge(draft)
+    work.rows.keep()
     return KvWritten(versions, numbers, _redacted(change))
+
+
+def _work_on(change: KvWrite, names: Sequence[Name], scope: Scope) -> "_Work":
+    store = scope.store
+    if store.is_volatile(change, names):
+        work = _VolatileWork(scope, store.require_volatile())
+        scope.is_volatile = True
+        return work
+    rows = store.rows(scope.connection, change.branch)
+    return (_BranchWork if change.branch else _Work)(scope, rows, change.branch)
 
 
 def _redacted(change: KvWrite) -> tuple[int, ...]:
@@ -187,14 +194,14 @@ def _check_token(ns: str, op: Op, row: KvRow | None, effect: Effect, scope: Scop
 class _Work:
     """What the steps of a write do to durable keys: entries, and the rows that follow from them."""
 
-    __slots__ = ("_draft", "_scope", "branch")
+    __slots__ = ("_branch", "_scope", "rows")
 
-    def __init__(self, scope: Scope, draft: Draft) -> None:
-        self._scope, self._draft, self.branch = scope, draft, 0
+    def __init__(self, scope: Scope, rows: KeyRows, branch: int = 0) -> None:
+        self._scope, self.rows, self._branch = scope, rows, branch
 
     def living(self, name: Name) -> KvRow | None:
         """Return what a key holds; a value whose time has come is taken away first."""
-        row = self._draft.find(name)
+        row = self.rows.find(name)
         if row is None or row.expires_ns is None or not is_expired(row, self._scope.stamp.time_ns):
             return row
         self.expire(name, row.expires_ns)
@@ -204,23 +211,24 @@ class _Work:
         """Take away a value whose time has come."""
         details = {"expires_ns": expires_ns}
         seq = self._scope.record(KV_EXPIRE, "expire", entity_of(*name), details)
-        self._draft.put(name, None, seq)
+        self.rows.put(name, None, seq)
 
     def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version."""
         raw = encode_details(details)
-        _check_size(len(raw), name)
+        if len(raw) > entry.ENTRY_BYTES_MAX:
+            raise _too_large(len(raw), name[1])
         action = "set" if details.by is None else "increment"
         new = NewEntry(action, entity_of(*name), msgspec.Raw(raw), (), KV_SET)
-        seq = self._scope.record_raw(new, self.branch)
-        self._draft.put(name, row_of_details(*name, seq, details), seq)
+        seq = self._scope.record_raw(new, self._branch)
+        self.rows.put(name, row_of_details(*name, seq, details), seq)
         return seq
 
     def delete(self, name: Name) -> int:
         """Take a key away; return the version of that."""
         deleted = NewEntry("delete", entity_of(*name), kind=KV_DELETE)
-        seq = self._scope.record_raw(deleted, self.branch)
-        self._draft.put(name, None, seq)
+        seq = self._scope.record_raw(deleted, self._branch)
+        self.rows.put(name, None, seq)
         return seq
 
 
@@ -231,7 +239,7 @@ class _BranchWork(_Work):
 
     def expire(self, name: Name, expires_ns: int) -> None:  # noqa: ARG002 - nobody is told
         """Take away a value whose time has come."""
-        self._draft.changed[name] = None
+        self.rows.hold(name, None)
 
     def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version.
@@ -254,20 +262,22 @@ class _VolatileWork(_Work):
 
     def expire(self, name: Name, expires_ns: int) -> None:  # noqa: ARG002 - nobody is told
         """Take away a value whose time has come."""
-        self._draft.put(name, None, ABSENT)
+        self.rows.hold(name, None)
 
     def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version."""
         version = self._next_version()
         row = row_of_details(*name, version, details)
-        _check_size(len(details.value) + len(row.metadata or b""), name)
-        self._draft.put(name, row, version)
+        size = len(details.value) + len(row.metadata or b"")
+        if size > entry.ENTRY_BYTES_MAX:
+            raise _too_large(size, name[1])
+        self.rows.hold(name, row)
         return version
 
     def delete(self, name: Name) -> int:
         """Take a key away; return the version of that."""
         version = self._next_version()
-        self._draft.put(name, None, version)
+        self.rows.hold(name, None)
         return version
 
     def _next_version(self) -> int:
@@ -275,14 +285,13 @@ class _VolatileWork(_Work):
         return stage.next_version(self._scope.stamp.time_ns)
 
 
-def _check_size(size: int, name: Name) -> None:
-    if size > entry.ENTRY_BYTES_MAX:
-        raise errors.LimitExceeded(
-            f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
-            f" said of it, got {size}, of key {name[1]!r}",
-            field="value",
-            value=str(size),
-        )
+def _too_large(size: int, key: str) -> errors.LimitExceeded:
+    return errors.LimitExceeded(
+        f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
+        f" said of it, got {size}, of key {key!r}",
+        field="value",
+        value=str(size),
+    )
 
 
 def _mixed(key: str, type_: str) -> errors.MixedDurability:
@@ -368,11 +377,11 @@ def _reused(change: KvWrite) -> errors.BadRequest:
 
 def _sweep(_: Sweep, scope: Scope) -> Swept:
     """Take away every durable value whose time has come: once for each key."""
-    work = _Work(scope, draft := scope.store.draft())
+    work = _Work(scope, scope.store.main)
     due = find_due(scope.connection, scope.stamp.time_ns)
     for name, expires_ns in due:
         work.expire(name, expires_ns)
-    scope.store.main.merge(draft)
+    work.rows.keep()
     return Swept(len(due))
 
 

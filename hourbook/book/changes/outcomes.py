@@ -6,7 +6,7 @@ first, and are dropped a few at a time by later changes.
 
 import hashlib
 import sqlite3
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -24,7 +24,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_error = msgspec.msgpack.Decoder(ErrorBody).decode
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What a change is answered.
 
     Attributes:

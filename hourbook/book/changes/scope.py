@@ -1,4 +1,4 @@
-"""What a change may see and do, inside the transaction of its group.
+"""What changes may see and do, inside the transaction of their group.
 
 A change is applied before its entries are hashed, and after everything that stands before it in its
 group: what it reads is what it follows. It may use the connection for any SQL but the ends of
@@ -28,7 +28,7 @@ _MAIN: Final = 0
 
 
 class Scope:
-    """One change at work.
+    """The changes of one group at work, one after the other.
 
     Attributes:
         connection: of the writer, inside the group's transaction.
@@ -36,17 +36,20 @@ class Scope:
         keys: what signs, and where the next key is made.
         shelf: the files of the archive.
         store: the keys of the store, as this group has them.
+        head_seq: the last seq of the book as the change at work sees it, its own entries included.
+        count: how many entries it has recorded so far.
         is_volatile: what it does is not journaled: its outcome is kept with the volatile keys.
         keeps_outcome: the entries do not tell the answer to a resend: it must be kept.
-        appends: the recorded entries, as the requests that would have written them.
+        appends: of the whole group; what changes recorded, as the requests that would have
+            written it.
     """
 
     __slots__ = (
-        "_count",
-        "_first_seq",
         "_request",
         "appends",
         "connection",
+        "count",
+        "head_seq",
         "is_volatile",
         "keeps_outcome",
         "keys",
@@ -55,31 +58,39 @@ class Scope:
         "store",
     )
 
+    _request: Change
+
     def __init__(
         self,
         connection: sqlite3.Connection,
-        request: Change,
         head_seq: int,
         stamp: Stamp,
         keys: KeyRing,
         shelf: ArchiveShelf,
         store: KeyFiles,
     ) -> None:
+        """Begin a group that follows the entry `head_seq`."""
         self.connection, self.stamp, self.keys, self.shelf = connection, stamp, keys, shelf
-        self.store = store
+        self.store, self.head_seq, self.count = store, head_seq, 0
         self.keeps_outcome = self.is_volatile = False
         self.appends: list[Append] = []
-        self._request, self._first_seq, self._count = request, head_seq + 1, 0
 
-    @property
-    def count(self) -> int:
-        """How many entries were recorded so far."""
-        return self._count
+    def add(self, request: Append) -> None:
+        """Take in a plain append between two changes."""
+        self.appends.append(request)
+        self.head_seq += len(request.entries)
 
-    @property
-    def head_seq(self) -> int:
-        """The last seq of the book as this change sees it, its own entries included."""
-        return self._first_seq + self._count - 1
+    def begin(self, request: Change) -> None:
+        """Go on with the next change."""
+        self._request, self.count = request, 0
+        self.keeps_outcome = self.is_volatile = False
+
+    def undo(self) -> None:
+        """Forget what the change at work has recorded and done to keys: it was refused."""
+        self.head_seq -= self.count
+        while self.count:
+            self.count -= len(self.appends.pop().entries)
+        self.store.undo()
 
     def record(
         self,
@@ -104,26 +115,24 @@ class Scope:
 
     def record_raw(self, new: NewEntry, branch: int = _MAIN) -> int:
         """Mean one entry whose details are encoded already; return its seq."""
-        if self._count == CHANGE_NONCES:
+        count, appends = self.count, self.appends
+        if count == CHANGE_NONCES:
             raise errors.LimitExceeded(
                 f"Expected a change of at most {CHANGE_NONCES} entries, got more", field="entries"
             )
-        if self.appends and self.appends[-1].branch == branch:
-            self.appends[-1].entries.append(new)
+        if count and appends[-1].branch == branch:
+            appends[-1].entries.append(new)
         else:
             request = self._request
-            self.appends.append(
+            nonce = nonce_after(request.nonce, count)
+            appends.append(
                 Append(
-                    request.writer,
-                    nonce_after(request.nonce, self._count),
-                    [new],
-                    session=request.session,
-                    branch=branch,
-                    hlc=request.hlc,
+                    request.writer, nonce, [new], "durable", request.session, branch, request.hlc
                 )
             )
-        self._count += 1
-        return self._first_seq + self._count - 1
+        self.count = count + 1
+        self.head_seq += 1
+        return self.head_seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,7 @@ class ChangeKind(Generic[ChangeT]):
         replay: where given, answers a resend from the rows of the entries that it recorded, and
             answers of changes that recorded any are not stored: for kinds that are many.
         is_staged: it works on the store's stage and reads tables, but changes none: a refusal that
-            it raises has nothing to undo.
+            it raises has nothing to undo in them.
         begins_group: it reads entries, which are in the book once their group is: whatever came
             before it is written before it is applied.
     """

@@ -17,9 +17,8 @@ from hourbook.book.store.rows import (
     KvRow,
     decode_details,
     row_of_details,
-    unpack_value,
 )
-from hourbook.book.store.stage import Draft, Name
+from hourbook.book.store.stage import KeyRows, Name
 from protocols import errors
 
 __all__ = ["BranchRows", "row_of_entry"]
@@ -49,7 +48,7 @@ def row_of_entry(connection: sqlite3.Connection, name: Name, seq: int) -> KvRow 
     return row_of_details(*name, seq, decode_details(entry.details_raw))
 
 
-class BranchRows:
+class BranchRows(KeyRows):
     """One branch, within one group."""
 
     def __init__(self, connection: sqlite3.Connection, number: int) -> None:
@@ -66,32 +65,22 @@ class BranchRows:
             raise errors.UnknownName(
                 f"Expected the number of a branch, got {number}", field="branch", value=str(number)
             )
-        self._connection, self._number = connection, number
-        self.rows: dict[Name, KvRow | None] = {}
+        super().__init__(number)
+        self._connection = connection
 
-    def find(self, name: Name) -> KvRow | None:
-        """Return what a key holds on the branch."""
-        if name in self.rows:
-            return self.rows[name]
-        for stretch in view_of(self._connection, self._number):
+    def keep(self) -> None:
+        """Take over what the change at work has done, and write its log."""
+        super().keep()
+        self._connection.executemany(INSERT_LOG, self._log)
+        self._log, self._log_kept = [], 0
+
+    def _read(self, name: Name) -> KvRow | None:
+        for stretch in view_of(self._connection, self._branch):
             asked = (stretch.number, *name, stretch.last_seq)
             (seq,) = self._connection.execute(_LAST, asked).fetchone()
             if seq is not None:
                 return row_of_entry(self._connection, name, seq)
         return None
 
-    def load(self, name: Name) -> bytes | None:
-        """Return the MessagePack value of a key; None: redacted."""
-        row = self.find(name)
-        if row is None or row.value is None:
-            return None
-        return unpack_value(row.encoding, row.value, row.key)
-
-    def draft(self) -> Draft:
-        """Return what a change may work on."""
-        return Draft(self, self._number)
-
-    def merge(self, draft: Draft) -> None:
-        """Take over what a change has done, and write its log."""
-        self.rows.update(draft.changed)
-        self._connection.executemany(INSERT_LOG, draft.log)
+    def _load(self, name: Name) -> bytes | None:
+        raise AssertionError(f"rows of a branch are read with their values: {name}")

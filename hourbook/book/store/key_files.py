@@ -4,11 +4,11 @@ A key lies in one file. A write whose keys lie in both is refused: no transactio
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from hourbook.book.store.branch_rows import BranchRows
-from hourbook.book.store.stage import Draft, KvStage, Name, Rows
+from hourbook.book.store.stage import KeyRows, KvStage, Name
 from hourbook.book.store.volatile import VolatileStage
 from protocols import errors
 from protocols.kv_messages import VOLATILE, Increment, KvWrite, Set
@@ -47,8 +47,8 @@ class KeyFiles:
         self.schemas = main.schemas()
         self._branches: dict[int, BranchRows] = {}
 
-    def is_volatile(self, change: KvWrite) -> bool:
-        """Return which file a write is about.
+    def is_volatile(self, change: KvWrite, names: Sequence[Name]) -> bool:
+        """Return which file a write is about, whose steps are about `names`.
 
         A key is where it is; one that is nowhere goes where its type, or its namespace, says.
 
@@ -57,25 +57,23 @@ class KeyFiles:
             BadRequest: volatile keys on a branch.
             UnknownName: there is no such branch.
         """
-        ns = change.ns
-        volatile = None if change.branch else self.volatile
-        usual = defaults_of(ns).type
+        elsewhere = () if change.branch or self.volatile is None else self.volatile.weights
+        usual = defaults_of(change.ns).type
         is_here = is_there = False
-        placed: set[str] = set()
-        for op in change.ops:
-            key = op.key
-            if key in placed:
+        placed: set[Name] = set()
+        for op, name in zip(change.ops, names, strict=True):
+            if name in placed:
                 continue
             type_ = (op.type or usual) if isinstance(op, _GIVING) else ""
-            if volatile is not None and volatile.find((ns, key)) is not None:
+            if name in elsewhere:
                 is_there = True
-            elif (type_ and type_ not in VOLATILE) or self._is_in_book(change, (ns, key)):
+            elif (type_ and type_ not in VOLATILE) or self._is_in_book(change, name):
                 is_here = True
             elif type_:
                 is_there = True
             else:
                 continue
-            placed.add(key)
+            placed.add(name)
         if is_here and is_there:
             raise errors.MixedDurability(
                 f"Expected keys of {change.ns} that all outlive a reboot, or all do not, got both",
@@ -106,7 +104,7 @@ class KeyFiles:
             )
         return self.volatile
 
-    def rows(self, connection: sqlite3.Connection, branch: int) -> Rows:
+    def rows(self, connection: sqlite3.Connection, branch: int) -> KeyRows:
         """Return the durable keys of main (0) or of a branch, inside the open transaction.
 
         Raises:
@@ -127,6 +125,14 @@ class KeyFiles:
                 connection.execute(_ERASE, row)
                 self.main.note(row)
 
+    def undo(self) -> None:
+        """Forget what the change at work has done: it was refused."""
+        self.main.undo()
+        for branch in self._branches.values():
+            branch.undo()
+        if self.volatile is not None:
+            self.volatile.undo()
+
     def settle(self) -> None:
         """Begin anew, once the transaction has ended."""
         self._branches = {}
@@ -139,10 +145,6 @@ class KeyFiles:
         self.main.abandon()
         if self.volatile is not None:
             self.volatile.abandon()
-
-    def draft(self) -> Draft:
-        """Return what a change of durable keys may work on."""
-        return self.main.draft()
 
     @property
     def soonest_ns(self) -> int | None:

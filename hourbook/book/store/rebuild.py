@@ -14,7 +14,7 @@ import msgspec
 
 from hourbook.book.proof.verify import Verdict
 from hourbook.book.store.branch_rows import row_of_entry
-from hourbook.book.store.rows import KV_COLUMNS, UPSERT_ROW, KvRow, unpack_value
+from hourbook.book.store.rows import INSERT_ROW, KV_COLUMNS, KvRow, bound, unpack_value
 from protocols import errors
 
 __all__ = ["StoreFault", "find_fault", "judge_store", "rebuild_log", "rebuild_rows"]
@@ -70,11 +70,12 @@ def rebuild_rows(connection: sqlite3.Connection) -> None:
         " WHERE branch = 0 AND kv_log.ns = kv.ns AND kv_log.key = kv.key)"
     )
     after: tuple[str, str] = ("", "")
-    while rows := connection.execute(_LASTS, (*after, PAGE_ROWS)).fetchall():
-        after = rows[-1][:2]
-        missing = [row for row in rows if connection.execute(_FIND, row).fetchone() is None]
+    while lasts := connection.execute(_LASTS, (*after, PAGE_ROWS)).fetchall():
+        after = lasts[-1][:2]
+        missing = [last for last in lasts if connection.execute(_FIND, last).fetchone() is None]
         found = [row_of_entry(connection, (ns, key), seq) for ns, key, seq in missing]
-        connection.executemany(UPSERT_ROW, [row for row in found if row is not None])
+        rows = [(None, row.ns, row.key, *bound(row)) for row in found if row is not None]
+        connection.executemany(INSERT_ROW, rows)
 
 
 def find_fault(connection: sqlite3.Connection) -> StoreFault | None:

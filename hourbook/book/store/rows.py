@@ -9,7 +9,7 @@ one) and `by` (of an increment). Those of ``kv.expire`` have `expires_ns`; of ``
 """
 
 import zlib
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -21,17 +21,23 @@ __all__ = [
     "BUCKETS",
     "COMPRESS_BYTES_MIN",
     "DELETE_ROW",
+    "FIND_HEAD",
+    "FIND_ID",
     "FIND_ROW",
+    "FIND_VALUE",
     "INSERT_LOG",
+    "INSERT_ROW",
     "KV_COLUMNS",
     "KV_DELETE",
     "KV_EXPIRE",
     "KV_SCHEMA",
     "KV_SET",
+    "LAST_ID",
     "UNREADABLE",
-    "UPSERT_ROW",
+    "UPDATE_ROW",
     "KvDetails",
     "KvRow",
+    "bound",
     "bucket_of",
     "corrupt_value",
     "decode_details",
@@ -51,12 +57,22 @@ KV_SCHEMA: Final = "kv.schema"
 
 KV_COLUMNS: Final = "ns, key, version, created, type, expires_ns, encoding, value, metadata"
 FIND_ROW: Final = f"SELECT {KV_COLUMNS} FROM kv WHERE ns = ? AND key = ?"  # noqa: S608 - constants
-UPSERT_ROW: Final = (
-    f"INSERT INTO kv ({KV_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
-    " ON CONFLICT (ns, key) DO UPDATE SET version = excluded.version, created = excluded.created,"
-    " type = excluded.type, expires_ns = excluded.expires_ns, encoding = excluded.encoding,"
-    " value = excluded.value, metadata = excluded.metadata"
+FIND_HEAD: Final = (
+    "SELECT id, version, created, type, expires_ns, metadata FROM kv WHERE ns = ? AND key = ?"
 )
+FIND_ID: Final = "SELECT id FROM kv WHERE ns = ? AND key = ?"
+LAST_ID: Final = "SELECT coalesce(max(id), 0) FROM kv"
+FIND_VALUE: Final = "SELECT encoding, value FROM kv WHERE ns = ? AND key = ?"
+INSERT_ROW: Final = (
+    f"INSERT INTO kv (id, {KV_COLUMNS})"  # noqa: S608 - constants
+    " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, x''))"
+)
+"""Takes an id (None: the next), the name, and what :func:`bound` returns."""
+UPDATE_ROW: Final = (
+    "UPDATE kv SET version = ?, created = ?, type = ?, expires_ns = nullif(?, 0), encoding = ?,"
+    " value = ?, metadata = nullif(?, x'') WHERE id = ?"
+)
+"""Takes what :func:`bound` returns, and the row's id, which is half as dear to find as its name."""
 DELETE_ROW: Final = "DELETE FROM kv WHERE ns = ? AND key = ?"
 INSERT_LOG: Final = "INSERT INTO kv_log (branch, ns, key, seq) VALUES (?, ?, ?, ?)"
 
@@ -72,7 +88,7 @@ BUCKETS: Final = 4096
 """Counters of the segment's generation table."""
 
 
-class KvRow(NamedTuple):
+class KvRow(msgspec.Struct, frozen=True, gc=False):
     """What a key holds, in the order of KV_COLUMNS.
 
     Attributes:
@@ -80,7 +96,7 @@ class KvRow(NamedTuple):
         version: seq of the entry that wrote it; of a volatile key, the hybrid time of the write.
         created: version of the write that made it.
         type: one of ``kv_messages.ValueType``, never "".
-        expires_ns: UTC from which on it is absent; None: never.
+        expires_ns: UTC from which on it is absent (> 0); None: never.
         encoding: of `value`.
         value: see :func:`unpack_value`; None: redacted.
         metadata: a MessagePack map; None: none.
@@ -114,6 +130,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _decode_details = msgspec.msgpack.Decoder(KvDetails).decode
 _crc32 = zlib.crc32
+_NO_METADATA: Final = bytearray()
 
 
 def encode_details(details: KvDetails) -> bytes:
@@ -128,6 +145,24 @@ def decode_details(raw: bytes) -> KvDetails:
         msgspec.MsgspecError: it is not what such an entry says.
     """
     return _decode_details(raw)
+
+
+def bound(row: KvRow) -> tuple[object, ...]:
+    """Return what INSERT_ROW and UPDATE_ROW take of a row.
+
+    Binding `bytes` or None takes `sqlite3` longer than all else (see ``journal.Row``): so there
+    are neither, and what is empty becomes NULL there.
+    """
+    value, metadata = row.value, row.metadata
+    return (
+        row.version,
+        row.created,
+        row.type,
+        row.expires_ns or 0,
+        row.encoding,
+        None if value is None else bytearray(value),
+        bytearray(metadata) if metadata else _NO_METADATA,
+    )
 
 
 def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:

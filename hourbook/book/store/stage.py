@@ -1,29 +1,36 @@
 """What a group does to the keys of one file, gathered in memory and written at once.
 
 Most groups are many small sets. A statement for each, inside a savepoint of its own, would cost
-more than all the rest: so a change works on a draft of rows, which is dropped where the change is
-refused and merged where it succeeds, and the group's last state of each key is written by three
-``executemany``. Whoever looks at the tables meanwhile flushes first.
+more than all the rest: so a change works on a draft, which is undone where it is refused and kept
+where it succeeds, and the group's last state of each key is written by a few ``executemany``.
+Whoever looks at the tables meanwhile flushes first.
 
-Assumes that nobody else writes the file: what was read or written stays known. Whoever changes a
-key by SQL says so (:meth:`KvStage.note`).
+Assumes that nobody else writes the file: what was read or written stays known, the place of a row
+in the file included. Whoever changes a key by SQL says so (:meth:`KvStage.note`).
 """
 
 import sqlite3
-from typing import Final, Protocol
+from abc import ABC, abstractmethod
+from typing import Final
 
 from hourbook.book.store.generations import Generations
 from hourbook.book.store.rows import (
     DELETE_ROW,
+    FIND_HEAD,
+    FIND_ID,
+    FIND_VALUE,
     INSERT_LOG,
-    UPSERT_ROW,
+    INSERT_ROW,
+    LAST_ID,
+    UPDATE_ROW,
     KvRow,
+    bound,
     bucket_of,
     unpack_value,
 )
 from hourbook.book.store.schemas import Schemas
 
-__all__ = ["NOT_LOADED", "Draft", "KvStage", "Name", "Rows"]
+__all__ = ["NOT_LOADED", "KeyRows", "KvStage", "Name"]
 
 ROWS_KEPT_MAX: Final = 20_000
 """Rows that are known from one group to the next: some 10 MiB."""
@@ -33,61 +40,68 @@ Name = tuple[str, str]
 NOT_LOADED: Final = -1
 """`encoding` of a row whose value still lies in the file alone; a set never needs it."""
 _MAIN: Final = 0
-_FIND_HEAD: Final = (
-    "SELECT version, created, type, expires_ns, metadata FROM kv WHERE ns = ? AND key = ?"
-)
 _SOONEST: Final = (
     "SELECT expires_ns FROM kv WHERE expires_ns IS NOT NULL ORDER BY expires_ns LIMIT 1"
 )
-_FIND_VALUE: Final = "SELECT encoding, value FROM kv WHERE ns = ? AND key = ?"
 
 
-class Rows(Protocol):
-    """What a draft is made on."""
+class KeyRows(ABC):
+    """Rows of keys as one change after another leaves them, and what the one at work would do."""
 
-    def find(self, name: Name) -> KvRow | None:
-        """Return what a key holds; its value may be NOT_LOADED."""
-
-    def load(self, name: Name) -> bytes | None:
-        """Return the MessagePack value of a key; None: redacted."""
-
-    def draft(self) -> "Draft":
-        """Return what a change may work on."""
-
-    def merge(self, draft: "Draft") -> None:
-        """Take over what a change has done."""
-
-
-class Draft:
-    """What one change would do."""
-
-    __slots__ = ("_branch", "_stage", "changed", "log", "soonest_ns")
-
-    def __init__(self, stage: "Rows", branch: int = _MAIN) -> None:
-        self._stage, self._branch = stage, branch
-        self.changed: dict[Name, KvRow | None] = {}
-        self.log: list[tuple[int, str, str, int]] = []
-        self.soonest_ns: int | None = None
+    def __init__(self, branch: int = _MAIN) -> None:
+        """Begin with nothing known."""
+        self._branch = branch
+        self._rows: dict[Name, KvRow | None] = {}
+        self._draft: dict[Name, KvRow | None] = {}
+        self._log: list[tuple[int, str, str, int]] = []
+        self._log_kept = 0
 
     def find(self, name: Name) -> KvRow | None:
-        """Return what a key holds, as this change sees it."""
-        return self.changed[name] if name in self.changed else self._stage.find(name)
+        """Return what a key holds, as the change at work sees it; its value may be NOT_LOADED."""
+        draft = self._draft
+        if draft and name in draft:
+            return draft[name]
+        try:
+            return self._rows[name]
+        except KeyError:
+            return self._read(name)
 
     def value(self, name: Name, row: KvRow) -> bytes | None:
         """Return the MessagePack value of a row that :meth:`find` returned; None: redacted."""
         if row.encoding == NOT_LOADED:
-            return self._stage.load(name)
+            return self._load(name)
         return None if row.value is None else unpack_value(row.encoding, row.value, row.key)
 
     def put(self, name: Name, row: KvRow | None, seq: int) -> None:
         """Let a key hold something, or nothing, as the entry `seq` says."""
-        self.changed[name] = row
-        if row is not None and row.expires_ns is not None:
-            self.soonest_ns = min(self.soonest_ns or row.expires_ns, row.expires_ns)
-        self.log.append((self._branch, *name, seq))
+        self._draft[name] = row
+        self._log.append((self._branch, *name, seq))
+
+    def hold(self, name: Name, row: KvRow | None) -> None:
+        """Let a key hold something, or nothing, of which no entry tells."""
+        self._draft[name] = row
+
+    def keep(self) -> None:
+        """Take over what the change at work has done."""
+        self._rows.update(self._draft)
+        self._draft.clear()
+        self._log_kept = len(self._log)
+
+    def undo(self) -> None:
+        """Forget what the change at work has done: it was refused."""
+        self._draft.clear()
+        del self._log[self._log_kept :]
+
+    @abstractmethod
+    def _read(self, name: Name) -> KvRow | None:
+        """Return what a key holds that no change of ours has touched."""
+
+    @abstractmethod
+    def _load(self, name: Name) -> bytes | None:
+        """Return the MessagePack value of a row that was read without it; None: redacted."""
 
 
-class KvStage:
+class KvStage(KeyRows):
     """The keys of one file, for its one writer.
 
     Attributes:
@@ -97,44 +111,35 @@ class KvStage:
 
     def __init__(self, connection: sqlite3.Connection, generations: Generations) -> None:
         """Begin with nothing changed."""
+        super().__init__()
         self._connection, self._generations = connection, generations
         self._odd: list[int] = []
         self.soonest_ns: int | None = None
-        self._rows: dict[Name, KvRow | None] = {}
+        self._ids: dict[Name, int | None] = {}  # of rows in the file; None: it has none
+        self._last_id: int | None = None
         self._dirty: set[Name] = set()
-        self._log: list[tuple[int, str, str, int]] = []
+        self._large: list[Name] = []
         self.touched: set[Name] = set()
 
-    def find(self, name: Name) -> KvRow | None:
-        """Return what a key holds; its value may be NOT_LOADED."""
-        try:
-            return self._rows[name]
-        except KeyError:
-            pass
-        found = self._connection.execute(_FIND_HEAD, name).fetchone()
+    def keep(self) -> None:
+        """Take over what the change at work has done."""
+        self._dirty.update(self._draft)
+        super().keep()
+
+    def _read(self, name: Name) -> KvRow | None:
+        found = self._connection.execute(FIND_HEAD, name).fetchone()
         row = None
-        if found is not None:
-            version, created, type_, expires_ns, metadata = found
+        if found is None:
+            self._ids[name] = None
+        else:
+            self._ids[name], version, created, type_, expires_ns, metadata = found
             row = KvRow(*name, version, created, type_, expires_ns, NOT_LOADED, None, metadata)
         self._rows[name] = row
         return row
 
-    def load(self, name: Name) -> bytes | None:
-        """Return the MessagePack value that the file has of a key; None: redacted."""
-        encoding, value = self._connection.execute(_FIND_VALUE, name).fetchone()
+    def _load(self, name: Name) -> bytes | None:
+        encoding, value = self._connection.execute(FIND_VALUE, name).fetchone()
         return None if value is None else unpack_value(encoding, value, name[1])
-
-    def draft(self) -> Draft:
-        """Return what a change may work on."""
-        return Draft(self)
-
-    def merge(self, draft: Draft) -> None:
-        """Take over what a change has done."""
-        self._rows.update(draft.changed)
-        self._dirty.update(draft.changed)
-        self._log += draft.log
-        if draft.soonest_ns is not None:
-            self.soonest_ns = min(self.soonest_ns or draft.soonest_ns, draft.soonest_ns)
 
     def schemas(self) -> Schemas:
         """Return the schemas that lie beside the keys."""
@@ -148,28 +153,60 @@ class KvStage:
     def note(self, name: Name) -> None:
         """Say that SQL has changed a key: what is known of it is void."""
         self._rows.pop(name, None)
+        self._ids.pop(name, None)
         self.touched.add(name)
 
     def flush(self) -> None:
-        """Write what is gathered into the open transaction.
+        """Write what is kept into the open transaction.
 
         Raises:
             sqlite3.Error: no room, or the disk failed.
         """
         if self._dirty:
-            # In order: neighbours lie on the same pages.
-            rows = [(name, self._rows[name]) for name in sorted(self._dirty)]
-            gone = [name for name, row in rows if row is None]
-            kept = [row for _, row in rows if row is not None]
-            if gone:
-                self._connection.executemany(DELETE_ROW, gone)
-            if kept:
-                self._connection.executemany(UPSERT_ROW, kept)
+            self._write_rows()
             self.touched |= self._dirty
             self._dirty = set()
         if self._log:
             self._connection.executemany(INSERT_LOG, sorted(self._log))
-            self._log = []
+            self._log, self._log_kept = [], 0
+
+    def _write_rows(self) -> None:
+        """Write the rows of what is dirty, in order: neighbours lie on the same pages."""
+        rows, ids = self._rows, self._ids
+        gone, new, changed = [], [], []
+        for name in sorted(self._dirty):
+            row = rows[name]
+            if row is None:
+                gone.append(name)
+                ids[name] = None
+                continue
+            number = ids[name] if name in ids else self._find_id(name)
+            if number is None:
+                ids[name] = number = self._next_id()
+                new.append((number, *name, *bound(row)))
+            else:
+                changed.append((*bound(row), number))
+            if row.expires_ns is not None:
+                self.soonest_ns = min(self.soonest_ns or row.expires_ns, row.expires_ns)
+            if len(row.value or b"") + len(row.metadata or b"") > _SMALL_BYTES:
+                self._large.append(name)
+        if gone:
+            self._connection.executemany(DELETE_ROW, gone)
+        if new:
+            self._connection.executemany(INSERT_ROW, new)
+        if changed:
+            done = self._connection.executemany(UPDATE_ROW, changed).rowcount
+            assert done == len(changed), "somebody else has taken rows away"
+
+    def _find_id(self, name: Name) -> int | None:
+        found = self._connection.execute(FIND_ID, name).fetchone()
+        return None if found is None else int(found[0])
+
+    def _next_id(self) -> int:
+        if self._last_id is None:
+            self._last_id = int(self._connection.execute(LAST_ID).fetchone()[0])
+        self._last_id += 1
+        return self._last_id
 
     def announce(self) -> None:
         """Tell readers what the COMMIT that follows may change."""
@@ -188,15 +225,21 @@ class KvStage:
 
     def abandon(self) -> None:
         """Begin anew, once the transaction was rolled back."""
-        self._rows, self._log = {}, []
-        self._dirty = set()
+        self._forget()
+        self._draft, self._dirty = {}, set()
+        self._log, self._log_kept = [], 0
         self.settle()
+
+    def _forget(self) -> None:
+        """Read anew whatever is asked for."""
+        self._rows, self._ids, self._large = {}, {}, []
+        self._last_id = None
 
     def _forget_surplus(self) -> None:
         """Keep rows for the next group, but neither too many nor large ones."""
-        if len(self._rows) > ROWS_KEPT_MAX:
-            self._rows = {}
-        for name in self.touched:
-            row = self._rows.get(name)
-            if row is not None and len(row.value or b"") + len(row.metadata or b"") > _SMALL_BYTES:
-                del self._rows[name]
+        if len(self._ids) > ROWS_KEPT_MAX:
+            self._forget()
+        for name in self._large:
+            self._rows.pop(name, None)
+            self._ids.pop(name, None)
+        self._large = []

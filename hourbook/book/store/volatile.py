@@ -20,7 +20,7 @@ from hourbook.book.changes import outcomes
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.store.generations import Generations
 from hourbook.book.store.rows import KvRow
-from hourbook.book.store.stage import Draft, KvStage, Name
+from hourbook.book.store.stage import KvStage, Name
 from hourbook.book.store.weights import ROW_BYTES, Weights, weight_of
 from protocols import errors
 from protocols.change import Change
@@ -129,7 +129,7 @@ class VolatileStage(KvStage):
         self.evictions = 0
         self.weights = Weights()
         self._hlc = 0
-        self._load()
+        self._weigh()
 
     def give_way(self, book: sqlite3.Connection) -> None:
         """Drop keys that the book has, too: a group was cut off between its two commits."""
@@ -137,11 +137,12 @@ class VolatileStage(KvStage):
         sql = "SELECT 1 FROM kv WHERE ns = ? AND key = ?"
         twice = [row for row in rows if book.execute(sql, row).fetchone() is not None]
         self.connection.executemany("DELETE FROM kv WHERE ns = ? AND key = ?", twice)
-        self._load()
+        self._forget()
+        self._weigh()
 
     def find(self, name: Name) -> KvRow | None:
-        """Return what a key holds."""
-        if name not in self.weights and name not in self._rows:
+        """Return what a key holds, as the change at work sees it."""
+        if name not in self.weights and name not in self._draft:
             return None
         return super().find(name)
 
@@ -150,20 +151,19 @@ class VolatileStage(KvStage):
         self._hlc = tick(self._hlc, now_ns)
         return self._hlc
 
-    def merge(self, draft: Draft) -> None:
-        """Take over what a change has done; what is cached too much goes.
+    def keep(self) -> None:
+        """Take over what the change at work has done; what is cached too much goes.
 
         Raises:
             LimitExceeded: transient keys would weigh more than they may; nothing was taken over.
         """
-        self._require_room(draft)
-        draft.log.clear()
-        super().merge(draft)
-        for name, row in draft.changed.items():
+        self._require_room()
+        for name, row in self._draft.items():
             if row is None:
                 self.weights.drop(name)
             else:
                 self.weights.put(name, row.type, weight_of(row))
+        super().keep()
         for name in self.weights.surplus(self._capacity.cached_bytes):
             self.weights.drop(name)
             self._rows[name] = None
@@ -215,7 +215,7 @@ class VolatileStage(KvStage):
         self._answers = []
         super().abandon()
         if is_changed:
-            self._load()
+            self._weigh()
 
     def expire(self, now_ns: int) -> int:
         """Drop keys whose time has come (UTC), in a transaction of its own; return how many.
@@ -229,9 +229,9 @@ class VolatileStage(KvStage):
             "SELECT ns, key FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?",
             (now_ns, _DUE_AT_ONCE),
         ).fetchall()
-        draft = self.draft()
-        draft.changed.update((row, None) for row in rows)
-        self.merge(draft)
+        for name in rows:
+            self.hold(name, None)
+        self.keep()
         self.commit([], now_ns)
         self.soonest_ns = self.next_expiry_ns()
         return len(rows)
@@ -256,11 +256,11 @@ class VolatileStage(KvStage):
         finally:
             self.connection.close()
 
-    def _require_room(self, draft: Draft) -> None:
+    def _require_room(self) -> None:
         added = sum(
             (weight_of(row) if row is not None and row.type == "transient" else 0)
             - self.weights.of(name)
-            for name, row in draft.changed.items()
+            for name, row in self._draft.items()
         )
         room = self._capacity.transient_bytes
         if added > 0 and self.weights.transient_bytes + added > room:
@@ -270,7 +270,7 @@ class VolatileStage(KvStage):
                 hint="delete some, or let them be cached",
             )
 
-    def _load(self) -> None:
+    def _weigh(self) -> None:
         """Weigh what the file holds; the last written was used last."""
         self.weights = Weights()
         rows: Sequence[tuple[str, str, str, int]] = self.connection.execute(_WEIGH).fetchall()

@@ -11,6 +11,7 @@ from books import STAMP, append, open_writer
 
 from actors import dead_letters, guard
 from hourbook.book import schema
+from hourbook.book.changes.group import attempt_bare
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.reader import BookReader
@@ -65,7 +66,8 @@ def poison(how: str, counter: int = 2) -> Poison:
 
 def open_guarded(home: Home) -> BookWriter:
     """Open a book as journal_writer does, with one kind of change more."""
-    attempt = guard.containing("journal_writer", home, lambda: NOW_NS, schema.has_failed)
+    now_ns, is_fatal = lambda: NOW_NS, schema.has_failed
+    attempt = guard.containing(attempt_bare, "journal_writer", home, now_ns, is_fatal)
     return open_writer(home, kinds=POISONED, attempt=attempt)
 
 

@@ -86,16 +86,16 @@ def test_values_are_compressed_where_that_saves_a_tenth(home: Home, kind: ValueT
 def test_metadata_lies_beside_what_the_store_says_and_never_over_it(home: Home) -> None:
     """Whatever its names: in the row, in the entry, and after both were made anew."""
     book = open_store(home)
-    liar = dict.fromkeys(KvRow._fields, "a lie") | {"by": 7, "expires": 1, "created": 9}
+    liar = dict.fromkeys(KvRow.__struct_fields__, "a lie") | {"by": 7, "expires": 1, "created": 9}
 
     (version,) = written(say(book, put("k", 1, metadata=liar, ttl_ns=DAY_NS))).versions
 
     row = KvRow(*book.query(lambda c: c.execute(FIND_ROW, ("notes", "k")).fetchone()))
     sql = "SELECT details FROM entry WHERE seq = 1"
     details = decode_details(book.query(lambda c: c.execute(sql).fetchone()[0]))
-    assert row[:7] == ("notes", "k", version, version, "persistent", NOW_NS + DAY_NS, 0)
-    assert row.value == b"\x01"
     assert row.metadata is not None
+    said = ("notes", "k", version, version, "persistent", NOW_NS + DAY_NS, 0, b"\x01")
+    assert row == KvRow(*said, row.metadata)
     assert msgspec.msgpack.decode(row.metadata) == liar
     assert (details.type, details.created, details.by) == ("persistent", 0, None)
     assert book.query(find_fault) is None
