@@ -17,8 +17,9 @@ from actors import guard, sockets
 from actors.base import BaseActor, ConfigT
 from actors.contract import ActorContext, Behaviour, Reporter, Request
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
-from actors.loop import reload_error
+from actors.loop import log_refusal, reload_error
 from actors.mailbox import Mailbox
+from actors.replies import Replies
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols import control, errors
@@ -123,25 +124,32 @@ class AsyncLoop(LinkReporter):
     async def _hear_mailbox(
         self, actor: AsyncBehaviour, mailbox: Mailbox, router: zmq.asyncio.Socket
     ) -> None:
+        replies = Replies(lambda peer, frames: self._send_soon(router, peer, frames))
+
+        def answer(request: Request[Any], body: object) -> None:
+            replies.add(request.peer, mailbox.answer(request, body))
+
         while True:
-            peer, *_, frame = await router.recv_multipart()
-
-            def answer(request: Request[Any], body: object) -> None:
-                reply = mailbox.answer(request, body)
-                self._send_soon(router, request.peer, reply)
-
-            try:
-                request = mailbox.open(peer, frame, self._timebase.mono_ns(), answer)
-            except errors.HourbookError as error:
-                self._send_soon(router, peer, mailbox.refusal(frame, error))
-                continue
-            body = guard.serve(mailbox, request, frame, self._home, self._timebase.wall_ns())
-            if body is not None:
-                answer(request, body)
+            peer, *frames = await router.recv_multipart()
+            if len(frames) > 1:
+                replies.hear_joined(peer)
+            now_ns = self._timebase.mono_ns()
+            replies.hold()
+            for index, frame in enumerate(frames):
+                try:
+                    request = mailbox.open(peer, frame, now_ns, answer, is_first=not index)
+                except errors.HourbookError as error:
+                    log_refusal(frame, error)
+                    replies.add(peer, mailbox.refusal(frame, error))
+                    continue
+                body = guard.serve(mailbox, request, frame, self._home, self._timebase.wall_ns())
+                if body is not None:
+                    answer(request, body)
             actor.after_drain()
+            replies.release()
 
-    def _send_soon(self, router: zmq.asyncio.Socket, peer: bytes, frame: bytes) -> None:
-        future = asyncio.ensure_future(router.send_multipart((peer, frame), zmq.NOBLOCK))
+    def _send_soon(self, router: zmq.asyncio.Socket, peer: bytes, frames: list[bytes]) -> None:
+        future = asyncio.ensure_future(router.send_multipart((peer, *frames), zmq.NOBLOCK))
         future.add_done_callback(self._count_dropped)
 
     def _count_dropped(self, future: "asyncio.Future[Any]") -> None:

@@ -26,20 +26,21 @@ from actors.contract import ActorContext, Behaviour, OnReply, Request
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.mailbox import Mailbox
 from actors.peers import Peers
+from actors.replies import Replies
+from actors.router import Router
 from actors.timers import Timer, Timers
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols import control, errors
 
-__all__ = ["Loop", "reload_error"]
+__all__ = ["Loop", "log_refusal", "reload_error"]
 
 _GARBAGE_MIN: Final = 10_000
 """Objects that may be garbage in circles before anybody looks; a large group makes as many."""
 _MS_NS: Final = 1_000_000
 _S_NS: Final = 1_000_000_000
 _POLL_MS_MAX: Final = 60_000
-_NOBLOCK: Final = int(zmq.NOBLOCK)
-_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_POLLIN: Final = int(zmq.POLLIN)
 
 _log = logging.getLogger(__name__)
 
@@ -54,12 +55,13 @@ class Loop(LinkReporter):
         self._timers = Timers()
         super().__init__(Link(context.name, context.incarnation))
         self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._router = self._zmq.socket(zmq.ROUTER)
+        self._router = Router(self._zmq.socket(zmq.ROUTER))
         self._supervisor = self._zmq.socket(zmq.DEALER)
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._sockets: dict[int, tuple[zmq.Socket[bytes], Callable[[], None]]] = {}
         self._must_look = True
+        self._replies = Replies(self._send)
         self._peers = Peers(
             self._zmq, home, context.name, context.incarnation, self._timers, self.watch
         )
@@ -148,7 +150,7 @@ class Loop(LinkReporter):
         """Serve every ZeroMQ socket that has something; return whether there may be more."""
         self._must_look = False
         for socket, callback in tuple(self._sockets.values()):
-            if int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            if int(socket.get(zmq.EVENTS)) & _POLLIN:
                 callback()
                 self._must_look = True
         return self._must_look
@@ -162,7 +164,7 @@ class Loop(LinkReporter):
 
     def _close(self) -> None:
         self._peers.close()
-        sockets.unbind_mailbox(self._router, self._home, self._context.name)
+        sockets.unbind_mailbox(self._router.socket, self._home, self._context.name)
         self._supervisor.close()
         self._zmq.term()
 
@@ -210,53 +212,65 @@ class Loop(LinkReporter):
             actor.handlers(),
             actor.frame_bytes_max,
         )
-        sockets.bind_mailbox(self._router, self._home, self._context.name)
-        self.watch(self._router, lambda: self._drain(actor, mailbox))
+        sockets.bind_mailbox(self._router.socket, self._home, self._context.name)
+        self.watch(self._router.socket, lambda: self._drain(actor, mailbox))
         self.watch(self._supervisor, lambda: self._hear_supervisor(actor))
         return mailbox
 
     def _drain(self, actor: Behaviour, mailbox: Mailbox) -> None:
-        """Serve all that waits, up to the actor's limits, then let it finish the group."""
+        """Serve all that waits, up to the actor's limits, then let it finish the group.
+
+        What is answered meanwhile leaves when the handlers are done, and when the group is.
+        """
+        self._replies.hold()
+        try:
+            self._serve(actor, mailbox)
+            self._replies.release()
+            self._replies.hold()
+            actor.after_drain()
+        finally:
+            self._replies.release()
+
+    def _serve(self, actor: Behaviour, mailbox: Mailbox) -> None:
         count = size = 0
         now_ns = self._timebase.mono_ns()
+        router, replies = self._router, self._replies
 
         def answer(request: Request[Any], body: object) -> None:
-            self._send(request.peer, mailbox.answer(request, body))
+            replies.add(request.peer, mailbox.answer(request, body))
 
         while count < actor.drain_messages_max and size < actor.drain_bytes_max:
-            try:
-                parts = self._router.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            received = router.receive()
+            if received is None:
                 break
-            peer, frame = parts[0], parts[-1]
+            peer, frame = received
             count, size = count + 1, size + len(frame)
+            if not router.is_first:
+                replies.hear_joined(peer)
             try:
-                if len(parts) != 2:  # noqa: PLR2004 - identity and frame
-                    raise _wrong_frame_count(len(parts) - 1)
-                request = mailbox.open(peer, frame, now_ns, answer)
+                request = mailbox.open(peer, frame, now_ns, answer, is_first=router.is_first)
             except errors.HourbookError as error:
-                self._log_refusal(frame, error)
-                self._send(peer, mailbox.refusal(frame, error))
+                log_refusal(frame, error)
+                replies.add(peer, mailbox.refusal(frame, error))
                 continue
             body = guard.serve(mailbox, request, frame, self._home, self._timebase.wall_ns())
             if body is not None:
                 answer(request, body)
             if actor.is_full():
                 break
-        actor.after_drain()
 
-    def _send(self, peer: bytes, frame: bytes) -> None:
+    def _send(self, peer: bytes, frames: list[bytes]) -> None:
         self._must_look = True
-        try:
-            # send_multipart would do the same, and spend 5 us on the arithmetic of its flags.
-            self._router.send(peer, _NOBLOCK_MORE)
-            self._router.send(frame, _NOBLOCK)
-        except zmq.ZMQError:  # the peer is gone, or reads nothing: its problem, counted
-            self.count("replies_dropped_total")
+        if not self._router.send(
+            peer, frames
+        ):  # it is gone, or reads nothing: its problem, counted
+            self.count("replies_dropped_total", len(frames))
 
-    def _log_refusal(self, frame: bytes, error: errors.HourbookError) -> None:
-        if isinstance(error, errors.CallerError) and not isinstance(error, errors.UnknownKind):
-            _log.warning("refused: %s; first bytes %s", error, frame[:64].hex())
+
+def log_refusal(frame: bytes, error: errors.HourbookError) -> None:
+    """Say what was refused because it was malformed."""
+    if isinstance(error, errors.CallerError) and not isinstance(error, errors.UnknownKind):
+        _log.warning("refused: %s; first bytes %s", error, frame[:64].hex())
 
 
 def reload_error(actor: Behaviour, config: dict[str, Any]) -> errors.HourbookError | None:
@@ -267,9 +281,3 @@ def reload_error(actor: Behaviour, config: dict[str, Any]) -> errors.HourbookErr
     except errors.HourbookError as error:
         return error
     return errors.ConfigError("Expected a change that applies in place: restart needed")
-
-
-def _wrong_frame_count(count: int) -> errors.BadRequest:
-    return errors.BadRequest(
-        f"Expected one frame, got {count} (use DEALER, no delimiter)", field="frame"
-    )

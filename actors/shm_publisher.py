@@ -30,12 +30,12 @@ from actors.base import (
 )
 from actors.clockbound_export import ClockBoundExport
 from actors.config import ShmPublisherConfig
-from actors.timerfd import Timerfd
 from hourbook.clock.disruption import CAUSES, MEANING, disruption_between, disruption_since
 from hourbook.clock.publication import Settings, disown, propose
 from hourbook.clock.surroundings import Lookout
 from hourbook.home import Home
 from hourbook.timebase import Timebase
+from hourbook.timerfd import Timerfd
 from protocols.clock_messages import (
     DISRUPTED_KIND,
     ESTIMATE_KIND,

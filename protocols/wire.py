@@ -1,6 +1,7 @@
 """The envelope: how every message between two processes looks.
 
-One ZeroMQ frame is one MessagePack map with string keys (``docs/WIRE.md``). The envelope is decoded
+One ZeroMQ frame is one MessagePack map with string keys (``docs/WIRE.md``), and a message is one
+frame or some. The envelope is decoded
 first and its body kept raw until the kind is known, so that a mailbox can refuse what it does not
 know without having to understand it. Nothing here touches a socket.
 
@@ -18,6 +19,7 @@ __all__ = [
     "DEPTH_MAX",
     "FRAME_BYTES_MAX_DEFAULT",
     "FRAME_BYTES_MAX_WIRE",
+    "MESSAGE_FRAMES_MAX",
     "VALUES_MAX",
     "VERSION",
     "Envelope",
@@ -38,6 +40,8 @@ FRAME_BYTES_MAX_DEFAULT: Final = 1 << 20
 """What a mailbox accepts unless it says otherwise."""
 FRAME_BYTES_MAX_WIRE: Final = 17 << 20
 """ZMQ_MAXMSGSIZE of every socket: libzmq drops what is larger without a word."""
+MESSAGE_FRAMES_MAX: Final = 64
+"""Envelopes in one message; each is judged by itself."""
 DEPTH_MAX: Final = _frames.DEPTH_MAX
 VALUES_MAX: Final = 1_000_000
 """Values in one message; to build them takes about 0.1 us for each."""

@@ -3,7 +3,7 @@
 The thread that waits for an answer does the receiving, for itself and for all others (leader and
 followers): a hand-over to an I/O thread would cost more than the whole round trip. Only requests
 that nobody waits for need somebody: a daemon thread, started at the first of them, receives while
-no other thread does.
+no other thread does, and sends what has waited for company (``outbox``).
 
 A request is sent again with the same id as soon as its actor was restarted, and every 250 ms until
 its time-out all the same, unless it is large: copies would fill the memory of an actor that is
@@ -21,30 +21,27 @@ import os
 import select
 import threading
 import time
-from collections import deque
 from typing import Final
 
 import msgspec
 
 from hourbook.home import Home
 from hourbook.link.connection import Connection
+from hourbook.link.outbox import RESEND_S, Outbox
 from hourbook.link.patience import Patience
-from hourbook.link.reply import Reply
+from hourbook.link.reply import NEVER_NS, Reply
 from hourbook.link.room import IN_FLIGHT_MAX, LARGE_BYTES, find_surplus
 from protocols import errors, wire
 
 __all__ = ["RESEND_S", "TIMEOUT_S", "MailboxClient"]
 
 TIMEOUT_S: Final = 5.0
-RESEND_S: Final = 0.25
 GRACE_MS: Final = 5
 """How long nobody must have waited before the background thread receives; see the module."""
 
 _S_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
-_RESEND_NS: Final = int(RESEND_S * _S_NS)
-_RETRY_NS: Final = 20 * _MS_NS
-"""Between attempts where there is no connection; a new one says so by itself."""
+_EVERYTHING: Final = 1 << 62
 _encode_body = msgspec.msgpack.Encoder().encode
 
 
@@ -72,7 +69,6 @@ class MailboxClient:
         self._pumps = 0
         self._pollers = 0
         self._due_ns = 0
-        self._unsent: deque[Reply] = deque()
         self._background: threading.Thread | None = None
         self._unattended = threading.Condition(self.state_lock)
         self._is_parked = False
@@ -80,6 +76,7 @@ class MailboxClient:
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._connection = Connection(home, actor)
+        self._outbox = Outbox(self._connection)
         self._connections = 0
         self._poll = self._new_poll()
         self._poll.register(self._wake_fd, select.POLLIN)
@@ -114,11 +111,13 @@ class MailboxClient:
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns + int(extra_s * _S_NS)
         reply = Reply(self, request, frame, deadline_ns)
-        self._flying[request.id] = reply
+        arrived = None
         with self._socket_lock:
             self._check_open()
-            self._transmit(reply, now_ns)
-            arrived = self._receive() if self._pollers else None
+            self._flying[request.id] = reply
+            self._outbox.put(reply)
+            if attended or len(self._flying) == 1 or not self._outbox.may_wait():
+                arrived = self._send_waiting(now_ns)
         if arrived:
             self._dispatch(arrived)
         if not attended:
@@ -135,7 +134,7 @@ class MailboxClient:
         frame = wire.encode(wire.Envelope(kind=kind, id=next(self._ids), src=self._src, body=raw))
         with self._socket_lock:
             self._check_open()
-            self._connection.try_send(frame)
+            self._connection.try_send([frame])
             arrived = self._receive() if self._pollers else []
         self._dispatch(arrived)
 
@@ -149,7 +148,8 @@ class MailboxClient:
         """Close at once; what is in flight ends with OutcomeUnknown."""
         if self._pid != os.getpid():
             return
-        with self.state_lock:
+        self._hasten()
+        with self._socket_lock, self.state_lock:
             if self._closed:
                 return
             self._closed = True
@@ -168,6 +168,8 @@ class MailboxClient:
         for descriptor in (getattr(self, "_wake_fd", -1), getattr(self, "_stop_fd", -1)):
             if descriptor >= 0:
                 os.close(descriptor)
+        if outbox := getattr(self, "_outbox", None):
+            outbox.close()
 
     def is_usable(self) -> bool:
         """Return whether this is the process that connected, and it has not closed yet."""
@@ -187,6 +189,7 @@ class MailboxClient:
     def pump_until(self, reply: Reply, timeout_s: float | None) -> None:
         """Receive, or let another thread receive, until `reply` is settled or time is up."""
         self.check_usable()
+        self._hasten()
         self._pumps += 1
         until_ns = reply.deadline_ns
         if timeout_s is not None:
@@ -248,7 +251,7 @@ class MailboxClient:
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
         if self._connection.news_fd in descriptors:
-            self._heed_connection()
+            self._send_now()
         return self._wake_fd in descriptors
 
     def _hand_over(self) -> None:
@@ -264,6 +267,9 @@ class MailboxClient:
 
     def attend(self) -> None:
         """See to it that replies are received for which nobody waits, or no longer."""
+        if self._background is None:
+            with self._socket_lock:
+                self._outbox.watched()
         with self.state_lock:
             if self._background is None:
                 self._background = threading.Thread(
@@ -274,10 +280,11 @@ class MailboxClient:
                 self._unattended.notify()
 
     def _run_background(self) -> None:
-        """Receive while requests fly and no other thread does."""
-        stop, everything = select.poll(), self._new_poll()
-        stop.register(self._stop_fd, select.POLLIN)
-        everything.register(self._stop_fd, select.POLLIN)
+        """Send what has waited for company; receive while requests fly and no other thread does."""
+        grace, everything = select.poll(), self._new_poll()
+        for poll in (grace, everything):
+            poll.register(self._stop_fd, select.POLLIN)
+            poll.register(self._outbox.watched(), select.POLLIN)
         pumps_seen = -1
         while True:
             with self.state_lock:
@@ -287,11 +294,13 @@ class MailboxClient:
                 self._is_parked = False
             if self._pumps != pumps_seen or self._has_leader:
                 pumps_seen = self._pumps
-                stop.poll(GRACE_MS)
+                grace.poll(GRACE_MS)
+                self._hasten()
                 if not self._closed:
                     continue
             if self._closed:
                 return
+            self._hasten()
             now_ns = time.monotonic_ns()
             self._transmit_due(now_ns)
             self._pump_once(everything, self._due_ns - now_ns)
@@ -305,84 +314,62 @@ class MailboxClient:
         return poll
 
     def _receive(self) -> list[bytes]:
-        """Take every frame that has arrived. The caller holds the socket lock."""
-        return [] if self._closed else self._connection.receive()
+        """Take every frame that somebody may wait for. The caller holds the socket lock."""
+        if self._closed:
+            return []
+        return self._connection.receive(_EVERYTHING if self._pollers else len(self._flying))
 
-    def _transmit(self, reply: Reply, now_ns: int) -> None:
-        """Send a new request, behind those that still wait for a connection; under the lock."""
-        if len(self._flying) == 1:
-            self._look_for_news()  # while nothing flew: nothing was lost with it
-        if self._unsent or not self._try_send(reply, now_ns):
-            self._unsent.append(reply)
-            reply.resend_ns = now_ns + _RETRY_NS
-        self._due_ns = min(self._due_ns, reply.resend_ns)
+    def _hasten(self) -> None:
+        """Send what waits for company, or for a connection: somebody is about to wait for it."""
+        if len(self._outbox):
+            self._send_now()
 
-    def _try_send(self, reply: Reply, now_ns: int) -> bool:
-        """Hand a request to its connection; return whether there was one. Under the lock."""
-        if not self._connection.try_send(reply.frame):
-            return False
-        reply.was_sent = True
-        is_small = len(reply.frame) <= LARGE_BYTES
-        reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
-        return True
-
-    def _heed_connection(self) -> None:
-        """Send at once what waited for a connection, and what its predecessor did not answer."""
+    def _send_now(self) -> None:
+        """Send all that is not on its way over the newest connection."""
         with self._socket_lock:
-            if self._closed or not self._look_for_news():
-                return
-        self._due_ns = 0
-        self._transmit_due(time.monotonic_ns())  # here: another thread may lead by now, and sleep
+            arrived = [] if self._closed else self._send_waiting(time.monotonic_ns())
+        self._dispatch(arrived)
 
-    def _look_for_news(self) -> bool:
-        """Return whether there is a new connection; what went over another is due. Locked."""
+    def _send_waiting(self, now_ns: int) -> list[bytes]:
+        """Do the same under the lock; return what has arrived while another thread polls."""
         before, self._connections = self._connections, self._connection.count_made()
-        if self._connections > max(before, 1):
-            for reply in list(self._flying.values()):
-                reply.resend_ns = 0
-        return self._connections > before
-
-    def _flush_unsent(self, now_ns: int) -> None:
-        with self._socket_lock:
-            if self._unsent and not self._closed:
-                self._look_for_news()
-            while self._unsent and not self._closed:
-                if not self._unsent[0].done() and not self._try_send(self._unsent[0], now_ns):
-                    return
-                self._unsent.popleft()
-
-    def _dispatch(self, frames: list[bytes], *, is_leader: bool = False) -> None:
-        for frame in frames:
-            envelope = wire.decode_envelope(frame)
-            reply = self._flying.pop(envelope.corr or 0, None)
-            if reply is not None:  # else: the answer to an earlier attempt came first
-                error = wire.error_of(envelope)
-                reply.settle(envelope if error is None else None, error)
-        if self._has_leader and not is_leader:
-            os.eventfd_write(self._wake_fd, 1)  # its reply may be among them
+        if self._connections > max(before, 1):  # what the one before has not answered is lost
+            flying = list(self._flying.values())
+            self._outbox.put_again(reply for reply in flying if reply.resend_ns < NEVER_NS)
+        self._due_ns = min(self._due_ns, self._outbox.leave(now_ns))
+        return self._receive() if self._pollers else []
 
     def _transmit_due(self, now_ns: int) -> None:
         """Send again what is due, and give up what is past its time-out."""
         if now_ns < self._due_ns:
             return
-        self._flush_unsent(now_ns)
-        is_connected = not self._unsent
-        self._due_ns = now_ns + (_RESEND_NS if is_connected else _RETRY_NS)
-        for reply in list(self._flying.values()):
+        flying = list(self._flying.values())
+        for reply in flying:
             if now_ns >= reply.deadline_ns:
                 self._expire(reply)
-            elif reply.was_sent and is_connected:
-                if now_ns >= reply.resend_ns and not self._send_again(reply, now_ns):
-                    is_connected = False
-                    reply.resend_ns = now_ns + _RETRY_NS
-                self._due_ns = min(self._due_ns, reply.resend_ns)
-
-    def _send_again(self, reply: Reply, now_ns: int) -> bool:
-        """Send a request once more; return whether there was a connection to take it."""
-        reply.attempt += 1
-        reply.frame = wire.encode(msgspec.structs.replace(reply.request, attempt=reply.attempt))
         with self._socket_lock:
-            return not self._closed and self._try_send(reply, now_ns)
+            if self._closed:
+                return
+            self._outbox.put_again(reply for reply in flying if reply.is_due(now_ns))
+            self._due_ns = NEVER_NS
+            arrived = self._send_waiting(now_ns)
+            resends_ns = [reply.resend_ns for reply in flying if not reply.done()]
+            self._due_ns = min([self._due_ns, *resends_ns])
+        self._dispatch(arrived)
+
+    def _dispatch(self, frames: list[bytes], *, is_leader: bool = False) -> None:
+        """Settle what the frames answer; one that is no answer settles nothing."""
+        for frame in frames:
+            try:
+                envelope = wire.decode_envelope(frame)
+                error = wire.error_of(envelope)
+            except errors.HourbookError:
+                continue  # its request is sent again, or ends with OutcomeUnknown
+            reply = self._flying.pop(envelope.corr or 0, None)
+            if reply is not None:  # else: the answer to an earlier attempt came first
+                reply.settle(envelope if error is None else None, error)
+        if frames and self._has_leader and not is_leader:
+            os.eventfd_write(self._wake_fd, 1)  # its reply may be among them
 
     # -- ends ------------------------------------------------------------------------------------
 
@@ -392,6 +379,8 @@ class MailboxClient:
 
     def _give_up(self, reply: Reply, why: str) -> None:
         if self._flying.pop(reply.request.id, None) is not None:
+            with self._socket_lock:
+                self._outbox.withdraw(reply)
             reply.give_up(why, self._home.mailbox(self._actor))
 
     def _check_open(self) -> None:

@@ -9,6 +9,8 @@ Both descriptors signal edges: who was told by one looks until there is nothing 
 may be in here at a time, but for `close`, which is the last.
 """
 
+import select
+from collections.abc import Sequence
 from typing import Final
 
 import zmq
@@ -21,6 +23,7 @@ __all__ = ["Connection"]
 RECONNECT_MS: Final = 5
 """The default of libzmq takes up to 159 ms to find an actor that was restarted."""
 _DONTWAIT: Final = int(zmq.DONTWAIT)
+_DONTWAIT_MORE: Final = int(zmq.DONTWAIT | zmq.SNDMORE)
 _POLLIN: Final = int(zmq.POLLIN)
 
 
@@ -47,35 +50,50 @@ class Connection:
         self.fd: Final = self._socket.fileno()
         self.news_fd: Final = self._news.fileno()
         self._made = 0
+        self._take_news()  # libzmq signals only those who have looked, and found nothing
+        self._has_news = select.poll()
+        self._has_news.register(self.news_fd, select.POLLIN)
 
-    def try_send(self, frame: bytes) -> bool:
-        """Hand a frame to the connection; return whether there was one."""
+    def try_send(self, frames: Sequence[bytes]) -> bool:
+        """Hand one message of some frames to the connection; return whether there was one.
+
+        libzmq takes back the frames that it has of a message whose connection ends in between.
+        """
+        socket = self._socket
         try:
-            self._socket.send(frame, _DONTWAIT)
+            for frame in frames[:-1]:
+                socket.send(frame, _DONTWAIT_MORE)
+            socket.send(frames[-1], _DONTWAIT)
         except zmq.Again:
             return False
         return True
 
-    def receive(self) -> list[bytes]:
-        """Take every frame that has arrived.
+    def receive(self, expected: int) -> list[bytes]:
+        """Take every frame that has arrived, but not look for more than are `expected`.
 
         Asks for events instead of trying until ``zmq.Again``: to raise it costs more than to look.
+        Which frames came in one message does not matter: each answers one request.
         """
         frames: list[bytes] = []
         socket = self._socket
-        while int(socket.get(zmq.EVENTS)) & _POLLIN:
+        while len(frames) < expected and int(socket.get(zmq.EVENTS)) & _POLLIN:
             frames.append(socket.recv(_DONTWAIT))
         return frames
 
     def count_made(self) -> int:
         """Return how often it has been connected until now.
 
-        A frame may have been taken for a connection just before it shows here.
+        A frame may have been taken for a connection just before it shows here. Nobody else uses
+        the socket that tells, so that its descriptor does, too, and for less.
         """
+        if self._has_news.poll(0):
+            self._take_news()
+        return self._made
+
+    def _take_news(self) -> None:
         while int(self._news.get(zmq.EVENTS)) & _POLLIN:
             self._news.recv_multipart(_DONTWAIT)
             self._made += 1
-        return self._made
 
     def close(self) -> None:
         """Close; what was not sent is dropped."""

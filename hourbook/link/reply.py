@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from protocols import errors, wire
 
-__all__ = ["Pump", "Reply"]
+__all__ = ["NEVER_NS", "Pump", "Reply"]
+
+NEVER_NS: Final = 1 << 63
 
 
 class Pump(Protocol):
@@ -24,6 +26,8 @@ class Reply:
     Attributes:
         envelope: the ``ok`` reply, once it is there.
         error: why there is none, once that is known.
+        was_sent: whether a connection has taken it.
+        resend_ns: CLOCK_MONOTONIC when it is to be sent again; NEVER_NS while it waits to be sent.
     """
 
     __slots__ = (
@@ -50,7 +54,7 @@ class Reply:
         self.frame = frame
         self.attempt = 1
         self.was_sent = False
-        self.resend_ns = 0
+        self.resend_ns = NEVER_NS
         self.deadline_ns = deadline_ns
         self.envelope: wire.Envelope | None = None
         self.error: errors.HourbookError | None = None
@@ -58,6 +62,10 @@ class Reply:
     def done(self) -> bool:
         """Return whether the outcome is known."""
         return self.envelope is not None or self.error is not None
+
+    def is_due(self, now_ns: int) -> bool:
+        """Return whether it is to be sent again. For the client alone."""
+        return self.resend_ns <= now_ns < self.deadline_ns and not self.done()
 
     def wait(self, timeout_s: float | None = None) -> wire.Envelope:
         """Return the ``ok`` reply.

@@ -148,14 +148,51 @@ def test_frame_above_the_wire_limit_vanishes_without_harm(peer: Peer) -> None:
     other.close()
 
 
-def test_extra_frames_are_refused(peer: Peer) -> None:
-    """A REQ socket's delimiter is refused with the reason."""
-    peer.spawn(Echo)
+@ACTORS
+def test_frames_of_one_message_are_served_each_by_itself(peer: Peer, actor: EchoType) -> None:
+    """What is bad among them is refused alone, such as the delimiter of a REQ; all are in order.
 
-    peer.client.send_multipart([b"", msgpack.packb({"kind": "echo", "id": 4})])
-    refusal = msgpack.unpackb(peer.client.recv())
+    Who sends frames together gets the answers together, and who does not never does.
+    """
+    peer.spawn(actor)
+    other = peer.context.socket(zmq.DEALER)
+    other.set(zmq.LINGER, 0)
+    other.set(zmq.RCVTIMEO, 10_000)
+    other.connect(peer.home.mailbox_uri("echo"))
+    echoes = [msgpack.packb({"kind": "echo", "id": i, "body": {"text": "x"}}) for i in range(5)]
 
-    assert "one frame, got 2" in refusal["body"]["message"]
+    peer.client.send_multipart([b"", *echoes[1:3], os.urandom(64), *echoes[3:5]])
+    joined = [msgpack.unpackb(frame) for frame in peer.client.recv_multipart()]
+    for frame in echoes:
+        other.send(frame)
+    lone = [other.recv_multipart() for _ in echoes]
+
+    assert [(reply["kind"], reply["corr"]) for reply in joined if reply["corr"]] == [
+        ("ok", 1), ("ok", 2), ("ok", 3), ("ok", 4),
+    ]  # fmt: skip
+    assert [reply["kind"] for reply in joined] == ["error", "ok", "ok", "error", "ok", "ok"]
+    assert "no delimiter" in joined[0]["body"]["message"]
+    assert [len(frames) for frames in lone] == [1] * 5
+    other.close()
+
+
+@ACTORS
+def test_frames_beyond_the_limit_of_a_message_are_refused(peer: Peer, actor: EchoType) -> None:
+    """Each that is one too many is answered; those before it are served, and so is what follows."""
+    peer.spawn(actor)
+    count = wire.MESSAGE_FRAMES_MAX + 3
+    frames = [
+        msgpack.packb({"kind": "echo", "id": i, "body": {"text": "x"}}) for i in range(1, count + 1)
+    ]
+
+    peer.client.send_multipart(frames)
+    replies = [msgpack.unpackb(peer.client.recv()) for _ in frames]
+    last = peer.ask({"kind": "echo", "id": 1, "body": {"text": "still here"}})
+
+    assert [reply["corr"] for reply in replies] == list(range(1, count + 1))
+    assert [reply["kind"] for reply in replies] == ["ok"] * (count - 3) + ["error"] * 3
+    assert {reply["body"].get("code") for reply in replies} == {None, "limit_exceeded"}
+    assert last["kind"] == "ok"
 
 
 @ACTORS

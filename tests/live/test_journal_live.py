@@ -205,7 +205,7 @@ def test_next_writer_gets_at_once_what_its_predecessor_left_unanswered(
     writer: ActorProcess, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new connection says so: nobody waits for the time of another attempt, here an hour."""
-    monkeypatch.setattr("hourbook.link.client._RESEND_NS", 3600 * 10**9)
+    monkeypatch.setattr("hourbook.link.outbox._RESEND_NS", 3600 * 10**9)
     book.log("before", "x")
     os.kill(writer.process.pid, signal.SIGSTOP)
     flying = [book.log_nowait("flying", str(number)) for number in range(20)]

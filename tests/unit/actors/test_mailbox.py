@@ -57,6 +57,22 @@ def test_deadline_in_the_future_is_served() -> None:
         mailbox.open(b"peer", frame(deadline_mono_ns=NOW_NS - 1), NOW_NS, nothing)
 
 
+def test_frames_of_a_message_have_the_room_of_one() -> None:
+    """What does not fit any more is refused, what is too large by itself takes no room."""
+    mailbox = make()
+    small, large = frame(body={"text": "x" * 400}), frame(body={"text": "x" * 2000})
+
+    mailbox.open(b"peer", small, NOW_NS, nothing)
+    with pytest.raises(errors.FrameTooLarge, match="a message of at most 1000"):
+        mailbox.open(b"peer", large, NOW_NS, nothing, is_first=False)
+    mailbox.open(b"peer", small, NOW_NS, nothing, is_first=False)
+    with pytest.raises(errors.FrameTooLarge, match="1000 bytes together at most"):
+        mailbox.open(b"peer", small, NOW_NS, nothing, is_first=False)
+    mailbox.open(b"peer", frame(), NOW_NS, nothing, is_first=False)
+
+    mailbox.open(b"peer", small, NOW_NS, nothing)
+
+
 def test_refusal_names_the_request_where_its_id_can_be_read() -> None:
     """Even a message that is refused for its size is answered by its id."""
     mailbox = make()

@@ -46,7 +46,7 @@ def test_large_request_is_sent_again_to_a_successor_only(
 
     The first connection is nobody's successor.
     """
-    monkeypatch.setattr("hourbook.link.client._RESEND_NS", 10_000_000)
+    monkeypatch.setattr("hourbook.link.outbox._RESEND_NS", 10_000_000)
     mailbox = silent_actor(context, home)
     client = MailboxClient(home, "journal_writer", "test", timeout_s=10)
     client.send("large", Note(bytes(LARGE_BYTES)), attended=False)

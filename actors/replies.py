@@ -1,0 +1,69 @@
+"""What an actor answers, and in which messages: replies that leave together. Pure: no socket.
+
+To hand a message over costs both sides more than to make it or to read it. So what is answered
+while a drain of the mailbox is served leaves at its end, one message for each peer. But only peers
+that have themselves sent several frames in a message get several: others read one, and no more.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from protocols import wire
+
+__all__ = ["Replies"]
+
+_BYTES_MAX: Final = 256 << 10
+"""Of one message of several frames; libzmq copies them before any leaves."""
+_JOINING_MAX: Final = 10_000
+"""Peers that are remembered; who has gone is not told, so beyond that all are learnt anew."""
+
+
+class Replies:
+    """The replies of one mailbox, each handed to `send` (peer, frames) in time."""
+
+    def __init__(self, send: Callable[[bytes, list[bytes]], None]) -> None:
+        self._send = send
+        self._joining: set[bytes] = set()
+        self._held: dict[bytes, list[bytes]] = {}
+        self._is_holding = False
+
+    def hear_joined(self, peer: bytes) -> None:
+        """Remember that a peer has sent several frames in one message."""
+        if len(self._joining) >= _JOINING_MAX:
+            self._joining.clear()
+        self._joining.add(peer)
+
+    def hold(self) -> None:
+        """Hold what is added from now on, until :meth:`release`."""
+        self._is_holding = True
+
+    def add(self, peer: bytes, frame: bytes) -> None:
+        """Send a reply, or hold it."""
+        if not self._is_holding:
+            self._send(peer, [frame])
+        elif peer in self._held:
+            self._held[peer].append(frame)
+        else:
+            self._held[peer] = [frame]
+
+    def release(self) -> None:
+        """Send what is held, to each peer in the order in which it was added, and hold no more."""
+        self._is_holding = False
+        held, self._held = self._held, {}
+        for peer, frames in held.items():
+            if len(frames) == 1:
+                self._send(peer, frames)
+            else:
+                self._send_joined(peer, frames)
+
+    def _send_joined(self, peer: bytes, frames: list[bytes]) -> None:
+        frames_max = wire.MESSAGE_FRAMES_MAX if peer in self._joining else 1
+        message: list[bytes] = []
+        size = 0
+        for frame in frames:
+            if message and (len(message) == frames_max or size + len(frame) > _BYTES_MAX):
+                self._send(peer, message)
+                message, size = [], 0
+            message.append(frame)
+            size += len(frame)
+        self._send(peer, message)

@@ -1,0 +1,127 @@
+"""What a client has not handed over yet: requests that leave together, in one message. An edge.
+
+To hand a message over costs both sides more than to make it or to read it: two processes and two
+I/O threads are woken. So a request for whose answer nobody is about to wait stays here for a moment
+while others are in flight, and whatever leaves next takes it along: a request that cannot wait,
+somebody who is about to wait, FRAMES_JOINED_MAX or LARGE_BYTES of them, or the end of DELAY_NS. The
+kernel keeps that time (``hourbook/timerfd.py``), so that nobody is woken just to watch it.
+
+The same line holds what found no connection, and what is to be sent again; all of it is in the
+order in which it was asked. No two threads may be in here at a time.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hourbook.link.connection import Connection
+from hourbook.link.reply import NEVER_NS, Reply
+from hourbook.link.room import LARGE_BYTES
+from protocols import wire
+
+if TYPE_CHECKING:
+    from hourbook.timerfd import Timerfd
+
+__all__ = ["DELAY_NS", "FRAMES_JOINED_MAX", "RESEND_S", "Outbox"]
+
+DELAY_NS: Final = 1_000_000
+"""What a request may lose by waiting for company; a durable write takes about as long."""
+FRAMES_JOINED_MAX: Final = 32
+"""Beyond, a message is no cheaper for each of its requests, and the first of them are late."""
+RESEND_S: Final = 0.25
+_RESEND_NS: Final = int(RESEND_S * 1_000_000_000)
+_RETRY_NS: Final = 20_000_000
+"""Between attempts where there is no connection; a new one says so by itself."""
+
+
+class Outbox:
+    """The requests that wait to be sent over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._waiting: deque[Reply] = deque()
+        self._bytes = 0
+        self._timer: Timerfd | None = None
+        self._is_timed = False
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def watched(self) -> int:
+        """Return the descriptor that is readable when they should leave: somebody watches it now.
+
+        Until then no request waits for company.
+        """
+        if self._timer is None:
+            from hourbook.timerfd import Timerfd  # noqa: PLC0415 - many ask once, and wait
+
+            self._timer = Timerfd()
+        return self._timer.descriptor
+
+    def put(self, reply: Reply) -> None:
+        """Add a new request."""
+        self._waiting.append(reply)
+        self._bytes += len(reply.frame)
+
+    def put_again(self, replies: Iterable[Reply]) -> None:
+        """Add requests that were sent before, to be sent another time."""
+        for reply in replies:
+            reply.resend_ns = NEVER_NS
+            reply.attempt += 1
+            again = msgspec.structs.replace(reply.request, attempt=reply.attempt)
+            reply.frame = wire.encode(again)
+            self.put(reply)
+        self._waiting = deque(sorted(self._waiting, key=lambda reply: reply.request.id))
+
+    def may_wait(self) -> bool:
+        """Return whether what is here may wait for company; its time has begun then."""
+        if self._timer is None:
+            return False
+        if len(self._waiting) >= FRAMES_JOINED_MAX or self._bytes >= LARGE_BYTES:
+            return False
+        if not self._is_timed:
+            self._is_timed = True
+            self._timer.tick_once(DELAY_NS)
+        return True
+
+    def leave(self, now_ns: int) -> int:
+        """Hand over everything, where there is a connection; return when to see to it again."""
+        if self._is_timed and self._timer is not None:
+            self._is_timed = False
+            self._timer.stop()
+        while message := self._next_message():
+            if not self._connection.try_send([reply.frame for reply in message]):
+                self._waiting.extendleft(reversed(message))
+                return now_ns + _RETRY_NS
+            for reply in message:
+                size = len(reply.frame)
+                self._bytes -= size
+                reply.was_sent = True
+                is_small = size <= LARGE_BYTES
+                reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
+        return now_ns + _RESEND_NS
+
+    def withdraw(self, reply: Reply) -> None:
+        """Drop a request that is given up: it is not sent after that."""
+        if reply.resend_ns == NEVER_NS:
+            self._waiting.remove(reply)
+            self._bytes -= len(reply.frame)
+
+    def close(self) -> None:
+        """Give the descriptor back; nobody may be watching it."""
+        if self._timer is not None:
+            self._timer.close()
+
+    def _next_message(self) -> list[Reply]:
+        """Take the first of those that wait, and those that may travel with it."""
+        message: list[Reply] = []
+        size, waiting = 0, self._waiting
+        while waiting and len(message) < FRAMES_JOINED_MAX:
+            size += len(waiting[0].frame)
+            if message and size > LARGE_BYTES:
+                break
+            message.append(waiting.popleft())
+        return message
