@@ -61,6 +61,10 @@ class WriteFuture(Generic[_T]):
             return error
         return None
 
+    def hasten(self) -> None:
+        """Let it leave now, as :meth:`result` does: somebody waits who will be called back."""
+        self._reply.hasten()
+
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Call back with this future once the outcome is known, from the thread that learns it."""
         self._reply.add_done_callback(lambda _: callback(self))

@@ -213,6 +213,7 @@ async def _awaited(future: WriteFuture[_T]) -> _T:
         loop.call_soon_threadsafe(partial(_settle, arrived))
 
     future.add_done_callback(tell)
+    loop.call_soon(future.hasten)  # with what other tasks write before the loop comes around
     await arrived
     return future.result()
 

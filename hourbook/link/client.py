@@ -68,7 +68,7 @@ class MailboxClient:
         self._followers: list[Reply] = []
         self._pumps = 0
         self._pollers = 0
-        self._due_ns = 0
+        self._due_ns = NEVER_NS
         self._background: threading.Thread | None = None
         self._unattended = threading.Condition(self.state_lock)
         self._is_parked = False
@@ -77,6 +77,7 @@ class MailboxClient:
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._connection = Connection(home, actor)
         self._outbox = Outbox(self._connection)
+        self._gathered_fd = -1
         self._connections = 0
         self._poll = self._new_poll()
         self._poll.register(self._wake_fd, select.POLLIN)
@@ -116,7 +117,7 @@ class MailboxClient:
             self._check_open()
             self._flying[request.id] = reply
             self._outbox.put(reply)
-            if attended or len(self._flying) == 1 or not self._outbox.may_wait():
+            if attended or not self._outbox.may_wait(len(self._flying)):
                 arrived = self._send_waiting(now_ns)
         if arrived:
             self._dispatch(arrived)
@@ -138,6 +139,11 @@ class MailboxClient:
             arrived = self._receive() if self._pollers else []
         self._dispatch(arrived)
 
+    def hasten(self) -> None:
+        """Send what waits for company, or for a connection: somebody is about to wait for it."""
+        if len(self._outbox):
+            self._send_now()
+
     def flush(self) -> None:
         """Wait until the outcome of everything sent so far is known."""
         for reply in list(self._flying.values()):
@@ -148,7 +154,7 @@ class MailboxClient:
         """Close at once; what is in flight ends with OutcomeUnknown."""
         if self._pid != os.getpid():
             return
-        self._hasten()
+        self.hasten()
         with self._socket_lock, self.state_lock:
             if self._closed:
                 return
@@ -189,7 +195,7 @@ class MailboxClient:
     def pump_until(self, reply: Reply, timeout_s: float | None) -> None:
         """Receive, or let another thread receive, until `reply` is settled or time is up."""
         self.check_usable()
-        self._hasten()
+        self.hasten()
         self._pumps += 1
         until_ns = reply.deadline_ns
         if timeout_s is not None:
@@ -252,6 +258,8 @@ class MailboxClient:
             self._dispatch(arrived, is_leader=is_leader)
         if self._connection.news_fd in descriptors:
             self._send_now()
+        elif self._gathered_fd in descriptors:
+            self.hasten()
         return self._wake_fd in descriptors
 
     def _hand_over(self) -> None:
@@ -269,7 +277,7 @@ class MailboxClient:
         """See to it that replies are received for which nobody waits, or no longer."""
         if self._background is None:
             with self._socket_lock:
-                self._outbox.watched()
+                self._gathered_fd = self._outbox.watched()
         with self.state_lock:
             if self._background is None:
                 self._background = threading.Thread(
@@ -284,7 +292,7 @@ class MailboxClient:
         grace, everything = select.poll(), self._new_poll()
         for poll in (grace, everything):
             poll.register(self._stop_fd, select.POLLIN)
-            poll.register(self._outbox.watched(), select.POLLIN)
+            poll.register(self._gathered_fd, select.POLLIN)
         pumps_seen = -1
         while True:
             with self.state_lock:
@@ -294,13 +302,12 @@ class MailboxClient:
                 self._is_parked = False
             if self._pumps != pumps_seen or self._has_leader:
                 pumps_seen = self._pumps
-                grace.poll(GRACE_MS)
-                self._hasten()
+                if grace.poll(GRACE_MS):
+                    self.hasten()
                 if not self._closed:
                     continue
             if self._closed:
                 return
-            self._hasten()
             now_ns = time.monotonic_ns()
             self._transmit_due(now_ns)
             self._pump_once(everything, self._due_ns - now_ns)
@@ -318,11 +325,6 @@ class MailboxClient:
         if self._closed:
             return []
         return self._connection.receive(_EVERYTHING if self._pollers else len(self._flying))
-
-    def _hasten(self) -> None:
-        """Send what waits for company, or for a connection: somebody is about to wait for it."""
-        if len(self._outbox):
-            self._send_now()
 
     def _send_now(self) -> None:
         """Send all that is not on its way over the newest connection."""

@@ -22,6 +22,8 @@ __all__ = ["Connection"]
 
 RECONNECT_MS: Final = 5
 """The default of libzmq takes up to 159 ms to find an actor that was restarted."""
+_LINGER_MS: Final = 50
+"""What was handed over just before the end leaves within one; who is stopped holds up nobody."""
 _DONTWAIT: Final = int(zmq.DONTWAIT)
 _DONTWAIT_MORE: Final = int(zmq.DONTWAIT | zmq.SNDMORE)
 _POLLIN: Final = int(zmq.POLLIN)
@@ -96,8 +98,8 @@ class Connection:
             self._made += 1
 
     def close(self) -> None:
-        """Close; what was not sent is dropped."""
+        """Close; what does not leave within moments is dropped."""
         self._socket.disable_monitor()
         self._news.close(0)
-        self._socket.close(0)
+        self._socket.close(_LINGER_MS)
         self._context.term()

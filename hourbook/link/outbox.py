@@ -2,9 +2,10 @@
 
 To hand a message over costs both sides more than to make it or to read it: two processes and two
 I/O threads are woken. So a request for whose answer nobody is about to wait stays here for a moment
-while others are in flight, and whatever leaves next takes it along: a request that cannot wait,
-somebody who is about to wait, FRAMES_JOINED_MAX or LARGE_BYTES of them, or the end of DELAY_NS. The
-kernel keeps that time (``hourbook/timerfd.py``), so that nobody is woken just to watch it.
+while others are in flight, or where the last message was one of several, and leaves with the next
+that cannot wait, as soon as somebody is about to wait for any answer, when they are
+FRAMES_JOINED_MAX or LARGE_BYTES, or at the end of DELAY_NS. The kernel keeps that time
+(``hourbook/timerfd.py``), so that nobody is woken just to watch it.
 
 The same line holds what found no connection, and what is to be sent again; all of it is in the
 order in which it was asked. No two threads may be in here at a time.
@@ -45,6 +46,7 @@ class Outbox:
         self._bytes = 0
         self._timer: Timerfd | None = None
         self._is_timed = False
+        self._had_company = False
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -76,9 +78,13 @@ class Outbox:
             self.put(reply)
         self._waiting = deque(sorted(self._waiting, key=lambda reply: reply.request.id))
 
-    def may_wait(self) -> bool:
-        """Return whether what is here may wait for company; its time has begun then."""
-        if self._timer is None:
+    def may_wait(self, flying: int) -> bool:
+        """Return whether what is here may wait for company; its time has begun then.
+
+        Args:
+            flying: how many requests have no answer, those here included.
+        """
+        if self._timer is None or (flying == 1 and not self._had_company):
             return False
         if len(self._waiting) >= FRAMES_JOINED_MAX or self._bytes >= LARGE_BYTES:
             return False
@@ -96,6 +102,7 @@ class Outbox:
             if not self._connection.try_send([reply.frame for reply in message]):
                 self._waiting.extendleft(reversed(message))
                 return now_ns + _RETRY_NS
+            self._had_company = len(message) > 1
             for reply in message:
                 size = len(reply.frame)
                 self._bytes -= size

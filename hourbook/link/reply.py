@@ -16,6 +16,9 @@ class Pump(Protocol):
 
     state_lock: threading.Lock
 
+    def hasten(self) -> None:
+        """Send what waits for company."""
+
     def pump_until(self, reply: "Reply", timeout_s: float | None) -> None:
         """Receive until `reply` is settled or time is up."""
 
@@ -84,6 +87,10 @@ class Reply:
         if self.envelope is None:
             raise errors.WaitTimeout(f"Expected an answer within {timeout_s} s, got none yet")
         return self.envelope
+
+    def hasten(self) -> None:
+        """Let the request leave now, as :meth:`wait` does: somebody waits who will be called."""
+        self._client.hasten()
 
     def add_done_callback(self, callback: Callable[["Reply"], None]) -> None:
         """Call back with this reply once its outcome is known, from the thread that learns it."""

@@ -104,6 +104,18 @@ def test_threads_share_one_book(book: Book) -> None:
     assert len({entry.entity for entry in book.tail(1000)}) == 400
 
 
+def test_entries_that_nobody_waits_for_become_durable_soon(
+    writer: ActorProcess, book: Book
+) -> None:
+    """Who logs and then only sleeps need do nothing more; all are there once, in order."""
+    for number in range(100):
+        book.log_nowait("n", str(number))
+
+    with BookReader(writer.home) as reader:
+        wait_until(lambda: reader.count() == 100, 5, "the entries")
+        assert [entry.entity for entry in reader.tail(100)] == [str(n) for n in range(100)]
+
+
 def test_forked_child_is_refused_and_the_parent_goes_on(book: Book) -> None:
     """A connection inherited through fork raises UsedAfterFork in the child, and only there."""
     book.log("before", "fork")

@@ -22,6 +22,9 @@ class Pump:
         self.waits: list[int] = []
         self.sent = 0
 
+    def hasten(self) -> None:
+        """Send nothing."""
+
     def pump_until(self, reply: Reply, _timeout_s: float | None) -> None:
         """Note how many releases had been sent when somebody began to wait."""
         self.waits.append(self.sent)
