@@ -28,7 +28,7 @@ class HybridClock:
         A process whose clock once was wrong may be far ahead; nobody would accept that.
         """
         last = self._last
-        return last if hlc.physical_ns(last) <= now_ns + hlc.AHEAD_MAX_NS else 0
+        return 0 if hlc.is_ahead(last, now_ns) else last
 
     def issue(self, read_ns: Callable[[], int], received: int | None = None) -> int:
         """Return the number of a local event, or of receiving a message stamped `received`.
@@ -54,7 +54,7 @@ class HybridClock:
         A book whose clock once was wrong goes on issuing numbers far ahead. They keep its own
         order, and must not drag the process along: other writers would refuse what it sends.
         """
-        if hlc.physical_ns(number) > time_ns + hlc.AHEAD_MAX_NS:
+        if hlc.is_ahead(number, time_ns):
             return
         with self._lock:
             self._last = max(self._last, number)

@@ -12,10 +12,11 @@ import msgspec
 from protocols import entry, errors
 from protocols.change import check_kind, check_nonce, check_writer
 from protocols.names import NAME_PATTERN, check_name
-from protocols.texts import check_text
+from protocols.texts import are_short, check_text
 
 __all__ = [
     "NAME_PATTERN",
+    "NO_DETAILS",
     "AckLevel",
     "Append",
     "Appended",
@@ -27,29 +28,34 @@ __all__ = [
     "Run",
     "RunStarted",
     "check_append",
+    "check_count",
+    "check_details",
     "check_entry",
+    "check_labels",
     "check_name",
 ]
 
 _I64_MAX: Final = (1 << 63) - 1
 
+NO_DETAILS: Final = msgspec.Raw(entry.DETAILS_NONE)
+"""What an entry carries for details that were not given; this very object is not sent."""
 AckLevel = Literal["durable", "received"]
 """When to answer: after the fsync, or once the request was checked and queued."""
 MaintainOp = Literal["checkpoint", "vacuum", "sweep", "distrust", "trust"]
 Job = Literal["verify", "backup", "checkpoint", "witness", "compact"]
 
 
-class NewEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+class NewEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a writer says about one entry; the rest is added when it is sequenced."""
 
     action: str
     entity: str
-    details: msgspec.Raw = msgspec.Raw(entry.DETAILS_NONE)
+    details: msgspec.Raw = NO_DETAILS
     tags: tuple[str, ...] = ()
     kind: str = "log"
 
 
-class Append(msgspec.Struct, frozen=True, omit_defaults=True):
+class Append(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """``book.append``: one or more entries, committed together or not at all.
 
     Attributes:
@@ -71,7 +77,7 @@ class Append(msgspec.Struct, frozen=True, omit_defaults=True):
     hlc: Annotated[int, msgspec.Meta(ge=0, le=_I64_MAX)] = 0
 
 
-class EntryAck(msgspec.Struct, frozen=True, array_like=True):
+class EntryAck(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was added to one entry when it was sequenced: an array in this order."""
 
     seq: int
@@ -83,7 +89,7 @@ class EntryAck(msgspec.Struct, frozen=True, array_like=True):
     hash: bytes
 
 
-class Appended(msgspec.Struct, frozen=True, omit_defaults=True):
+class Appended(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The answer to ``book.append``.
 
     Attributes:
@@ -148,15 +154,24 @@ def check_append(request: Append) -> None:
     if request.session:
         check_name(request.session, "session")
     count = len(request.entries)
+    check_count(count)
+    check_nonce(request.nonce, count)
+    for new in request.entries:
+        check_entry(new)
+
+
+def check_count(count: int) -> None:
+    """Check how many entries are to be written together.
+
+    Raises:
+        LimitExceeded: not 1..BATCH_ENTRIES_MAX.
+    """
     if not 1 <= count <= entry.BATCH_ENTRIES_MAX:
         raise errors.LimitExceeded(
             f"Expected 1..{entry.BATCH_ENTRIES_MAX} entries in a batch, got {count}",
             field="entries",
             value=str(count),
         )
-    check_nonce(request.nonce, count)
-    for new in request.entries:
-        check_entry(new)
 
 
 def check_entry(new: NewEntry) -> None:
@@ -166,34 +181,56 @@ def check_entry(new: NewEntry) -> None:
         BadRequest: an empty action, entity or kind, or details that readers could not decode.
         LimitExceeded: a text, the tags or the details are too large.
     """
-    _check_key(new.action, "action")
-    _check_key(new.entity, "entity")
-    _check_key(new.kind, "kind")
-    if new.kind != "log":
-        check_kind(new.kind)
-    if not (new.action and new.entity and new.kind):
-        field = "action" if not new.action else "entity" if not new.entity else "kind"
-        raise errors.BadRequest(f"Expected `{field}` to say something, got empty text", field=field)
-    if new.tags:
-        if len(new.tags) > entry.TAGS_MAX:
-            raise errors.LimitExceeded(
-                f"Expected at most {entry.TAGS_MAX} tags, got {len(new.tags)}",
-                field="tags",
-                value=str(len(new.tags)),
-            )
-        for tag in new.tags:
-            _check_key(tag, "tags")
+    check_labels(new.action, new.entity, new.kind, new.tags)
     details = bytes(new.details)
     if details != entry.DETAILS_NONE:
-        if len(details) > entry.ENTRY_BYTES_MAX:
-            raise errors.LimitExceeded(
-                f"Expected details of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB),"
-                f" got {len(details)}",
-                field="details",
-                value=str(len(details)),
-            )
-        entry.decode_value(details, "details")
+        check_details(details)
 
 
-def _check_key(text: object, field: str) -> None:
-    check_text(text, field, entry.KEY_BYTES_MAX)
+def check_labels(action: str, entity: str, kind: str, tags: tuple[str, ...]) -> None:
+    """Check the texts by which an entry is found.
+
+    Raises:
+        BadRequest: no text, an empty action, entity or kind, or a reserved kind.
+        LimitExceeded: one is too long, or there are too many tags.
+    """
+    if not are_short((action, entity, kind), entry.KEY_BYTES_MAX):
+        check_text(action, "action", entry.KEY_BYTES_MAX)
+        check_text(entity, "entity", entry.KEY_BYTES_MAX)
+        check_text(kind, "kind", entry.KEY_BYTES_MAX)
+    if kind != "log":
+        check_kind(kind)
+    if not (action and entity and kind):
+        field = "action" if not action else "entity" if not entity else "kind"
+        raise errors.BadRequest(f"Expected `{field}` to say something, got empty text", field=field)
+    if tags:
+        _check_tags(tags)
+
+
+def check_details(details: bytes) -> None:
+    """Check the details of an entry, encoded.
+
+    Raises:
+        LimitExceeded: more than ENTRY_BYTES_MAX.
+        BadRequest: readers could not decode them.
+    """
+    if len(details) > entry.ENTRY_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected details of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB),"
+            f" got {len(details)}",
+            field="details",
+            value=str(len(details)),
+        )
+    entry.decode_value(details, "details")
+
+
+def _check_tags(tags: tuple[str, ...]) -> None:
+    if len(tags) > entry.TAGS_MAX:
+        raise errors.LimitExceeded(
+            f"Expected at most {entry.TAGS_MAX} tags, got {len(tags)}",
+            field="tags",
+            value=str(len(tags)),
+        )
+    if not are_short(tags, entry.KEY_BYTES_MAX):
+        for tag in tags:
+            check_text(tag, "tags", entry.KEY_BYTES_MAX)

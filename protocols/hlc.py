@@ -13,10 +13,10 @@ from typing import Final
 
 from protocols import errors
 
-__all__ = ["AHEAD_MAX_NS", "HLC_MAX", "merge", "physical_ns", "tick"]
+__all__ = ["AHEAD_MAX_NS", "HLC_MAX", "is_ahead", "merge", "physical_ns", "tick"]
 
 COUNTER_BITS: Final = 16
-_COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
+_PHYSICAL: Final = -1 << COUNTER_BITS
 HLC_MAX: Final = (1 << 63) - 1
 """Fits a signed 64-bit column and every language's integer; reached in the year 2262."""
 AHEAD_MAX_NS: Final = 60_000_000_000
@@ -25,7 +25,7 @@ AHEAD_MAX_NS: Final = 60_000_000_000
 
 def tick(last: int, now_ns: int) -> int:
     """Return the number of a local event or of a message sent at UTC `now_ns`, after `last`."""
-    return max(last + 1, now_ns & ~_COUNTER_MASK)
+    return max(last + 1, now_ns & _PHYSICAL)
 
 
 def merge(last: int, remote: int, now_ns: int) -> int:
@@ -38,16 +38,21 @@ def merge(last: int, remote: int, now_ns: int) -> int:
         raise errors.BadRequest(
             f"Expected `hlc` in 0..{HLC_MAX}, got {remote}", field="hlc", value=str(remote)
         )
-    if physical_ns(remote) > now_ns + AHEAD_MAX_NS:
+    if is_ahead(remote, now_ns):
         raise errors.BadRequest(
             f"Expected `hlc` at most {AHEAD_MAX_NS // 1_000_000_000} s ahead of our clock,"
             f" got {(physical_ns(remote) - now_ns) // 1_000_000_000} s",
             field="hlc",
             value=str(remote),
         )
-    return max(last + 1, remote + 1, now_ns & ~_COUNTER_MASK)
+    return max(last + 1, remote + 1, now_ns & _PHYSICAL)
+
+
+def is_ahead(hlc: int, now_ns: int) -> bool:
+    """Return whether a number is further ahead of UTC `now_ns` than AHEAD_MAX_NS."""
+    return hlc & _PHYSICAL > now_ns + AHEAD_MAX_NS
 
 
 def physical_ns(hlc: int) -> int:
     """Return the UTC nanoseconds (to 65.536 us) that a number carries."""
-    return hlc & ~_COUNTER_MASK
+    return hlc & _PHYSICAL

@@ -3,9 +3,11 @@
 NUL, newline and emoji are legal, and kept.
 """
 
+from collections.abc import Iterable
+
 from protocols import errors
 
-__all__ = ["check_text", "not_utf8", "text_size"]
+__all__ = ["are_short", "check_text", "not_utf8", "text_size"]
 
 
 def check_text(text: object, field: str, bytes_max: int) -> None:
@@ -24,6 +26,19 @@ def check_text(text: object, field: str, bytes_max: int) -> None:
             field=field,
             value=str(size),
         )
+
+
+def are_short(texts: Iterable[str], bytes_max: int) -> bool:
+    """Return whether these are texts that need no closer look, as nearly all are.
+
+    They are ASCII, and all of them together no longer than each may be. Anything else is a no,
+    values that are no texts included.
+    """
+    try:
+        joined = "".join(texts)
+    except TypeError:
+        return False
+    return joined.isascii() and len(joined) <= bytes_max
 
 
 def text_size(text: object, field: str) -> int:

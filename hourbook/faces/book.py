@@ -7,12 +7,13 @@ forked child must connect again.
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, Self, overload
 
 import msgspec
 
 from hourbook.book.digest import last_session
+from hourbook.book.nonces import nonce_after
 from hourbook.faces.book_keeping import BookKeeping
 from hourbook.faces.book_views import MAIN_BRANCH, BookViews
 from hourbook.faces.entry_future import EntryFuture, Received
@@ -24,7 +25,7 @@ from hourbook.home import Home, find_home
 from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import TIMEOUT_S, MailboxClient
 from hourbook.link.nonce_source import NonceSource
-from protocols import book_messages, entry, errors, wire
+from protocols import book_messages, errors, wire
 from protocols.book_messages import Append, Appended, NewEntry
 from protocols.change import CHANGE_NONCES
 from protocols.entry import Entry
@@ -124,11 +125,11 @@ class Book(BookKeeping, BookViews):
             ActorUnreachable: nobody to send it to; it was not written.
             BookClosed, UsedAfterFork: this connection cannot be used.
         """
-        request = self._request((make_entry(action, entity, details, tags, kind),), ack)
+        request = self._request([make_entry(action, entity, details, tags, kind)], ack)
         envelope = self._client.send("book.append", request).wait()
         if ack == "received":
             return Received(self.name, request.nonce, 1)
-        return self._entries(request, envelope)[0]
+        return self._entry(request, _take_in(envelope), 0)
 
     @overload
     def log_many(
@@ -154,11 +155,13 @@ class Book(BookKeeping, BookViews):
         news = [coerce_entry(new) for new in entries]
         if not news and ack == "durable":
             return []
+        book_messages.check_count(len(news))
         request = self._request(news, ack)
         envelope = self._client.send("book.append", request).wait()
         if ack == "received":
             return Received(self.name, request.nonce, len(news))
-        return self._entries(request, envelope)
+        appended = _take_in(envelope)
+        return [self._entry(request, appended, index) for index in range(len(news))]
 
     def log_nowait(
         self,
@@ -177,9 +180,9 @@ class Book(BookKeeping, BookViews):
         Raises:
             BadRequest, LimitExceeded, BookClosed, UsedAfterFork: nothing was sent.
         """
-        request = self._request((make_entry(action, entity, details, tags, kind),), "durable")
+        request = self._request([make_entry(action, entity, details, tags, kind)], "durable")
         reply = self._client.send("book.append", request, attended=False)
-        return EntryFuture(reply, lambda envelope: self._entries(request, envelope)[0])
+        return EntryFuture(reply, lambda envelope: self._entry(request, _take_in(envelope), 0))
 
     def start_session(self, name: str, purpose: str = "") -> Entry:
         """Begin a session, or go on with one; what is written here from now on is in it.
@@ -281,58 +284,55 @@ class Book(BookKeeping, BookViews):
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _request(self, news: Sequence[NewEntry], ack: book_messages.AckLevel) -> Append:
-        self._client.check_usable()
+    def _request(self, news: list[NewEntry], ack: book_messages.AckLevel) -> Append:
         self._membership.require()
-        request = Append(
-            writer=self.name,
-            nonce=self._nonces.take(len(news)),
-            entries=news if isinstance(news, list) else list(news),
-            ack=ack,
-            session=self.session,
-            branch=self._on_branch,
-            hlc=process_clock.to_send(time.time_ns()),
+        return Append(
+            self.name,
+            self._nonces.take(len(news)),
+            news,
+            ack,
+            self.session,
+            self._on_branch,
+            process_clock.to_send(time.time_ns()),
         )
-        if len(news) != 1:
-            book_messages.check_append(request)
-        return request
 
-    def _entries(self, request: Append, envelope: wire.Envelope) -> list[Entry]:
-        """Join what we sent with what the writer added."""
-        appended = _decode_appended(envelope.body)
-        acks = appended.entries
-        process_clock.observe(acks[-1].hlc, acks[-1].time_ns)
-        first = int.from_bytes(request.nonce, "big")
-        entries = [
-            Entry(
-                ack.seq,
-                ack.time_ns,
-                ack.bound_ns,
-                ack.hlc,
-                request.branch,
-                request.writer,
-                request.session,
-                (first + index).to_bytes(entry.NONCE_SIZE, "big"),
-                new.kind,
-                new.action,
-                new.entity,
-                new.tags,
-                ack.salt,
-                bytes(new.details),
-                None,
-                ack.parent_hash,
-                ack.hash,
-            )
-            for index, (new, ack) in enumerate(zip(request.entries, acks, strict=True))
-        ]
-        for index in appended.redacted:  # what was written is not what we sent
-            written = self._open_reader().entry(acks[index].seq)
+    def _entry(self, request: Append, appended: Appended, index: int) -> Entry:
+        """Join what we sent with what the writer added, of one entry of a request."""
+        new, ack = request.entries[index], appended.entries[index]
+        if index in appended.redacted:  # what was written is not what we sent
+            written = self._open_reader().entry(ack.seq)
             assert written is not None
-            entries[index] = written
-        return entries
+            return written
+        return Entry(
+            ack.seq,
+            ack.time_ns,
+            ack.bound_ns,
+            ack.hlc,
+            request.branch,
+            request.writer,
+            request.session,
+            nonce_after(request.nonce, index),
+            new.kind,
+            new.action,
+            new.entity,
+            new.tags,
+            ack.salt,
+            bytes(new.details),
+            None,
+            ack.parent_hash,
+            ack.hash,
+        )
 
     def _check_usable(self) -> None:
         self._client.check_usable()
+
+
+def _take_in(envelope: wire.Envelope) -> Appended:
+    """Return the answer to an append; what happens here from now on is after it."""
+    appended = _decode_appended(envelope.body)
+    last = appended.entries[-1]
+    process_clock.observe(last.hlc, last.time_ns)
+    return appended
 
 
 def connect(

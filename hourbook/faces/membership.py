@@ -88,9 +88,11 @@ class Membership:
             NameTaken: another living process holds it.
             ActorUnreachable: journal_writer cannot be asked; nothing was written.
             DiskFull, BookCorrupt: refused.
+            BookClosed, UsedAfterFork: the connection cannot be used.
         """
         if self._is_held:
             return
+        self._client.check_usable()  # before the lock, which a fork may have copied taken
         with self._lock:
             if self._is_held:
                 return

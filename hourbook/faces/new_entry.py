@@ -25,9 +25,12 @@ def make_entry(
     raw = entry.DETAILS_NONE if details is None else entry.encode_value(details, "details")
     if isinstance(tags, str):
         raise errors.BadRequest("Expected `tags` to be a list of texts, got a text", field="tags")
-    new = NewEntry(action, entity, msgspec.Raw(raw), tuple(tags), kind)
-    book_messages.check_entry(new)
-    return new
+    labels = tuple(tags)
+    book_messages.check_labels(action, entity, kind, labels)
+    if details is None:
+        return NewEntry(action, entity, book_messages.NO_DETAILS, labels, kind)
+    book_messages.check_details(raw)
+    return NewEntry(action, entity, msgspec.Raw(raw), labels, kind)
 
 
 def coerce_entry(new: NewLike) -> NewEntry:
@@ -37,8 +40,9 @@ def coerce_entry(new: NewLike) -> NewEntry:
         BadRequest, LimitExceeded: it is none, or cannot be kept.
     """
     if isinstance(new, NewEntry):
+        book_messages.check_entry(new)
         return new
-    if isinstance(new, Mapping):
+    if not isinstance(new, tuple) and isinstance(new, Mapping):
         known = {"action", "entity", "details", "tags", "kind"}
         if not {"action", "entity"} <= new.keys() <= known:
             raise errors.BadRequest(

@@ -68,7 +68,6 @@ class StoreLink:
         Raises:
             UsedAfterFork, BookClosed, LimitExceeded, NameTaken: nothing was sent.
         """
-        self.client.check_usable()
         self._membership.require()
         change = request(
             writer=self.writer,
@@ -95,7 +94,17 @@ class StoreLink:
 
     def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> Reply:
         """Send steps that are done together or not at all."""
-        return self.change(KV_WRITE, KvWrite, attended=attended, ns=ns, ops=ops, branch=branch)
+        self._membership.require()
+        change = KvWrite(
+            writer=self.writer,
+            nonce=self._nonces.take(CHANGE_NONCES),
+            session=self._session(),
+            hlc=process_clock.to_send(time.time_ns()),
+            ns=ns,
+            ops=ops,
+            branch=branch,
+        )
+        return self.client.send(KV_WRITE, change, attended=attended)
 
 
 def written(envelope: wire.Envelope) -> KvWritten:

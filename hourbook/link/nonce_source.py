@@ -2,15 +2,17 @@
 
 The first half of a nonce is the *incarnation*: milliseconds (of 2^20 ns) since 1970 and 20 random
 bits. So the nonces of a later connection are above those of an earlier one, and two that begin in
-the same millisecond differ.
+the same millisecond differ. The second half rises by CHANGE_NONCES from each request to the next,
+whatever it needs of them: there are enough for 2^47 requests.
 """
 
+import itertools
 import os
-import threading
 import time
 from typing import Final
 
-from protocols import entry
+from protocols.change import CHANGE_NONCES
+from protocols.entry import NONCE_SIZE, make_nonce
 
 __all__ = ["NonceSource"]
 
@@ -19,19 +21,16 @@ _U64: Final = (1 << 64) - 1
 
 
 class NonceSource:
-    """The nonces of one connection; for all of its threads."""
+    """The nonces of one connection; for all of its threads: a step of the count is atomic."""
 
     def __init__(self) -> None:
         """Begin a new incarnation."""
         millisecond = time.time_ns() >> _RANDOM_BITS
         random = int.from_bytes(os.urandom(4), "big") >> (32 - _RANDOM_BITS)
-        self._incarnation = (millisecond << _RANDOM_BITS | random) & _U64
-        self._counter = 1
-        self._lock = threading.Lock()
+        first = make_nonce((millisecond << _RANDOM_BITS | random) & _U64, 1)
+        self._firsts = itertools.count(int.from_bytes(first, "big"), CHANGE_NONCES)
 
     def take(self, count: int) -> bytes:
-        """Return the first of `count` nonces that nobody else will get."""
-        with self._lock:
-            first = self._counter
-            self._counter = first + count
-        return entry.make_nonce(self._incarnation, first)
+        """Return the first of `count` nonces (<= CHANGE_NONCES) that nobody else will get."""
+        assert count <= CHANGE_NONCES
+        return next(self._firsts).to_bytes(NONCE_SIZE, "big")
