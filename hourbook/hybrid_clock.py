@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from protocols import hlc
+from protocols.hlc import is_ahead, merge, tick
 
 __all__ = ["HybridClock", "process_clock"]
 
@@ -28,7 +28,7 @@ class HybridClock:
         A process whose clock once was wrong may be far ahead; nobody would accept that.
         """
         last = self._last
-        return 0 if hlc.is_ahead(last, now_ns) else last
+        return 0 if is_ahead(last, now_ns) else last
 
     def issue(self, read_ns: Callable[[], int], received: int | None = None) -> int:
         """Return the number of a local event, or of receiving a message stamped `received`.
@@ -43,9 +43,9 @@ class HybridClock:
         with self._lock:
             now_ns = read_ns()
             if received is None:
-                self._last = hlc.tick(self._last, now_ns)
+                self._last = tick(self._last, now_ns)
             else:
-                self._last = hlc.merge(self._last, received, now_ns)
+                self._last = merge(self._last, received, now_ns)
             return self._last
 
     def observe(self, number: int, time_ns: int) -> None:
@@ -54,7 +54,7 @@ class HybridClock:
         A book whose clock once was wrong goes on issuing numbers far ahead. They keep its own
         order, and must not drag the process along: other writers would refuse what it sends.
         """
-        if hlc.is_ahead(number, time_ns):
+        if is_ahead(number, time_ns):
             return
         with self._lock:
             self._last = max(self._last, number)

@@ -24,8 +24,9 @@ class LatencyBins:
         self.sum_ns = 0
 
     def add(self, took_ns: int) -> None:
-        """Count one that took so long (nanoseconds)."""
-        self.bins[min(max(took_ns, 0).bit_length(), BINS - 1)] += 1
+        """Count one that took so long (nanoseconds, >= 0)."""
+        size = took_ns.bit_length()
+        self.bins[size if size < BINS else -1] += 1
         self.sum_ns += took_ns
 
     def histogram(self) -> dict[int, int]:

@@ -38,7 +38,7 @@ __all__ = [
 _I64_MAX: Final = (1 << 63) - 1
 
 NO_DETAILS: Final = msgspec.Raw(entry.DETAILS_NONE)
-"""What an entry carries for details that were not given; this very object is not sent."""
+"""What an entry carries for details that were not given: this very object, which is not sent."""
 AckLevel = Literal["durable", "received"]
 """When to answer: after the fsync, or once the request was checked and queued."""
 MaintainOp = Literal["checkpoint", "vacuum", "sweep", "distrust", "trust"]
@@ -182,9 +182,8 @@ def check_entry(new: NewEntry) -> None:
         LimitExceeded: a text, the tags or the details are too large.
     """
     check_labels(new.action, new.entity, new.kind, new.tags)
-    details = bytes(new.details)
-    if details != entry.DETAILS_NONE:
-        check_details(details)
+    if new.details is not NO_DETAILS:
+        check_details(new.details)
 
 
 def check_labels(action: str, entity: str, kind: str, tags: tuple[str, ...]) -> None:

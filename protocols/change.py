@@ -36,9 +36,10 @@ RESERVED_KINDS: Final = frozenset(
 )
 """First words of the kinds that stand for a change of the book's tables; no append may use them."""
 _I64_MAX: Final = (1 << 63) - 1
+_COUNTERS: Final = 1 << 64
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The base of every change.
 
     Attributes:
@@ -91,7 +92,7 @@ def check_nonce(nonce: bytes, count: int) -> None:
         raise errors.BadRequest(
             f"Expected a `nonce` of {entry.NONCE_SIZE} bytes, got {len(nonce)}", field="nonce"
         )
-    if entry.nonce_parts(nonce)[1] + count - 1 > (1 << 64) - 1:
+    if int.from_bytes(nonce[8:], "big") + count > _COUNTERS:
         raise errors.BadRequest("Expected a counter below 2^64", field="nonce")
 
 

@@ -15,6 +15,8 @@ def check_key(key: object, field: str = "key") -> None:
         BadRequest: no text, empty, or text that UTF-8 cannot carry.
         LimitExceeded: longer.
     """
+    if isinstance(key, str) and key.isascii() and 0 < len(key) <= KEY_BYTES_MAX:
+        return  # as nearly all are
     check_text(key, field, KEY_BYTES_MAX)
     if not key:
         raise errors.BadRequest(f"Expected `{field}` to say something, got empty text", field=field)

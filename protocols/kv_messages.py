@@ -68,7 +68,9 @@ _Number = Annotated[int, msgspec.Meta(ge=-_I64_MAX - 1, le=_I64_MAX)] | float
 _Duration = Annotated[int, msgspec.Meta(ge=1, le=_I64_MAX)]
 
 
-class _Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op"):
+class _Step(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="op"
+):
     """What all steps have in common.
 
     Attributes:
@@ -139,7 +141,7 @@ class KvWrite(Change, frozen=True, kw_only=True, omit_defaults=True):
     branch: _Version = 0
 
 
-class KvWritten(msgspec.Struct, frozen=True, omit_defaults=True):
+class KvWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The answer to ``kv.write``.
 
     Attributes:

@@ -83,7 +83,7 @@ class Transaction:
             metadata=metadata,
             token=token,
         )
-        self._add(step, bytes(step.value))
+        self._add(step, step.value)
 
     def delete(self, key: str, *, if_version: int | None = None, token: int = 0) -> None:
         """Take a key away; as ``Store.delete``."""
