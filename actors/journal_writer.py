@@ -17,23 +17,23 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from actors import guard
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
+from actors.book_answers import appended_body, outcome_body
 from actors.config import JournalWriterConfig
 from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
 from actors.lock_desk import LockDesk
 from actors.store_desk import StoreDesk
+from actors.waiting_groups import Group, WaitingGroups
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
 from hourbook.book import schema
 from hourbook.book.changes.group import attempt_bare
 from hourbook.book.changes.kinds import KINDS
+from hourbook.book.changes.locks import ACQUIRE, RELEASE
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
-from hourbook.book.journal import Row
 from hourbook.book.screening import open_screen
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter, Written
@@ -42,7 +42,7 @@ from protocols.book_messages import Append, Appended, Maintain, Maintained, chec
 from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Register
-from protocols.kv_messages import AcquireLock, KvWrite
+from protocols.kv_messages import AcquireLock, KvWrite, ReleaseLock
 
 __all__ = ["JournalWriter"]
 
@@ -63,9 +63,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def init(self) -> Outcome:
         """Open the book and announce its head to the followers."""
-        self._waiting: list[Request[Append] | Request[Change]] = []
-        self._waiting_entries = 0
-        self._resent: list[Request[Append] | Request[Change]] = []
+        self._waiting = WaitingGroups()
+        self._resent: Group = []
+        self._hlc_max = 0
         self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
         self._sightings_due = False
         self._screen = open_screen(self.config.redact, self.config.redact_patterns)
@@ -92,27 +92,20 @@ class JournalWriter(Actor[JournalWriterConfig]):
             **self._store.handlers(self._locks),
             **self._locks.handlers(),
             **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
+            ACQUIRE.name: Handler(AcquireLock, self._acquire),
+            RELEASE.name: Handler(ReleaseLock, self._release),
         }
 
     def is_full(self) -> bool:
         """End the drain when a group is full."""
-        return self._waiting_entries >= entry.BATCH_ENTRIES_MAX
+        return self._waiting.entries >= entry.BATCH_ENTRIES_MAX
 
     def after_drain(self) -> None:
         """Commit what was gathered, in groups of at most BATCH_ENTRIES_MAX entries."""
-        if not self._waiting and not self._resent:
+        if not self._waiting.entries and not self._resent:
             return
-        waiting, self._waiting, self._waiting_entries = self._waiting, [], 0
-        group: list[Request[Append] | Request[Change]] = []
-        count = 0
-        for request in waiting:
-            is_full = count + _entry_count(request.body) > entry.BATCH_ENTRIES_MAX
-            if group and (is_full or _begins_group(request.body)):
-                self._commit(group)
-                group, count = [], 0
-            group.append(request)
-            count += _entry_count(request.body)
-        if group:
+        self._hlc_max = 0
+        for group in self._waiting.take():
             self._commit(group)
         if self._resent:
             self._answer_resent()
@@ -153,53 +146,77 @@ class JournalWriter(Actor[JournalWriterConfig]):
             request.body = body = clean
         if body.branch:
             book.require_branch(body.branch)
-        self._admit(request)
+        if self._is_new(request, book):
+            self._waiting.add(request, len(body.entries))
         return Appended() if body.ack == "received" else None
 
     def _change(self, request: Request[Change]) -> None:
         """Queue a change for the next commit, or have it answered as it was before."""
-        change = request.body
-        self._held.require_writable()
-        KINDS[type(change)].check(change)
-        if self._screen is not None and (clean := self._screen.change(change)) is not change:
-            KINDS[type(clean)].check(clean)
-            request.body = change = clean
-        if isinstance(change, Register):
-            self._desk.prepare(change)
-        elif isinstance(change, KvWrite):
+        book = self._take(request)
+        change, count = request.body, 1
+        if isinstance(change, KvWrite):
+            count = len(change.ops)
             self._locks.prepare(change)
-        self._admit(request)
+        elif isinstance(change, Register):
+            self._desk.prepare(change)
+        if self._is_new(request, book):
+            begins_group = KINDS[type(change)].begins_group
+            self._waiting.add(request, count, begins_group=begins_group)
 
-    def _admit(self, request: Request[Append] | Request[Change]) -> None:
-        """Queue what is new for the next commit, and what was seen for an answer after it."""
-        body, book = request.body, self._held.require_writable()
-        now_ns = self._stamps.time_ns()
-        if body.hlc > book.head.hlc:  # ours may be far ahead, where our clock once was
+    def _acquire(self, request: Request[AcquireLock]) -> None:
+        """Do the same for a lock, or let the call wait for it."""
+        book = self._take(request)
+        self._require_welcome(request.body, book)
+        if self._locks.keeps_place(request):
+            self._figures.resends += 1
+        elif self._is_new(request, book) and not self._locks.must_wait(request):
+            self._waiting.add(request, 1)
+
+    def _release(self, request: Request[ReleaseLock]) -> None:
+        """Do the same for a lock that is let go; who is next gets it in the same commit."""
+        if self._is_new(request, self._take(request)):
+            self._waiting.add(request, 1)
+            if (heir := self._locks.heir(request.body)) is not None:
+                self._waiting.add(heir, 1)
+
+    def _take(self, request: Request[Any]) -> BookWriter:
+        """Check a change, and take out its secrets; return the book that it is for."""
+        book, change = self._held.require_writable(), request.body
+        check = KINDS[type(change)].check
+        check(change)
+        if self._screen is not None and (clean := self._screen.change(change)) is not change:
+            check(clean)
+            request.body = clean
+        return book
+
+    def _require_welcome(self, body: Append | Change, book: BookWriter) -> None:
+        """Refuse what comes from too far ahead of our clock, or was refused before."""
+        # Our own time may be far ahead, where our clock once was. It is asked once a drain.
+        if body.hlc > self._hlc_max and body.hlc > book.head.hlc:
+            now_ns = self._stamps.time_ns()
             hlc.merge(0, body.hlc, now_ns)
+            self._hlc_max = now_ns + hlc.AHEAD_MAX_NS
         if self._refused and (refusal := self._refused.get((body.writer, body.nonce))) is not None:
             raise refusal
-        if isinstance(body, AcquireLock) and self._locks.keeps_place(request):
-            self._figures.resends += 1
-            return
+
+    def _is_new(self, request: Request[Any], book: BookWriter) -> bool:
+        """Return whether a request is to be done; one that was seen is answered after the drain."""
+        body = request.body
+        self._require_welcome(body, book)
         try:
-            is_new = book.is_new(body, self._pending(body.writer), now_ns)
+            if book.is_above(body) or book.is_new(
+                body, self._pending(body), self._stamps.time_ns()
+            ):
+                return True
         except sqlite3.Error as error:
             raise self._held.distrust_or_die(error) from None
-        if is_new:
-            if not isinstance(body, AcquireLock) or not self._locks.must_wait(request):
-                self._waiting.append(request)
-                self._waiting_entries += _entry_count(body)
-            if isinstance(body, Change) and (heir := self._locks.heir(body)) is not None:
-                self._waiting.append(heir)
-                self._waiting_entries += 1
-            return
         self._figures.resends += 1
         self._resent.append(request)
+        return False
 
-    def _pending(self, writer: str) -> Iterable[Append | Change]:
-        """Return what is under way and not in the book, of `writer` at least."""
-        waiting = (request.body for request in self._waiting)
-        return itertools.chain(waiting, self._locks.waiting(writer))
+    def _pending(self, body: Append | Change) -> Iterable[Append | Change]:
+        """Return what is under way and not in the book, of the writer of `body` at least."""
+        return itertools.chain(self._waiting.bodies(), self._locks.waiting(body.writer))
 
     def _maintain(self, request: Request[Maintain]) -> Maintained:
         body = request.body
@@ -217,7 +234,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     # -- groups ----------------------------------------------------------------------------------
 
-    def _commit(self, group: list[Request[Append] | Request[Change]]) -> None:
+    def _commit(self, group: Group) -> None:
         """Write one group and answer it."""
         self._store.sweep_due()
         try:
@@ -229,18 +246,19 @@ class JournalWriter(Actor[JournalWriterConfig]):
         position, outcomes = 0, iter(written.outcomes)
         for request in group:
             body = request.body
-            if isinstance(body, Change):
-                outcome = next(outcomes)
-                position += outcome.entries
+            if isinstance(body, Append):
+                end = position + len(body.entries)
+                if body.ack == "durable":
+                    request.reply(appended_body(written.rows[position:end], body))
+                position = end
+                continue
+            outcome = next(outcomes)
+            position += outcome.entries
+            self._store.tally.note(body, outcome)
+            if not isinstance(body, KvWrite):
                 self._desk.note(body, outcome)
                 self._locks.note(body, outcome)
-                self._store.tally.note(body, outcome)
-                request.reply(_answer(outcome))
-                continue
-            end = position + len(body.entries)
-            if body.ack == "durable":
-                request.reply(_acks(written.rows[position:end], body))
-            position = end
+            request.reply(outcome_body(outcome))
         self._store.tally.end_group(self._figures.last_commit_ns)
 
     def _write(self, book: BookWriter, group: Sequence[Append | Change]) -> Written:
@@ -292,9 +310,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         with contextlib.suppress(errors.HourbookError):
             self._write(book, ())
 
-    def _refuse(
-        self, group: list[Request[Append] | Request[Change]], error: errors.HourbookError
-    ) -> None:
+    def _refuse(self, group: Group, error: errors.HourbookError) -> None:
         """Refuse a group, and remember it: a resend under way must hear the same."""
         self.log.warning("refused %d requests: %s", len(group), error)
         for request in group:
@@ -303,9 +319,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
                 self._store.tally.refuse(request.body, error)
             self._refuse_one(request, error)
 
-    def _refuse_one(
-        self, request: Request[Append] | Request[Change], error: errors.HourbookError
-    ) -> None:
+    def _refuse_one(self, request: Request[Any], error: errors.HourbookError) -> None:
         body = request.body
         if len(self._refused) >= REFUSALS_REMEMBERED_MAX:
             self._refused.pop(next(iter(self._refused)))
@@ -336,9 +350,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
             return refusal
         if isinstance(body, Append):
             rows = book.recall(body)
-            return _acks(rows, body) if rows else refusal
+            return appended_body(rows, body) if rows else refusal
         outcome = book.recall_change(body)
-        return refusal if outcome is None else _answer(outcome)
+        return refusal if outcome is None else outcome_body(outcome)
 
     # -- the book --------------------------------------------------------------------------------
 
@@ -376,25 +390,3 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._upkeep.tidy(book)
         except sqlite3.Error as error:
             self._held.die(error)
-
-
-def _entry_count(body: Append | Change) -> int:
-    if isinstance(body, Append):
-        return len(body.entries)
-    return len(body.ops) if isinstance(body, KvWrite) else 1
-
-
-def _begins_group(body: Append | Change) -> bool:
-    return isinstance(body, Change) and KINDS[type(body)].begins_group
-
-
-def _answer(outcome: ChangeOutcome) -> object:
-    """Return what a change is answered: a HourbookError, or the encoded body."""
-    return msgspec.Raw(outcome.body) if outcome.error is None else outcome.error
-
-
-def _acks(rows: list[Row], body: Append) -> dict[str, Any]:
-    """Return the body of an ``Appended``, without a struct for each entry."""
-    acks = [(row[0], row[1], row[2], row[3], row[12], row[15], row[16]) for row in rows]
-    redacted = getattr(body, "redacted", ())
-    return {"entries": acks, "redacted": redacted} if redacted else {"entries": acks}

@@ -13,7 +13,7 @@ from hourbook.book import journal
 from hourbook.book.changes import outcomes
 from hourbook.book.changes.group import Kinds
 from hourbook.book.changes.outcomes import Outcome
-from hourbook.book.nonces import contents, last_nonce, overlap, require_same
+from hourbook.book.nonces import contents, last_nonce, nonce_count, overlap, require_same
 from hourbook.book.rows import ENTRY_COLUMNS
 from hourbook.book.store.volatile import VolatileStage
 from protocols import errors
@@ -34,7 +34,20 @@ class Admission:
         self, connection: sqlite3.Connection, kinds: Kinds, volatile: VolatileStage | None = None
     ) -> None:
         self._connection, self._kinds, self._volatile = connection, kinds, volatile
-        self._highest_nonce: dict[str, bytes] = {}
+        self._highest: dict[str, int] = {}  # nonce that each writer has used
+
+    def is_above(self, request: Append | Change) -> bool:
+        """Return whether the nonce of a checked request is above all that its writer has used.
+
+        Then it is new, and to be done; otherwise, or where those are not known yet, ask
+        :meth:`is_new`.
+        """
+        highest = self._highest.get(request.writer)
+        nonce = int.from_bytes(request.nonce, "big")
+        if highest is None or nonce <= highest:
+            return False
+        self._highest[request.writer] = nonce + nonce_count(request) - 1
+        return True
 
     def is_new(
         self, request: Append | Change, pending: Iterable[Append | Change], now_ns: int
@@ -50,12 +63,9 @@ class Admission:
             NonceExpired: its first attempt lies too far back to know what became of it.
             BadRequest: its nonces were used for something else.
         """
-        last = last_nonce(request)
-        highest = self._highest_nonce.get(request.writer)
-        if highest is None:
-            highest = self._load_highest(request.writer, pending)
-        if request.nonce > highest:
-            self._highest_nonce[request.writer] = last
+        if request.writer not in self._highest:
+            self._load_highest(request.writer, pending)
+        if self.is_above(request):
             return True
         for other in pending:
             if other.writer == request.writer and overlap(other, request):
@@ -67,7 +77,8 @@ class Admission:
         elif self.outcome_of(request) is not None:
             return False
         self._require_young(request, now_ns)
-        self._highest_nonce[request.writer] = max(last, highest)
+        last = int.from_bytes(last_nonce(request), "big")
+        self._highest[request.writer] = max(last, self._highest[request.writer])
         return True
 
     def rows_of(self, request: Append) -> list[journal.Row]:
@@ -112,10 +123,10 @@ class Admission:
             (request.writer, request.nonce, last_nonce(request)),
         ).fetchall()
 
-    def _load_highest(self, writer: str, pending: Iterable[Append | Change]) -> bytes:
-        """Return the highest nonce that `writer` has used, what is not yet in the book included."""
-        if len(self._highest_nonce) >= WRITERS_REMEMBERED_MAX:
-            self._highest_nonce.clear()
+    def _load_highest(self, writer: str, pending: Iterable[Append | Change]) -> None:
+        """Look for the highest nonce that `writer` has used, what is not yet in the book too."""
+        if len(self._highest) >= WRITERS_REMEMBERED_MAX:
+            self._highest.clear()
         rows = self._connection.execute(
             "SELECT max(nonce) FROM entry WHERE writer = ?"
             " UNION ALL SELECT max(nonce) FROM outcome WHERE writer = ?",
@@ -126,8 +137,7 @@ class Admission:
             rows += self._volatile.connection.execute(sql, (writer,)).fetchall()
         known = [row[0] or b"" for row in rows]
         known += [last_nonce(other) for other in pending if other.writer == writer]
-        highest = self._highest_nonce[writer] = max(known)
-        return highest
+        self._highest[writer] = int.from_bytes(max(known), "big")
 
     def _require_young(self, request: Append | Change, now_ns: int) -> None:
         """Refuse a nonce that was passed over longer ago than the resend window.

@@ -10,7 +10,15 @@ from protocols import entry, errors
 from protocols.book_messages import Append
 from protocols.change import CHANGE_NONCES, Change
 
-__all__ = ["Content", "contents", "last_nonce", "nonce_after", "overlap", "require_same"]
+__all__ = [
+    "Content",
+    "contents",
+    "last_nonce",
+    "nonce_after",
+    "nonce_count",
+    "overlap",
+    "require_same",
+]
 
 Content = tuple[bytes, str, str, str, bytes | None]
 """What tells a resend from a reused nonce: nonce, kind, action, entity, details."""
@@ -25,8 +33,12 @@ def nonce_after(nonce: bytes, count: int) -> bytes:
 
 def last_nonce(request: Append | Change) -> bytes:
     """Return the last nonce that a request takes up."""
-    count = len(request.entries) if isinstance(request, Append) else CHANGE_NONCES
-    return nonce_after(request.nonce, count - 1)
+    return nonce_after(request.nonce, nonce_count(request) - 1)
+
+
+def nonce_count(request: Append | Change) -> int:
+    """Return how many nonces a request takes up."""
+    return len(request.entries) if isinstance(request, Append) else CHANGE_NONCES
 
 
 def overlap(one: Append | Change, other: Append | Change) -> bool:

@@ -129,6 +129,10 @@ class BookWriter:
             raise
         return writer
 
+    def is_above(self, request: Append | Change) -> bool:
+        """Return whether a checked request can only be new (see ``Admission.is_above``)."""
+        return self._admission.is_above(request)
+
     def is_new(
         self, request: Append | Change, pending: Iterable[Append | Change], now_ns: int
     ) -> bool:

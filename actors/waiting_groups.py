@@ -1,0 +1,51 @@
+"""What waits for journal_writer's next commits, as the groups that it will be committed in. Pure.
+
+A group has at most BATCH_ENTRIES_MAX entries, as far as that is known before its changes are done.
+A change that reads entries begins one (``ChangeKind.begins_group``): what came before it has to be
+in the book by then.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from actors.contract import Request
+from protocols import entry
+from protocols.book_messages import Append
+from protocols.change import Change
+
+__all__ = ["Group", "WaitingGroups"]
+
+Group: TypeAlias = list[Request[Any]]
+"""Requests whose bodies are an ``Append`` or a ``Change``."""
+
+
+class WaitingGroups:
+    """Requests in the order in which they came.
+
+    Attributes:
+        entries: how many they mean.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.entries = self._room = 0
+        self._groups: list[Group] = []
+
+    def add(self, request: Request[Any], entries: int, *, begins_group: bool = False) -> None:
+        """Take in a request that means so many entries."""
+        if entries > self._room or begins_group:
+            self._groups.append([])
+            self._room = entry.BATCH_ENTRIES_MAX
+        self._groups[-1].append(request)
+        self._room -= entries
+        self.entries += entries
+
+    def bodies(self) -> Iterator[Append | Change]:
+        """Return what the requests ask for."""
+        return (request.body for group in self._groups for request in group)
+
+    def take(self) -> list[Group]:
+        """Return the groups, and begin anew."""
+        groups, self._groups = self._groups, []
+        self.entries = self._room = 0
+        return groups

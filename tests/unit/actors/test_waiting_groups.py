@@ -1,0 +1,44 @@
+"""What waits for a commit, in the groups that it is committed in."""
+
+from typing import Any
+
+from books import append
+
+from actors.contract import Request
+from actors.waiting_groups import WaitingGroups
+from protocols import wire
+from protocols.entry import BATCH_ENTRIES_MAX
+
+
+def request(counter: int) -> Request[Any]:
+    """Return a message whose body alone matters."""
+    envelope = wire.Envelope(kind="book.append", id=counter)
+    return Request(b"peer", envelope, append(counter), 0, lambda _request, _body: None)
+
+
+def test_groups_are_as_large_as_they_may_be_and_keep_the_order() -> None:
+    """One more entry than fits begins another group; all are counted until they are taken."""
+    one, two, three, four = (request(counter) for counter in range(1, 5))
+    waiting = WaitingGroups()
+
+    waiting.add(one, BATCH_ENTRIES_MAX - 1)
+    waiting.add(two, 1)
+    waiting.add(three, 1)
+    waiting.add(four, BATCH_ENTRIES_MAX)
+
+    assert waiting.entries == 2 * BATCH_ENTRIES_MAX + 1
+    assert list(waiting.bodies()) == [one.body, two.body, three.body, four.body]
+    assert waiting.take() == [[one, two], [three], [four]]
+    assert (waiting.entries, waiting.take()) == (0, [])
+
+
+def test_what_reads_entries_begins_a_group() -> None:
+    """What comes behind it may be in the same."""
+    one, two, three = (request(counter) for counter in range(1, 4))
+    waiting = WaitingGroups()
+
+    waiting.add(one, 1)
+    waiting.add(two, 1, begins_group=True)
+    waiting.add(three, 1)
+
+    assert waiting.take() == [[one], [two, three]]
