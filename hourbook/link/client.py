@@ -79,6 +79,7 @@ class MailboxClient:
         self._outbox = Outbox(self._connection)
         self._gathered_fd = -1
         self._connections = 0
+        self._signal = (self._connection.fd, select.POLLIN)
         self._poll = self._new_poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._patience = Patience()
@@ -141,7 +142,7 @@ class MailboxClient:
 
     def hasten(self) -> None:
         """Send what waits for company, or for a connection: somebody is about to wait for it."""
-        if len(self._outbox):
+        if self._outbox.waiting:
             self._send_now()
 
     def flush(self) -> None:
@@ -232,7 +233,8 @@ class MailboxClient:
             now_ns = time.monotonic_ns()
             if now_ns >= until_ns:
                 break
-            self._transmit_due(now_ns)
+            if now_ns >= self._due_ns:
+                self._transmit_due(now_ns)
             if self._pump_once(self._poll, min(until_ns, self._due_ns) - now_ns):
                 os.eventfd_read(self._wake_fd)
         self._patience.end()
@@ -250,17 +252,20 @@ class MailboxClient:
             ready = self._patience.await_input(poll, timeout_ns)
         else:
             ready = poll.poll(max(1, timeout_ns // _MS_NS))
-        descriptors = [descriptor for descriptor, _ in ready]
         with self._socket_lock:
             self._pollers -= 1
-            arrived = self._receive()
+            arrived = self._receive(is_signalled=self._signal in ready)
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
-        if self._connection.news_fd in descriptors:
-            self._send_now()
-        elif self._gathered_fd in descriptors:
-            self.hasten()
-        return self._wake_fd in descriptors
+        is_woken = False
+        for descriptor, _ in ready:
+            if descriptor == self._connection.news_fd:
+                self._send_now()
+            elif descriptor == self._gathered_fd:
+                self.hasten()
+            elif descriptor == self._wake_fd:
+                is_woken = True
+        return is_woken
 
     def _hand_over(self) -> None:
         """End leading; every follower wakes, and one of them leads on."""
@@ -309,7 +314,8 @@ class MailboxClient:
             if self._closed:
                 return
             now_ns = time.monotonic_ns()
-            self._transmit_due(now_ns)
+            if now_ns >= self._due_ns:
+                self._transmit_due(now_ns)
             self._pump_once(everything, self._due_ns - now_ns)
 
     # -- connection ------------------------------------------------------------------------------
@@ -320,11 +326,12 @@ class MailboxClient:
         poll.register(self._connection.news_fd, select.POLLIN)
         return poll
 
-    def _receive(self) -> list[bytes]:
+    def _receive(self, *, is_signalled: bool = False) -> list[bytes]:
         """Take every frame that somebody may wait for. The caller holds the socket lock."""
         if self._closed:
             return []
-        return self._connection.receive(_EVERYTHING if self._pollers else len(self._flying))
+        expected = _EVERYTHING if self._pollers else len(self._flying)
+        return self._connection.receive(expected, is_signalled=is_signalled)
 
     def _send_now(self) -> None:
         """Send all that is not on its way over the newest connection."""
@@ -343,8 +350,6 @@ class MailboxClient:
 
     def _transmit_due(self, now_ns: int) -> None:
         """Send again what is due, and give up what is past its time-out."""
-        if now_ns < self._due_ns:
-            return
         flying = list(self._flying.values())
         for reply in flying:
             if now_ns >= reply.deadline_ns:

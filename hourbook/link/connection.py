@@ -70,16 +70,21 @@ class Connection:
             return False
         return True
 
-    def receive(self, expected: int) -> list[bytes]:
+    def receive(self, expected: int, *, is_signalled: bool = False) -> list[bytes]:
         """Take every frame that has arrived, but not look for more than are `expected`.
 
-        Asks for events instead of trying until ``zmq.Again``: to raise it costs more than to look.
-        Which frames came in one message does not matter: each answers one request.
+        Asks for events instead of trying until ``zmq.Again``, which costs more to raise; but where
+        the descriptor has just signalled (`is_signalled`), there is nearly always a frame. Which
+        frames came in one message does not matter: each answers one request.
         """
         frames: list[bytes] = []
         socket = self._socket
-        while len(frames) < expected and int(socket.get(zmq.EVENTS)) & _POLLIN:
-            frames.append(socket.recv(_DONTWAIT))
+        while len(frames) < expected and (is_signalled or int(socket.get(zmq.EVENTS)) & _POLLIN):
+            try:
+                frames.append(socket.recv(_DONTWAIT))
+            except zmq.Again:
+                break
+            is_signalled = False
         return frames
 
     def count_made(self) -> int:

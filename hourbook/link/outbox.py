@@ -38,19 +38,19 @@ _RETRY_NS: Final = 20_000_000
 
 
 class Outbox:
-    """The requests that wait to be sent over one connection."""
+    """The requests that wait to be sent over one connection.
+
+    Attributes:
+        waiting: all of them, in their order.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._waiting: deque[Reply] = deque()
+        self.waiting: deque[Reply] = deque()
         self._bytes = 0
         self._timer: Timerfd | None = None
         self._is_timed = False
         self._had_company = False
-
-    def __len__(self) -> int:
-        """Return how many wait."""
-        return len(self._waiting)
 
     def watched(self) -> int:
         """Return the descriptor that is readable when they should leave: somebody watches it now.
@@ -65,7 +65,7 @@ class Outbox:
 
     def put(self, reply: Reply) -> None:
         """Add a new request."""
-        self._waiting.append(reply)
+        self.waiting.append(reply)
         self._bytes += len(reply.frame)
 
     def put_again(self, replies: Iterable[Reply]) -> None:
@@ -76,7 +76,7 @@ class Outbox:
             again = msgspec.structs.replace(reply.request, attempt=reply.attempt)
             reply.frame = wire.encode(again)
             self.put(reply)
-        self._waiting = deque(sorted(self._waiting, key=lambda reply: reply.request.id))
+        self.waiting = deque(sorted(self.waiting, key=lambda reply: reply.request.id))
 
     def may_wait(self, flying: int) -> bool:
         """Return whether what is here may wait for company; its time has begun then.
@@ -86,7 +86,7 @@ class Outbox:
         """
         if self._timer is None or (flying == 1 and not self._had_company):
             return False
-        if len(self._waiting) >= FRAMES_JOINED_MAX or self._bytes >= LARGE_BYTES:
+        if len(self.waiting) >= FRAMES_JOINED_MAX or self._bytes >= LARGE_BYTES:
             return False
         if not self._is_timed:
             self._is_timed = True
@@ -98,9 +98,10 @@ class Outbox:
         if self._is_timed and self._timer is not None:
             self._is_timed = False
             self._timer.stop()
-        while message := self._next_message():
+        while self.waiting:
+            message = self._next_message()
             if not self._connection.try_send([reply.frame for reply in message]):
-                self._waiting.extendleft(reversed(message))
+                self.waiting.extendleft(reversed(message))
                 return now_ns + _RETRY_NS
             self._had_company = len(message) > 1
             for reply in message:
@@ -114,7 +115,7 @@ class Outbox:
     def withdraw(self, reply: Reply) -> None:
         """Drop a request that is given up: it is not sent after that."""
         if reply.resend_ns == NEVER_NS:
-            self._waiting.remove(reply)
+            self.waiting.remove(reply)
             self._bytes -= len(reply.frame)
 
     def close(self) -> None:
@@ -125,7 +126,7 @@ class Outbox:
     def _next_message(self) -> list[Reply]:
         """Take the first of those that wait, and those that may travel with it."""
         message: list[Reply] = []
-        size, waiting = 0, self._waiting
+        size, waiting = 0, self.waiting
         while waiting and len(message) < FRAMES_JOINED_MAX:
             size += len(waiting[0].frame)
             if message and size > LARGE_BYTES:
