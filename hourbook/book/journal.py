@@ -26,7 +26,8 @@ and 0.4 us longer over each `bytes` (it looks for an adapter, which was a third 
 """
 
 _NO_TAGS: Final = bytearray(b"\x90")
-_RAW_NO_TAGS: Final = msgspec.Raw(b"\x90")
+_TAGLESS: Final = (msgspec.Raw(_NO_TAGS),)
+_TAGS: Final = 11
 _encode = msgspec.msgpack.Encoder().encode
 _sha256 = hashlib.sha256
 _FORMAT: Final = entry.ENTRY_FORMAT
@@ -154,6 +155,6 @@ def seal(
 
 def row_payload(row: Row) -> bytes:
     """Return the record of the feed ring: an ``Entry`` as a MessagePack array."""
-    tags = row[11]
-    raw = _RAW_NO_TAGS if tags is _NO_TAGS else msgspec.Raw(bytes(tags))
-    return _encode((*row[:11], raw, *row[12:]))
+    tags = row[_TAGS]
+    said = _TAGLESS if tags is _NO_TAGS else (msgspec.Raw(bytes(tags)),)
+    return _encode(row[:_TAGS] + said + row[_TAGS + 1 :])

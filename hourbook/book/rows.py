@@ -82,8 +82,8 @@ def insert_group(
     Their digest of dropped details is NULL; it is left out, since `sqlite3` takes longer over a
     None, as over `bytes`, than over all else (it looks for adapters): see ``journal.Row``.
     """
-    before, after = slice(_DETAILS_HASH), slice(_DETAILS_HASH + 1, None)
-    connection.executemany(_INSERT_NEW, [(*row[before], *row[after]) for row in rows])
+    new = [row[:_DETAILS_HASH] + row[_DETAILS_HASH + 1 :] for row in rows]
+    connection.executemany(_INSERT_NEW, new)
     connection.execute(_INSERT_COMMIT, _commit_row(commit))
 
 

@@ -4,7 +4,6 @@ Nothing touches the tables here: a draft is made, and what it means is recorded.
 raised leaves neither; so a write needs no savepoint (``ChangeKind.is_staged``).
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -91,7 +90,7 @@ def _check_op(op: Op) -> None:
     if isinstance(op, Set):
         if len(op.value) > entry.ENTRY_BYTES_MAX:
             raise _too_large(len(op.value), op.key)
-        entry.decode_value(bytes(op.value), "value")
+        entry.decode_value(op.value, "value")
         if op.metadata != NO_METADATA:
             _check_metadata(op.metadata)
         if op.keep_ttl and op.ttl_ns is not None:
@@ -122,20 +121,20 @@ def _check_metadata(raw: msgspec.Raw) -> None:
 
 def _apply(change: KvWrite, scope: Scope) -> KvWritten:
     ns, store = change.ns, scope.store
-    names = [(ns, op.key) for op in change.ops]
-    work = _work_on(change, names, scope)
+    work = _work_on(change, scope)
     defaults, now_ns = defaults_of(ns), scope.stamp.time_ns
     has_schema = store.schemas.has(ns)
     versions: list[int] = []
     numbers: list[int | float] = []
-    for op, name in zip(change.ops, names, strict=True):
+    for op in change.ops:
+        name = (ns, op.key)
         row = work.living(name)
+        value = None
+        if row is not None and type(op) is Increment:
+            value = work.rows.value(name, row)
         try:
-            value = (
-                work.rows.value(name, row) if row is not None and type(op) is Increment else None
-            )
             effect = decide(op, row, value, now_ns, defaults)
-            if op.token or effect is not NOTHING:
+            if op.token or effect.type == "locked" or (row is not None and row.type == "locked"):
                 _check_token(ns, op, row, effect, scope)
             if has_schema and isinstance(effect, KvDetails):
                 store.schemas.check(ns, op.key, bytes(effect.value))
@@ -158,9 +157,9 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
     return KvWritten(versions, numbers, _redacted(change))
 
 
-def _work_on(change: KvWrite, names: Sequence[Name], scope: Scope) -> "_Work":
+def _work_on(change: KvWrite, scope: Scope) -> "_Work":
     store = scope.store
-    if store.is_volatile(change, names):
+    if store.is_volatile(change):
         work = _VolatileWork(scope, store.require_volatile())
         scope.is_volatile = True
         return work
@@ -185,7 +184,7 @@ def _check_token(ns: str, op: Op, row: KvRow | None, effect: Effect, scope: Scop
         TokenStale: it may not.
     """
     is_locked = effect is not NOTHING and row is not None and row.type == "locked"
-    is_locked |= isinstance(effect, KvDetails) and effect.type == "locked"
+    is_locked |= effect.type == "locked"
     if op.token or is_locked:
         in_force = token_in_force(scope.connection, ns, op.key)
         require_token(ns, op.key, op.token, in_force, is_locked=is_locked)

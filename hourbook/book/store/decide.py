@@ -34,6 +34,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 class _Plain(NamedTuple):
     word: str
+    type: str = ""
 
 
 DELETE: Final = _Plain("delete")

@@ -4,7 +4,7 @@ A key lies in one file. A write whose keys lie in both is refused: no transactio
 """
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Final
 
 from hourbook.book.store.branch_rows import BranchRows
@@ -47,8 +47,8 @@ class KeyFiles:
         self.schemas = main.schemas()
         self._branches: dict[int, BranchRows] = {}
 
-    def is_volatile(self, change: KvWrite, names: Sequence[Name]) -> bool:
-        """Return which file a write is about, whose steps are about `names`.
+    def is_volatile(self, change: KvWrite) -> bool:
+        """Return which file a write is about.
 
         A key is where it is; one that is nowhere goes where its type, or its namespace, says.
 
@@ -58,10 +58,11 @@ class KeyFiles:
             UnknownName: there is no such branch.
         """
         elsewhere = () if change.branch or self.volatile is None else self.volatile.weights
-        usual = defaults_of(change.ns).type
+        ns, usual = change.ns, defaults_of(change.ns).type
         is_here = is_there = False
         placed: set[Name] = set()
-        for op, name in zip(change.ops, names, strict=True):
+        for op in change.ops:
+            name = (ns, op.key)
             if name in placed:
                 continue
             type_ = (op.type or usual) if isinstance(op, _GIVING) else ""
@@ -76,7 +77,7 @@ class KeyFiles:
             placed.add(name)
         if is_here and is_there:
             raise errors.MixedDurability(
-                f"Expected keys of {change.ns} that all outlive a reboot, or all do not, got both",
+                f"Expected keys of {ns} that all outlive a reboot, or all do not, got both",
                 field="ops",
                 hint="write them one after the other, or delete first what shall change its type",
             )

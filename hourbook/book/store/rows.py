@@ -8,6 +8,7 @@ Details of ``kv.set`` are a MessagePack map: `value`, and where they say more th
 one) and `by` (of an increment). Those of ``kv.expire`` have `expires_ns`; of ``kv.delete`` none.
 """
 
+import functools
 import zlib
 from typing import Any, Final
 
@@ -167,7 +168,9 @@ def bound(row: KvRow) -> tuple[object, ...]:
 
 def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:
     """Return the row that the entry `seq` of a key means."""
-    encoding, value = pack_value(bytes(details.value))
+    encoding, value = PLAIN, bytes(details.value)
+    if len(value) >= COMPRESS_BYTES_MIN:
+        encoding, value = pack_value(value)
     metadata = None if details.metadata == NO_METADATA else bytes(details.metadata)
     return KvRow(
         ns,
@@ -245,4 +248,9 @@ def split_entity(entity: str) -> tuple[str, str]:
 
 def bucket_of(ns: str, key: str) -> int:
     """Return the bucket (0..BUCKETS - 1) whose counter moves when the key does."""
-    return _crc32(key.encode(), _crc32(ns.encode())) & (BUCKETS - 1)
+    return _crc32(key.encode(), _seed_of(ns)) & (BUCKETS - 1)
+
+
+@functools.lru_cache(maxsize=1024)
+def _seed_of(ns: str) -> int:
+    return _crc32(ns.encode())

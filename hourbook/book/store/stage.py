@@ -75,7 +75,8 @@ class KeyRows(ABC):
     def put(self, name: Name, row: KvRow | None, seq: int) -> None:
         """Let a key hold something, or nothing, as the entry `seq` says."""
         self._draft[name] = row
-        self._log.append((self._branch, *name, seq))
+        ns, key = name
+        self._log.append((self._branch, ns, key, seq))
 
     def hold(self, name: Name, row: KvRow | None) -> None:
         """Let a key hold something, or nothing, of which no entry tells."""
@@ -117,14 +118,17 @@ class KvStage(KeyRows):
         self.soonest_ns: int | None = None
         self._ids: dict[Name, int | None] = {}  # of rows in the file; None: it has none
         self._last_id: int | None = None
-        self._dirty: set[Name] = set()
+        self._dirty: dict[Name, KvRow | None] = {}  # what the file does not say yet
         self._large: list[Name] = []
         self.touched: set[Name] = set()
 
     def keep(self) -> None:
         """Take over what the change at work has done."""
-        self._dirty.update(self._draft)
-        super().keep()
+        draft = self._draft
+        self._dirty.update(draft)
+        self._rows.update(draft)
+        draft.clear()
+        self._log_kept = len(self._log)
 
     def _read(self, name: Name) -> KvRow | None:
         found = self._connection.execute(FIND_HEAD, name).fetchone()
@@ -157,25 +161,24 @@ class KvStage(KeyRows):
         self.touched.add(name)
 
     def flush(self) -> None:
-        """Write what is kept into the open transaction.
+        """Write what is kept into the open transaction; never in the middle of a change.
 
         Raises:
             sqlite3.Error: no room, or the disk failed.
         """
+        assert not self._draft, "a change is at work"
         if self._dirty:
             self._write_rows()
-            self.touched |= self._dirty
-            self._dirty = set()
+            self.touched.update(self._dirty)
+            self._dirty = {}
         if self._log:
-            self._connection.executemany(INSERT_LOG, sorted(self._log))
+            self._connection.executemany(INSERT_LOG, self._log)
             self._log, self._log_kept = [], 0
 
     def _write_rows(self) -> None:
-        """Write the rows of what is dirty, in order: neighbours lie on the same pages."""
-        rows, ids = self._rows, self._ids
+        ids = self._ids
         gone, new, changed = [], [], []
-        for name in sorted(self._dirty):
-            row = rows[name]
+        for name, row in self._dirty.items():
             if row is None:
                 gone.append(name)
                 ids[name] = None
@@ -226,7 +229,7 @@ class KvStage(KeyRows):
     def abandon(self) -> None:
         """Begin anew, once the transaction was rolled back."""
         self._forget()
-        self._draft, self._dirty = {}, set()
+        self._draft, self._dirty = {}, {}
         self._log, self._log_kept = [], 0
         self.settle()
 

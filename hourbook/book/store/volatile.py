@@ -166,8 +166,7 @@ class VolatileStage(KvStage):
         super().keep()
         for name in self.weights.surplus(self._capacity.cached_bytes):
             self.weights.drop(name)
-            self._rows[name] = None
-            self._dirty.add(name)
+            self._rows[name] = self._dirty[name] = None
             self.evictions += 1
 
     def answer(self, index: int, change: Change, outcome: Outcome) -> None:
