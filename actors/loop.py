@@ -7,7 +7,7 @@ actor that hangs stops beating, however alive its I/O thread may be. The only wa
 The poller is the kernel's, over plain descriptors: ``zmq.Poller`` asks every socket twice a turn,
 which at 100 ticks a second was most of what the publisher cost. The descriptor of a ZeroMQ socket
 signals *edges*, and any use of the socket may swallow one (ZMQ_FD in zmq_getsockopt(3)): so whoever
-uses a socket sets `_must_look`, and before the loop sleeps it looks until nothing is left.
+uses a socket adds it to `_unsure`, and before the loop sleeps it looks there until nothing is left.
 """
 
 import gc
@@ -60,7 +60,8 @@ class Loop(LinkReporter):
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._sockets: dict[int, tuple[zmq.Socket[bytes], Callable[[], None]]] = {}
-        self._must_look = True
+        self._unsure: set[int] = set()
+        self._mailbox_fd = self._router.socket.fileno()
         self._replies = Replies(self._send)
         self._peers = Peers(
             self._zmq, home, context.name, context.incarnation, self._timers, self.watch
@@ -77,7 +78,7 @@ class Loop(LinkReporter):
         else:
             descriptor = source.fileno()
             self._sockets[descriptor] = (source, callback)
-            self._must_look = True
+            self._unsure.add(descriptor)
         self._poll.register(descriptor, select.POLLIN)
 
     def unwatch(self, source: int | zmq.Socket[bytes]) -> None:
@@ -98,14 +99,14 @@ class Loop(LinkReporter):
 
     def tell(self, peer: str, kind: str, body: msgspec.Struct) -> bool:
         """Send to another actor without waiting for an answer."""
-        self._must_look = True
+        self._unsure.update(self._sockets)
         return self._peers.tell(peer, kind, body)
 
     def ask(
         self, peer: str, kind: str, body: msgspec.Struct, on_reply: OnReply, timeout_s: float
     ) -> None:
         """Send to another actor and call back with its answer."""
-        self._must_look = True
+        self._unsure.update(self._sockets)
         deadline_ns = self._timebase.mono_ns() + round(timeout_s * _S_NS)
         self._peers.ask(peer, kind, body, on_reply, deadline_ns)
 
@@ -137,23 +138,28 @@ class Loop(LinkReporter):
 
     def _turn(self) -> None:
         while self._stop_reason is None:
-            has_served = self._must_look and self._look()
+            has_served = bool(self._unsure) and self._look()
             for descriptor, _ in self._poll.poll(0 if has_served else self._poll_ms()):
                 callback = self._callbacks.get(descriptor)
                 if callback is not None:
                     callback()
                 else:
-                    self._must_look = True
+                    self._unsure.add(descriptor)
             self._timers.fire(self._timebase.mono_ns())
 
     def _look(self) -> bool:
         """Serve every ZeroMQ socket that has something; return whether there may be more."""
-        self._must_look = False
-        for socket, callback in tuple(self._sockets.values()):
+        unsure, self._unsure = self._unsure, set()
+        has_served = False
+        for descriptor in unsure:
+            if (watched := self._sockets.get(descriptor)) is None:
+                continue
+            socket, callback = watched
             if int(socket.get(zmq.EVENTS)) & _POLLIN:
                 callback()
-                self._must_look = True
-        return self._must_look
+                self._unsure.add(descriptor)
+                has_served = True
+        return has_served
 
     def _poll_ms(self) -> int:
         due_ns = self._timers.next_due_ns()
@@ -182,7 +188,7 @@ class Loop(LinkReporter):
             self._stop_reason = "SIGTERM"
 
     def _beat(self, actor: Behaviour, mailbox: Mailbox) -> None:
-        self._must_look = True
+        self._unsure.add(self._supervisor.fileno())
         snapshot = self.counters() | self._peers.snapshot() | mailbox.snapshot() | actor.snapshot()
         try:
             self._supervisor.send(self._link.beat(snapshot), zmq.NOBLOCK)
@@ -260,7 +266,7 @@ class Loop(LinkReporter):
                 break
 
     def _send(self, peer: bytes, frames: list[bytes]) -> None:
-        self._must_look = True
+        self._unsure.add(self._mailbox_fd)
         if not self._router.send(
             peer, frames
         ):  # it is gone, or reads nothing: its problem, counted
