@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from protocols import book_messages, entry, errors
-from protocols.book_messages import NewEntry
+from protocols import errors
+from protocols.book_messages import NO_DETAILS, NewEntry, check_details, check_entry, check_labels
+from protocols.entry import encode_value
 
 __all__ = ["NewLike", "coerce_entry", "make_entry"]
 
@@ -22,14 +23,14 @@ def make_entry(
     Raises:
         BadRequest, LimitExceeded: it cannot be kept.
     """
-    raw = entry.DETAILS_NONE if details is None else entry.encode_value(details, "details")
+    raw = None if details is None else encode_value(details, "details")
     if isinstance(tags, str):
         raise errors.BadRequest("Expected `tags` to be a list of texts, got a text", field="tags")
     labels = tuple(tags)
-    book_messages.check_labels(action, entity, kind, labels)
-    if details is None:
-        return NewEntry(action, entity, book_messages.NO_DETAILS, labels, kind)
-    book_messages.check_details(raw)
+    check_labels(action, entity, kind, labels)
+    if raw is None:
+        return NewEntry(action, entity, NO_DETAILS, labels, kind)
+    check_details(raw)
     return NewEntry(action, entity, msgspec.Raw(raw), labels, kind)
 
 
@@ -40,7 +41,7 @@ def coerce_entry(new: NewLike) -> NewEntry:
         BadRequest, LimitExceeded: it is none, or cannot be kept.
     """
     if isinstance(new, NewEntry):
-        book_messages.check_entry(new)
+        check_entry(new)
         return new
     if not isinstance(new, tuple) and isinstance(new, Mapping):
         known = {"action", "entity", "details", "tags", "kind"}
