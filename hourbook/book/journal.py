@@ -77,7 +77,7 @@ def sequence(
         nonce = bytearray(append.nonce)
         for index, new in enumerate(append.entries):
             seq += 1
-            hlc = max(hlc + 1, tick_of_group)
+            hlc = hlc + 1 if hlc >= tick_of_group else tick_of_group
             salt = salts[salt_end : (salt_end := salt_end + _SALT_SIZE)]
             details = bytearray(new.details)
             if index:

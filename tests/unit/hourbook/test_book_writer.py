@@ -121,6 +121,20 @@ def test_same_nonce_of_another_writer_is_new(home: Home) -> None:
     writer.close()
 
 
+def test_nonce_above_all_of_its_writer_needs_no_look_up(home: Home) -> None:
+    """It is taken for used from then on; of a writer that was not heard yet nothing is known."""
+    writer = open_writer(home)
+
+    assert not writer.is_above(append(5))
+    assert writer.is_new(append(5), (), NOW_NS)
+    assert not writer.is_above(append(5))
+    assert not writer.is_above(append(4))
+    assert writer.is_above(append(6, 3))
+    assert not writer.is_above(append(8))
+    assert writer.is_above(append(9))
+    writer.close()
+
+
 @pytest.mark.parametrize(
     "request_",
     [
