@@ -66,7 +66,10 @@ class WriteFuture(Generic[_T]):
         self._reply.hasten()
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Call back with this future once the outcome is known, from the thread that learns it."""
+        """Call back with this future once the outcome is known, from the thread that learns it.
+
+        It must not be held up there: it sends and receives for others, too.
+        """
         self._reply.add_done_callback(lambda _: callback(self))
 
 

@@ -27,13 +27,13 @@ import msgspec
 
 from hourbook.home import Home
 from hourbook.link.connection import Connection
-from hourbook.link.outbox import RESEND_S, Outbox
+from hourbook.link.outbox import Outbox
 from hourbook.link.patience import Patience
 from hourbook.link.reply import NEVER_NS, Reply
 from hourbook.link.room import IN_FLIGHT_MAX, LARGE_BYTES, find_surplus
 from protocols import errors, wire
 
-__all__ = ["RESEND_S", "TIMEOUT_S", "MailboxClient"]
+__all__ = ["TIMEOUT_S", "MailboxClient"]
 
 TIMEOUT_S: Final = 5.0
 GRACE_MS: Final = 5
@@ -171,7 +171,7 @@ class MailboxClient:
             self._connection.close()
 
     def __del__(self) -> None:
-        """Give the two descriptors back; threads may poll them until nobody holds the client."""
+        """Give its descriptors back; threads may poll them until nobody holds the client."""
         for descriptor in (getattr(self, "_wake_fd", -1), getattr(self, "_stop_fd", -1)):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -1,10 +1,10 @@
 """What a client has not handed over yet: requests that leave together, in one message. An edge.
 
 To hand a message over costs both sides more than to make it or to read it: two processes and two
-I/O threads are woken. So a request for whose answer nobody is about to wait stays here for a moment
-while others are in flight, or where the last message was one of several, and leaves with the next
-that cannot wait, as soon as somebody is about to wait for any answer, when they are
-FRAMES_JOINED_MAX or LARGE_BYTES, or at the end of DELAY_NS. The kernel keeps that time
+I/O threads are woken (``docs/adr/0032``). So a request for whose answer nobody is about to wait
+stays here for a moment while others are in flight, or where the last message was one of several.
+It leaves with the next that cannot wait, as soon as somebody is about to wait for any answer, when
+they are FRAMES_JOINED_MAX or LARGE_BYTES, or at the end of DELAY_NS. The kernel keeps that time
 (``hourbook/timerfd.py``), so that nobody is woken just to watch it.
 
 The same line holds what found no connection, and what is to be sent again; all of it is in the
@@ -25,14 +25,13 @@ from protocols import wire
 if TYPE_CHECKING:
     from hourbook.timerfd import Timerfd
 
-__all__ = ["DELAY_NS", "FRAMES_JOINED_MAX", "RESEND_S", "Outbox"]
+__all__ = ["DELAY_NS", "FRAMES_JOINED_MAX", "Outbox"]
 
 DELAY_NS: Final = 1_000_000
 """What a request may lose by waiting for company; a durable write takes about as long."""
 FRAMES_JOINED_MAX: Final = 32
 """Beyond, a message is no cheaper for each of its requests, and the first of them are late."""
-RESEND_S: Final = 0.25
-_RESEND_NS: Final = int(RESEND_S * 1_000_000_000)
+_RESEND_NS: Final = 250_000_000
 _RETRY_NS: Final = 20_000_000
 """Between attempts where there is no connection; a new one says so by itself."""
 

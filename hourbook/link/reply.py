@@ -93,7 +93,10 @@ class Reply:
         self._client.hasten()
 
     def add_done_callback(self, callback: Callable[["Reply"], None]) -> None:
-        """Call back with this reply once its outcome is known, from the thread that learns it."""
+        """Call back with this reply once its outcome is known, from the thread that learns it.
+
+        It must not be held up there: it sends and receives for others, too.
+        """
         with self._client.state_lock:
             if not self.done():
                 self._callbacks = [*(self._callbacks or ()), callback]
