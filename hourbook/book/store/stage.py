@@ -138,6 +138,8 @@ class KvStage(KeyRows):
         else:
             self._ids[name], version, created, type_, expires_ns, metadata = found
             row = KvRow(*name, version, created, type_, expires_ns, NOT_LOADED, None, metadata)
+            if metadata is not None and len(metadata) > _SMALL_BYTES:
+                self._large.append(name)
         self._rows[name] = row
         return row
 
@@ -222,9 +224,8 @@ class KvStage(KeyRows):
         if self._odd:
             self._generations.end(self._odd)
             self._odd = []
-        if self.touched:
-            self._forget_surplus()
-            self.touched = set()
+        self._forget_surplus()  # what was only looked at, too
+        self.touched = set()
 
     def abandon(self) -> None:
         """Begin anew, once the transaction was rolled back."""

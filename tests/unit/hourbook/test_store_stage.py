@@ -5,10 +5,11 @@ from kv_writes import NOW_NS, increment, kv_write, open_store, put, rows_of, say
 
 from hourbook.book.journal import Stamp
 from hourbook.book.store.rebuild import find_fault
+from hourbook.book.store.stage import ROWS_KEPT_MAX
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from protocols import errors
-from protocols.kv_messages import Delete
+from protocols.kv_messages import OPS_MAX, Check, Delete
 
 DAY_NS = 24 * 3600 * 1_000_000_000
 
@@ -77,3 +78,17 @@ def test_row_that_somebody_took_away_ends_the_group(home: Home) -> None:
 
     assert written(say(book, put("a", 3))).versions == [2]
     assert rows_of(book) == {("notes", "a"): 3}
+
+
+def test_what_was_only_looked_at_is_not_remembered_without_bound(home: Home) -> None:
+    """Neither many keys that writes found absent, nor large metadata that they found."""
+    book = open_store(home)
+    written(say(book, put("large", 1, metadata={"note": "x" * 60_000}), put("small", 1)))
+    written(say(book, Check(key="large"), Check(key="small")))
+    known = set(book.store.main._rows)
+
+    for start in range(0, ROWS_KEPT_MAX + 1, OPS_MAX):
+        written(say(book, *(Delete(key=f"absent-{start + n}") for n in range(OPS_MAX))))
+
+    assert known == {("notes", "small")}
+    assert len(book.store.main._rows) <= ROWS_KEPT_MAX
