@@ -4,7 +4,7 @@ A key lies in one file. A write whose keys lie in both is refused: no transactio
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from hourbook.book.store.branch_rows import BranchRows
@@ -125,6 +125,15 @@ class KeyFiles:
             if row is not None:
                 connection.execute(_ERASE, row)
                 self.main.note(row)
+
+    def give_way(self, names: Iterable[Name]) -> None:
+        """Drop volatile keys that the book has, too, since a change that did not look for them."""
+        if (volatile := self.volatile) is None:
+            return
+        for name in names:
+            if name in volatile.weights and self.main.find(name) is not None:
+                volatile.hold(name, None)
+        volatile.keep()
 
     def undo(self) -> None:
         """Forget what the change at work has done: it was refused."""

@@ -315,6 +315,24 @@ def test_a_branch_sees_what_it_came_from_and_keeps_to_itself(home: Home) -> None
     assert find_fault(book.query(lambda c: c)) is None
 
 
+def test_a_key_that_a_merge_brings_takes_the_place_of_a_volatile_one(home: Home) -> None:
+    """It lies in one file, so that what is written next is what is read; others stay."""
+    book = open_store(home)
+    make = CreateBranch(writer="agent", nonce=entry.make_nonce(5, 1), name="try", parent=0)
+    book.write([make], Stamp(NOW_NS, 0))
+    written(say(book, *(put(key, "here", type="cached") for key in "abc")))
+    written(say(book, put("a", "there"), put("b", "there"), Delete(key="b"), branch=1))
+    merge = MergeBranch(writer="agent", nonce=entry.make_nonce(5, 1 << 20), name="try")
+
+    book.write([merge], Stamp(NOW_NS, 0))
+    merged = rows_of(book)
+    written(say(book, put("a", "later")))
+
+    assert merged == {("notes", "a"): "there", ("notes", "b"): "here", ("notes", "c"): "here"}
+    assert rows_of(book) == merged | {("notes", "a"): "later"}
+    assert book.query(lambda c: c.execute("SELECT key FROM kv").fetchall()) == [("a",)]
+
+
 def test_a_key_keeps_its_type_on_a_branch(home: Home) -> None:
     """Also where its namespace has another, which no branch can hold."""
     book = open_store(home)
