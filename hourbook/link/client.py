@@ -142,7 +142,7 @@ class MailboxClient:
 
     def hasten(self) -> None:
         """Send what waits for company, or for a connection: somebody is about to wait for it."""
-        if self._outbox.waiting:
+        if self._outbox.waiting and self.is_usable():
             self._send_now()
 
     def flush(self) -> None:

@@ -94,9 +94,7 @@ class Outbox:
 
     def leave(self, now_ns: int) -> int:
         """Hand over everything, where there is a connection; return when to see to it again."""
-        if self._is_timed and self._timer is not None:
-            self._is_timed = False
-            self._timer.stop()
+        self._stop_timer()
         while self.waiting:
             message = self._next_message()
             if not self._connection.try_send([reply.frame for reply in message]):
@@ -116,11 +114,18 @@ class Outbox:
         if reply.resend_ns == NEVER_NS:
             self.waiting.remove(reply)
             self._bytes -= len(reply.frame)
+            if not self.waiting:  # who watches would be woken again and again for nothing
+                self._stop_timer()
 
     def close(self) -> None:
         """Give the descriptor back; nobody may be watching it."""
         if self._timer is not None:
             self._timer.close()
+
+    def _stop_timer(self) -> None:
+        if self._is_timed and self._timer is not None:
+            self._is_timed = False
+            self._timer.stop()
 
     def _next_message(self) -> list[Reply]:
         """Take the first of those that wait, and those that may travel with it."""

@@ -1,6 +1,8 @@
 """Which requests a client sends in one message, and when they leave at the latest."""
 
 import os
+import select
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -242,6 +244,26 @@ def test_request_that_never_left_is_not_sent_after_it_was_given_up(
     mailbox.socket.close()
 
 
+def test_nobody_is_woken_for_a_request_that_was_given_up(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of what waited for company is over, and nothing is there that could leave."""
+    monkeypatch.setattr("hourbook.link.outbox.DELAY_NS", 1)
+    client = MailboxClient(home, "journal_writer", "test")
+    outbox = client._outbox
+    watched = select.poll()
+    watched.register(outbox.watched(), select.POLLIN)
+    reply = Reply(client, wire.Envelope(kind="lost", id=1), b"frame", NEVER_NS)
+    outbox.put(reply)
+    has_waited = outbox.may_wait(flying=2)
+
+    outbox.withdraw(reply)
+
+    assert has_waited
+    assert not watched.poll(5)
+    client.close()
+
+
 def test_threads_share_messages_and_get_their_own_answers(
     client: MailboxClient, mailbox: Mailbox
 ) -> None:
@@ -279,13 +301,16 @@ def test_threads_share_messages_and_get_their_own_answers(
 def test_forked_child_sends_nothing_of_what_is_gathered(
     client: MailboxClient, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may close what it inherited; the parent's requests leave once, with the parent."""
+    """Nor does a future that it inherited; it may close, and the parent's leave once, with it."""
     delay_for_ever(monkeypatch)
     start(client, mailbox)
     gathered = [client.send("gathered", {}, attended=False) for _ in range(3)]
 
     child = os.fork()
     if not child:
+        client._socket_lock.acquire()  # as another thread may have had it
+        signal.alarm(5)
+        gathered[0].hasten()
         client.close()
         os._exit(client.is_usable())
     _, status = os.waitpid(child, 0)
