@@ -266,10 +266,9 @@ class Loop(LinkReporter):
                 break
 
     def _send(self, peer: bytes, frames: list[bytes]) -> None:
+        """Send one message; that a peer is gone, or reads nothing, is its problem, and counted."""
         self._unsure.add(self._mailbox_fd)
-        if not self._router.send(
-            peer, frames
-        ):  # it is gone, or reads nothing: its problem, counted
+        if not self._router.send(peer, frames):
             self.count("replies_dropped_total", len(frames))
 
 

@@ -174,7 +174,8 @@ class Book(BookKeeping, BookViews):
     ) -> EntryFuture:
         """Send one entry and return at once; many in flight share one fsync, and one message.
 
-        It leaves within a millisecond, and at once where anybody waits (``result``, ``flush``).
+        It leaves within a millisecond, and at once where anybody waits (``result``, ``flush``);
+        later only while C code keeps the interpreter to itself.
         Up to 10 000 may be under way; the next one waits for the oldest. The order of sending is
         the order in the book, unless the writer is restarted meanwhile.
 
