@@ -231,12 +231,12 @@ class MailboxClient:
         self._patience.begin(until_ns)
         while not reply.done():
             now_ns = time.monotonic_ns()
-            if now_ns >= until_ns:
-                break
             if now_ns >= self._due_ns:
                 self._transmit_due(now_ns)
             if self._pump_once(self._poll, min(until_ns, self._due_ns) - now_ns):
                 os.eventfd_read(self._wake_fd)
+            if now_ns >= until_ns:  # only after a look: the answer may have lain there
+                break
         self._patience.end()
 
     def _pump_once(self, poll: select.poll, timeout_ns: int) -> bool:
@@ -351,9 +351,8 @@ class MailboxClient:
     def _transmit_due(self, now_ns: int) -> None:
         """Send again what is due, and give up what is past its time-out."""
         flying = list(self._flying.values())
-        for reply in flying:
-            if now_ns >= reply.deadline_ns:
-                self._expire(reply)
+        if late := [reply for reply in flying if now_ns >= reply.deadline_ns]:
+            self._expire(*late)
         with self._socket_lock:
             if self._closed:
                 return
@@ -380,9 +379,14 @@ class MailboxClient:
 
     # -- ends ------------------------------------------------------------------------------------
 
-    def _expire(self, reply: Reply) -> None:
-        seconds = self._timeout_ns / _S_NS
-        self._give_up(reply, f"{self._actor} did not answer within {seconds:g} s")
+    def _expire(self, *late: Reply) -> None:
+        """Give up what is past its time-out, unless the answer has come and nobody looked."""
+        with self._socket_lock:
+            arrived = self._receive()
+        self._dispatch(arrived)
+        for reply in late:
+            seconds = self._timeout_ns / _S_NS
+            self._give_up(reply, f"{self._actor} did not answer within {seconds:g} s")
 
     def _give_up(self, reply: Reply, why: str) -> None:
         if self._flying.pop(reply.request.id, None) is not None:

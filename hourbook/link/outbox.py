@@ -48,8 +48,8 @@ class Outbox:
         self.waiting: deque[Reply] = deque()
         self._bytes = 0
         self._timer: Timerfd | None = None
-        self._is_timed = False
-        self._had_company = False
+        self._is_timed = False  # the timer counts down for those that wait
+        self._had_company = False  # the last message was one of several: the next may be, too
 
     def watched(self) -> int:
         """Return the descriptor that is readable when they should leave: somebody watches it now.

@@ -1,15 +1,19 @@
-"""Which requests a client sends again while its actor says nothing."""
+"""Which requests a client sends again while its actor says nothing, and when it gives one up."""
 
+import contextlib
+import time
 from collections.abc import Iterator
 
 import msgspec
 import pytest
 import zmq
+from waiting import wait_until
 
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
+from hourbook.link.reply import Reply
 from hourbook.link.room import IN_FLIGHT_BYTES_MAX, LARGE_BYTES
-from protocols import wire
+from protocols import errors, wire
 
 
 class Note(msgspec.Struct):
@@ -77,3 +81,51 @@ def test_large_requests_wait_for_each_other(
     assert not replies[-1].done()
     client.close()
     mailbox.close()
+
+
+@contextlib.contextmanager
+def answered(
+    context: zmq.Context[zmq.Socket[bytes]], home: Home, timeout_s: float
+) -> Iterator[Reply]:
+    """Yield a request that was answered while nobody looked."""
+    mailbox = silent_actor(context, home)
+    client = MailboxClient(home, "journal_writer", "test", timeout_s=timeout_s)
+    while not mailbox.poll(20):
+        client.post("hello", Note(b""))  # dropped until there is a connection
+    reply = client.send("asked", Note(b""))
+    peer, frame = mailbox.recv_multipart()
+    while wire.decode_envelope(frame).kind == "hello":
+        peer, frame = mailbox.recv_multipart()
+    answer = wire.encode_reply(wire.decode_envelope(frame).id, {"said": "yes"}, src="test")
+    mailbox.send_multipart([peer, answer])
+    yield reply
+    client.close()
+    mailbox.close()
+
+
+def test_answer_that_came_in_time_is_heard_after_it(
+    context: zmq.Context[zmq.Socket[bytes]], home: Home
+) -> None:
+    """Where a computation kept the interpreter to itself, nobody could look any sooner."""
+    with answered(context, home, timeout_s=0.3) as reply:
+        wait_until(lambda: time.monotonic_ns() > reply.deadline_ns, 5, "the time-out")
+
+        envelope = reply.wait()
+
+    assert msgspec.msgpack.decode(envelope.body) == {"said": "yes"}
+
+
+def test_wait_of_no_time_finds_what_is_there(
+    context: zmq.Context[zmq.Socket[bytes]], home: Home
+) -> None:
+    """Asking now and then is a way to wait, too."""
+
+    def ask() -> bool:
+        with contextlib.suppress(errors.WaitTimeout):
+            reply.wait(0)
+        return reply.done()
+
+    with answered(context, home, timeout_s=10) as reply:
+        wait_until(ask, 5, "the answer")
+
+    assert reply.envelope is not None
