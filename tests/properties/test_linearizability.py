@@ -235,3 +235,17 @@ def test_long_histories_take_a_moment() -> None:
     assert explain([*calls, *late]) is None
     wrong = call("get", None, 0.5, 15_000, 15_001)
     assert "said 0.5" in str(explain([*calls, *late, wrong], places_max=10_000))
+
+
+def test_version_that_a_refusal_tells_takes_few_states() -> None:
+    """Only one of many unanswered calls can have made it, and what came after cannot come first."""
+    unseen = [call("set", 1_000 + number, UNKNOWN, number) for number in range(60)]
+    calls = [
+        call("set", 5, 100, 100, 101),
+        call("cas", (9, 100), -102, 102, 150),
+        call("increment", 1, UNKNOWN, 103),
+        call("increment", 1, (103, 7), 104, 149),
+        *[call("set", 20 + number, 104 + number, 105, 148 - number) for number in range(6)],
+    ]
+
+    assert explain([*unseen, *calls], places_max=2_000) is None
