@@ -5,7 +5,6 @@ ones of ``actors.loop``; only the waiting differs.
 """
 
 import asyncio
-import logging
 import signal
 from contextlib import suppress
 from typing import Any, Protocol
@@ -15,18 +14,17 @@ import zmq.asyncio
 
 from actors import guard, sockets
 from actors.base import BaseActor, ConfigT
-from actors.contract import ActorContext, Behaviour, Reporter, Request
+from actors.contract import ActorContext, Behaviour, Reporter
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
-from actors.loop import log_refusal, reload_error
+from actors.loop import reload_error
 from actors.mailbox import Mailbox
 from actors.replies import Replies
+from actors.service import Service
 from hourbook.home import Home
 from hourbook.timebase import Timebase
-from protocols import control, errors
+from protocols import control
 
 __all__ = ["AsyncActor", "AsyncLoop"]
-
-_log = logging.getLogger(__name__)
 
 
 class AsyncBehaviour(Behaviour, Protocol):
@@ -125,26 +123,13 @@ class AsyncLoop(LinkReporter):
         self, actor: AsyncBehaviour, mailbox: Mailbox, router: zmq.asyncio.Socket
     ) -> None:
         replies = Replies(lambda peer, frames: self._send_soon(router, peer, frames))
-
-        def answer(request: Request[Any], body: object) -> None:
-            replies.add(request.peer, mailbox.answer(request, body))
-
+        service = Service(mailbox, replies, self._home, self._timebase.wall_ns)
         while True:
             peer, *frames = await router.recv_multipart()
-            if len(frames) > 1:
-                replies.hear_joined(peer)
             now_ns = self._timebase.mono_ns()
             replies.hold()
             for index, frame in enumerate(frames):
-                try:
-                    request = mailbox.open(peer, frame, now_ns, answer, is_first=not index)
-                except errors.HourbookError as error:
-                    log_refusal(frame, error)
-                    replies.add(peer, mailbox.refusal(frame, error))
-                    continue
-                body = guard.serve(mailbox, request, frame, self._home, self._timebase.wall_ns())
-                if body is not None:
-                    answer(request, body)
+                service.serve(peer, frame, now_ns, is_first=not index)
             actor.after_drain()
             replies.release()
 

@@ -11,7 +11,6 @@ uses a socket adds it to `_unsure`, and before the loop sleeps it looks there un
 """
 
 import gc
-import logging
 import os
 import select
 import signal
@@ -22,18 +21,19 @@ import msgspec
 import zmq
 
 from actors import guard, sockets
-from actors.contract import ActorContext, Behaviour, OnReply, Request
+from actors.contract import ActorContext, Behaviour, OnReply
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.mailbox import Mailbox
 from actors.peers import Peers
 from actors.replies import Replies
 from actors.router import Router
+from actors.service import Service
 from actors.timers import Timer, Timers
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols import control, errors
 
-__all__ = ["Loop", "log_refusal", "reload_error"]
+__all__ = ["Loop", "reload_error"]
 
 _GARBAGE_MIN: Final = 10_000
 """Objects that may be garbage in circles before anybody looks; a large group makes as many."""
@@ -41,8 +41,6 @@ _MS_NS: Final = 1_000_000
 _S_NS: Final = 1_000_000_000
 _POLL_MS_MAX: Final = 60_000
 _POLLIN: Final = int(zmq.POLLIN)
-
-_log = logging.getLogger(__name__)
 
 
 class Loop(LinkReporter):
@@ -218,50 +216,37 @@ class Loop(LinkReporter):
             actor.handlers(),
             actor.frame_bytes_max,
         )
+        service = Service(mailbox, self._replies, self._home, self._timebase.wall_ns)
         sockets.bind_mailbox(self._router.socket, self._home, self._context.name)
-        self.watch(self._router.socket, lambda: self._drain(actor, mailbox))
+        self.watch(self._router.socket, lambda: self._drain(actor, service))
         self.watch(self._supervisor, lambda: self._hear_supervisor(actor))
         return mailbox
 
-    def _drain(self, actor: Behaviour, mailbox: Mailbox) -> None:
+    def _drain(self, actor: Behaviour, service: Service) -> None:
         """Serve all that waits, up to the actor's limits, then let it finish the group.
 
         What is answered meanwhile leaves when the handlers are done, and when the group is.
         """
         self._replies.hold()
         try:
-            self._serve(actor, mailbox)
+            self._serve(actor, service)
             self._replies.release()
             self._replies.hold()
             actor.after_drain()
         finally:
             self._replies.release()
 
-    def _serve(self, actor: Behaviour, mailbox: Mailbox) -> None:
+    def _serve(self, actor: Behaviour, service: Service) -> None:
         count = size = 0
         now_ns = self._timebase.mono_ns()
-        router, replies = self._router, self._replies
-
-        def answer(request: Request[Any], body: object) -> None:
-            replies.add(request.peer, mailbox.answer(request, body))
-
+        router = self._router
         while count < actor.drain_messages_max and size < actor.drain_bytes_max:
             received = router.receive()
             if received is None:
                 break
             peer, frame = received
             count, size = count + 1, size + len(frame)
-            if not router.is_first:
-                replies.hear_joined(peer)
-            try:
-                request = mailbox.open(peer, frame, now_ns, answer, is_first=router.is_first)
-            except errors.HourbookError as error:
-                log_refusal(frame, error)
-                replies.add(peer, mailbox.refusal(frame, error))
-                continue
-            body = guard.serve(mailbox, request, frame, self._home, self._timebase.wall_ns())
-            if body is not None:
-                answer(request, body)
+            service.serve(peer, frame, now_ns, is_first=router.is_first)
             if actor.is_full():
                 break
 
@@ -270,12 +255,6 @@ class Loop(LinkReporter):
         self._unsure.add(self._mailbox_fd)
         if not self._router.send(peer, frames):
             self.count("replies_dropped_total", len(frames))
-
-
-def log_refusal(frame: bytes, error: errors.HourbookError) -> None:
-    """Say what was refused because it was malformed."""
-    if isinstance(error, errors.CallerError) and not isinstance(error, errors.UnknownKind):
-        _log.warning("refused: %s; first bytes %s", error, frame[:64].hex())
 
 
 def reload_error(actor: Behaviour, config: dict[str, Any]) -> errors.HourbookError | None:

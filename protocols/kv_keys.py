@@ -1,11 +1,11 @@
-"""What a key and a namespace may be. Pure."""
+"""What a key and a namespace may be, and how much a key may hold. Pure."""
 
-from protocols import errors
+from protocols import entry, errors
 from protocols.kv_messages import KEY_BYTES_MAX
 from protocols.names import check_name
 from protocols.texts import check_text
 
-__all__ = ["check_key", "check_namespace"]
+__all__ = ["check_key", "check_namespace", "check_value_size"]
 
 
 def check_key(key: object, field: str = "key") -> None:
@@ -29,3 +29,18 @@ def check_namespace(ns: object, field: str = "namespace") -> None:
         BadRequest: it is none.
     """
     check_name(ns, field)
+
+
+def check_value_size(size: int, key: str) -> None:
+    """Check the size (bytes) of what a key is to hold, encoded.
+
+    Raises:
+        LimitExceeded: more than an entry may have.
+    """
+    if size > entry.ENTRY_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
+            f" said of it, got {size}, of key {key!r}",
+            field="value",
+            value=str(size),
+        )

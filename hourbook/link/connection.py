@@ -16,6 +16,7 @@ from typing import Final
 import zmq
 
 from hourbook.home import Home
+from hourbook.link.joined import send_joined
 from protocols import wire
 
 __all__ = ["Connection"]
@@ -25,7 +26,6 @@ RECONNECT_MS: Final = 5
 _LINGER_MS: Final = 50
 """What was handed over just before the end leaves within one; who is stopped holds up nobody."""
 _DONTWAIT: Final = int(zmq.DONTWAIT)
-_DONTWAIT_MORE: Final = int(zmq.DONTWAIT | zmq.SNDMORE)
 _POLLIN: Final = int(zmq.POLLIN)
 
 
@@ -57,15 +57,9 @@ class Connection:
         self._has_news.register(self.news_fd, select.POLLIN)
 
     def try_send(self, frames: Sequence[bytes]) -> bool:
-        """Hand one message of some frames to the connection; return whether there was one.
-
-        libzmq takes back the frames that it has of a message whose connection ends in between.
-        """
-        socket = self._socket
+        """Hand one message of some frames to the connection; return whether there was one."""
         try:
-            for frame in frames[:-1]:
-                socket.send(frame, _DONTWAIT_MORE)
-            socket.send(frames[-1], _DONTWAIT)
+            send_joined(self._socket, frames)
         except zmq.Again:
             return False
         return True

@@ -29,7 +29,7 @@ from hourbook.book.store.stage import KeyRows, Name
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_change
-from protocols.kv_keys import check_key, check_namespace
+from protocols.kv_keys import check_key, check_namespace, check_value_size
 from protocols.kv_messages import (
     ABSENT,
     NO_METADATA,
@@ -88,8 +88,7 @@ def _check(change: KvWrite) -> None:
 def _check_op(op: Op) -> None:
     check_key(op.key)
     if isinstance(op, Set):
-        if len(op.value) > entry.ENTRY_BYTES_MAX:
-            raise _too_large(len(op.value), op.key)
+        check_value_size(len(op.value), op.key)
         entry.decode_value(op.value, "value")
         if op.metadata != NO_METADATA:
             _check_metadata(op.metadata)
@@ -134,8 +133,7 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             value = work.rows.value(name, row)
         try:
             effect = decide(op, row, value, now_ns, defaults)
-            if op.token or effect.type == "locked" or (row is not None and row.type == "locked"):
-                _check_token(ns, op, row, effect, scope)
+            _check_token(ns, op, row, effect, scope)
             if has_schema and isinstance(effect, KvDetails):
                 store.schemas.check(ns, op.key, bytes(effect.value))
         except errors.HourbookError as error:
@@ -215,8 +213,7 @@ class _Work:
     def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version."""
         raw = encode_details(details)
-        if len(raw) > entry.ENTRY_BYTES_MAX:
-            raise _too_large(len(raw), name[1])
+        check_value_size(len(raw), name[1])
         action = "set" if details.by is None else "increment"
         new = NewEntry(action, entity_of(*name), msgspec.Raw(raw), (), KV_SET)
         seq = self._scope.record_raw(new, self._branch)
@@ -267,9 +264,7 @@ class _VolatileWork(_Work):
         """Let a key hold something; return its version."""
         version = self._next_version()
         row = row_of_details(*name, version, details)
-        size = len(details.value) + len(row.metadata or b"")
-        if size > entry.ENTRY_BYTES_MAX:
-            raise _too_large(size, name[1])
+        check_value_size(len(details.value) + len(row.metadata or b""), name[1])
         self.rows.hold(name, row)
         return version
 
@@ -282,15 +277,6 @@ class _VolatileWork(_Work):
     def _next_version(self) -> int:
         stage = self._scope.store.require_volatile()
         return stage.next_version(self._scope.stamp.time_ns)
-
-
-def _too_large(size: int, key: str) -> errors.LimitExceeded:
-    return errors.LimitExceeded(
-        f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
-        f" said of it, got {size}, of key {key!r}",
-        field="value",
-        value=str(size),
-    )
 
 
 def _mixed(key: str, type_: str) -> errors.MixedDurability:

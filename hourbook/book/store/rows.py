@@ -168,9 +168,7 @@ def bound(row: KvRow) -> tuple[object, ...]:
 
 def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:
     """Return the row that the entry `seq` of a key means."""
-    encoding, value = PLAIN, bytes(details.value)
-    if len(value) >= COMPRESS_BYTES_MIN:
-        encoding, value = pack_value(value)
+    encoding, value = pack_value(bytes(details.value))
     metadata = None if details.metadata == NO_METADATA else bytes(details.metadata)
     return KvRow(
         ns,

@@ -124,11 +124,8 @@ class KvStage(KeyRows):
 
     def keep(self) -> None:
         """Take over what the change at work has done."""
-        draft = self._draft
-        self._dirty.update(draft)
-        self._rows.update(draft)
-        draft.clear()
-        self._log_kept = len(self._log)
+        self._dirty.update(self._draft)
+        super().keep()
 
     def _read(self, name: Name) -> KvRow | None:
         found = self._connection.execute(FIND_HEAD, name).fetchone()

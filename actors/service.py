@@ -1,0 +1,57 @@
+"""How the frames of a mailbox are served, whichever loop has read them. An edge: it logs."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from actors import guard
+from actors.contract import Request
+from actors.mailbox import Mailbox
+from actors.replies import Replies
+from hourbook.home import Home
+from protocols import errors
+
+__all__ = ["Service"]
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """The mailbox of one actor, with its replies."""
+
+    def __init__(
+        self, mailbox: Mailbox, replies: Replies, home: Home, wall_ns: Callable[[], int]
+    ) -> None:
+        self._mailbox, self._replies = mailbox, replies
+        self._home, self._wall_ns = home, wall_ns
+
+    def serve(self, peer: bytes, frame: bytes, now_mono_ns: int, *, is_first: bool) -> None:
+        """Serve one frame, or refuse it.
+
+        Args:
+            peer: who sent it.
+            frame: an envelope.
+            now_mono_ns: CLOCK_MONOTONIC.
+            is_first: of its message.
+        """
+        mailbox = self._mailbox
+        if not is_first:
+            self._replies.hear_joined(peer)
+        try:
+            request = mailbox.open(peer, frame, now_mono_ns, self._answer, is_first=is_first)
+        except errors.HourbookError as error:
+            _log_refusal(frame, error)
+            self._replies.add(peer, mailbox.refusal(frame, error))
+            return
+        body = guard.serve(mailbox, request, frame, self._home, self._wall_ns())
+        if body is not None:
+            self._answer(request, body)
+
+    def _answer(self, request: Request[Any], body: object) -> None:
+        self._replies.add(request.peer, self._mailbox.answer(request, body))
+
+
+def _log_refusal(frame: bytes, error: errors.HourbookError) -> None:
+    """Say what was refused because it was malformed."""
+    if isinstance(error, errors.CallerError) and not isinstance(error, errors.UnknownKind):
+        _log.warning("refused: %s; first bytes %s", error, frame[:64].hex())

@@ -1,0 +1,28 @@
+"""Frames that leave in one message, at the least that pyzmq asks for. An edge.
+
+``send_multipart`` would do the same, and spend 5 us a message on the arithmetic of its flags.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import zmq
+
+__all__ = ["send_joined"]
+
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+
+def send_joined(socket: "zmq.Socket[bytes]", frames: Sequence[bytes]) -> None:
+    """Send frames (at least one) as one message, without waiting.
+
+    libzmq takes back the frames that it has of a message whose connection ends in between.
+
+    Raises:
+        zmq.Again: there is no connection, or no room.
+        zmq.ZMQError: a ROUTER knows no such peer.
+    """
+    for frame in frames[:-1]:
+        socket.send(frame, _NOBLOCK_MORE)
+    socket.send(frames[-1], _NOBLOCK)
