@@ -31,6 +31,7 @@ from hourbook.book.upkeep import JobResult, backup_book, verify_book_now
 from hourbook.compaction import Rules, compact_book
 from protocols import errors, wire
 from protocols.book_messages import AskRules, Maintain, Run, RunStarted
+from protocols.change import JOURNAL_WRITER
 from protocols.control import Snapshot
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Compactor", "parse_schedule"]
 
-JOURNAL_WRITER: Final = "journal_writer"
 MISFIRE_GRACE_S: Final = 3600
 """APScheduler's default of 1 s would skip every job that a busy or suspended machine delays."""
 MAINTAIN_TIMEOUT_S: Final = 30.0

@@ -17,7 +17,7 @@ from hourbook.link.nonce_source import NonceSource
 from hourbook.process_identity import is_alive, is_elsewhere
 from hourbook.timebase import Timebase
 from protocols import errors
-from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
+from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
 from protocols.instance_messages import (
     Beat,
     Beaten,
@@ -131,7 +131,7 @@ class InstanceDesk:
     def _release(self, dead: list[tuple[str, Holder]]) -> None:
         changes: list[Change] = [
             Release(
-                writer=WRITER_NAME,
+                writer=JOURNAL_WRITER,
                 nonce=self._nonces.take(CHANGE_NONCES),
                 name=name,
                 holder=holder,

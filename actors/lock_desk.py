@@ -27,7 +27,7 @@ from hourbook.book.writer import BookWriter
 from hourbook.latency_bins import LatencyBins
 from hourbook.link.nonce_source import NonceSource
 from protocols import errors
-from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
+from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Holder
 from protocols.kv_messages import (
@@ -298,7 +298,7 @@ class LockDesk:
         """
         changes: list[Change] = [
             ReleaseLock(
-                writer=WRITER_NAME,
+                writer=JOURNAL_WRITER,
                 nonce=self._nonces.take(CHANGE_NONCES),
                 ns=lease.ns,
                 key=lease.key,

@@ -28,7 +28,7 @@ from actors.own_clock import MODEL, OwnClock
 from actors.timers import Timer
 from hourbook.clock import polling, reference, smear, tally
 from hourbook.clock.datagram import MAX_DRIFT_PPB, Answer, Kiss
-from hourbook.clock.exchange import Exchange
+from hourbook.clock.exchange import Exchange, keep_stamping
 from hourbook.clock.polling import Pace, Server
 from hourbook.clock.resolver import Resolver
 from hourbook.clock.roll_call import NOBODY_CALLED, RollCall, voiceless
@@ -77,6 +77,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
     ) -> None:
         super().__init__(config, context, home, timebase, reactor)
         self._resolver = Resolver()
+        self._stamping = keep_stamping()
         self._servers: dict[str, Server] = {}
         self._looking_up: set[str] = set()
         self._open: dict[str, _Awaited] = {}
@@ -129,6 +130,7 @@ class NtpSampler(Actor[NtpSamplerConfig]):
             self._close(name)
         self.reactor.unwatch(self._resolver.fd)
         self._resolver.close()
+        self._stamping.close()
 
     # -- when ------------------------------------------------------------------------------------
 

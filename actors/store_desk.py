@@ -24,7 +24,7 @@ from hourbook.book.store.volatile import Capacity, VolatileStage, is_of_boot, op
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from hourbook.link.nonce_source import NonceSource
-from protocols.change import CHANGE_NONCES, WRITER_NAME, Change
+from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
 from protocols.control import Snapshot
 from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
 from protocols.kv_messages import KvUsed, Sweep
@@ -200,7 +200,7 @@ class StoreDesk:
             if due := book.query(lambda connection: find_due(connection, now_ns)):
                 before = book.head.seq
                 nonce = self._nonces.take(CHANGE_NONCES)
-                self._write_own([Sweep(writer=WRITER_NAME, nonce=nonce)])
+                self._write_own([Sweep(writer=JOURNAL_WRITER, nonce=nonce)])
                 if book.head.seq == before:  # refused, for want of room or trust
                     self._arm(due[0][1], _RETRY_S)
                     return

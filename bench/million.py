@@ -32,6 +32,7 @@ from protocols.branch_messages import CreateBranch
 from protocols.change import CHANGE_NONCES
 from protocols.entry import encode_value, make_nonce
 from protocols.instance_messages import Holder, Register
+from protocols.kv_messages import KvWrite, Set
 
 __all__ = ["run"]
 
@@ -68,6 +69,12 @@ COMMANDS: Final = (
     ("summary",),
     ("context",),
     ("schema",),
+    ("kv", "get", "config", "limits"),
+    ("kv", "keys", "config"),
+    ("kv", "history", "config", "limits"),
+    ("kv", "stats"),
+    ("kv", "stats", "config"),
+    ("kv", "locks"),
     ("branch", "list"),
     ("branch", "log", BRANCH),
     ("branch", "diff", "plan-c", "plan-d"),
@@ -128,6 +135,9 @@ class _GrowingBook:
             holder = Holder(bytes(16), 1 + number, 1)
             name, nonce = f"agent-{number}", make_nonce(1, 0)
             self.writer.write([Register(writer=name, nonce=nonce, holder=holder)], _stamp())
+        limits = Set(key="limits", value=msgspec.Raw(encode_value({"jobs": 4}, "value")))
+        nonce = make_nonce(2, 0)
+        self.writer.write([KvWrite(writer="cli", nonce=nonce, ns="config", ops=[limits])], _stamp())
         details = msgspec.Raw(encode_value({"version": "1.2", "ok": True}, "details"))
         self._entries = [
             NewEntry(ACTIONS[number % len(ACTIONS)], f"api.{number}", details)

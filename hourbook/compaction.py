@@ -35,7 +35,7 @@ from hourbook.link.nonce_source import NonceSource
 from hourbook.timebase import SystemTimebase
 from protocols import errors
 from protocols.book_messages import Maintain, Maintained
-from protocols.change import CHANGE_NONCES, Change
+from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
 from protocols.keep_messages import (
     BOOK_ARCHIVE,
     BOOK_RETAIN,
@@ -178,7 +178,7 @@ class _Writer:
     """Asks journal_writer for slices, and lets it rest between them."""
 
     def __init__(self, home: Home, report: CompactReport) -> None:
-        self._client = MailboxClient(home, "journal_writer", WRITER_NAME, timeout_s=TIMEOUT_S)
+        self._client = MailboxClient(home, JOURNAL_WRITER, WRITER_NAME, timeout_s=TIMEOUT_S)
         self._nonces = NonceSource()
         self._rested, self._tired_s = threading.Event(), 0.0
         self._report = report

@@ -11,6 +11,7 @@ from hourbook.instance_view import InstanceStatus, statuses
 from hourbook.link.actor_question import ask_actor
 from hourbook.process_identity import is_alive, is_elsewhere
 from protocols import errors
+from protocols.change import JOURNAL_WRITER
 from protocols.instance_messages import (
     SILENT_NS_MAX,
     Holder,
@@ -49,7 +50,7 @@ def _known(home: Home, reader: BookReader) -> tuple[list[Instance], set[str]]:
     """Return what is known of every name, and the names whose holders live."""
     try:
         known = ask_actor(
-            home, "journal_writer", "instance.list", ListInstances(), Instances, ASK_S
+            home, JOURNAL_WRITER, "instance.list", ListInstances(), Instances, ASK_S
         ).instances
     except errors.HourbookError:
         known = reader.query(list_instances)

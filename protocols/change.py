@@ -17,8 +17,8 @@ from protocols.names import check_name
 
 __all__ = [
     "CHANGE_NONCES",
+    "JOURNAL_WRITER",
     "RESERVED_KINDS",
-    "WRITER_NAME",
     "Change",
     "check_change",
     "check_kind",
@@ -29,8 +29,8 @@ __all__ = [
 
 CHANGE_NONCES: Final = 1 << 17
 """Counters that one change takes up, and so the most entries that it may mean."""
-WRITER_NAME: Final = "journal_writer"
-"""Writes what journal_writer decides by itself, such as the release of a dead instance's name."""
+JOURNAL_WRITER: Final = "journal_writer"
+"""Writes the book; under this name what it decides itself, as to release a dead instance's name."""
 RESERVED_KINDS: Final = frozenset(
     ("instance", "session", "branch", "book", "key", "kv", "lock", "memory")
 )
@@ -74,11 +74,11 @@ def check_writer(writer: str) -> None:
         BadRequest: it is no name, or the one under which journal_writer writes.
     """
     check_name(writer, "writer")
-    if writer == WRITER_NAME:
+    if writer == JOURNAL_WRITER:
         raise errors.BadRequest(
-            f"Expected a name of your own, got {WRITER_NAME}, which writes for itself",
+            f"Expected a name of your own, got {JOURNAL_WRITER}, which writes for itself",
             field="writer",
-            value=WRITER_NAME,
+            value=JOURNAL_WRITER,
         )
 
 

@@ -213,8 +213,8 @@ def stats(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption 
 
 def _figures(home: "Home", namespace: str) -> "StoreFigures | None":
     """Return what journal_writer has counted; None where nobody answers."""
-    from hourbook.faces.membership import JOURNAL_WRITER  # noqa: PLC0415 - completion needs none
     from hourbook.link.actor_question import ask_actor  # noqa: PLC0415 - the same
+    from protocols.change import JOURNAL_WRITER  # noqa: PLC0415 - completion needs none
     from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures  # noqa: PLC0415
 
     with suppress(errors.WorldError):
@@ -272,8 +272,8 @@ def locks(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption 
         Only its locks.
     """
     from hourbook.cli.kv_text import lock_json, lock_lines  # noqa: PLC0415 - completion: none
-    from hourbook.faces.membership import JOURNAL_WRITER  # noqa: PLC0415 - the same
     from hourbook.link.actor_question import ask_actor  # noqa: PLC0415 - the same
+    from protocols.change import JOURNAL_WRITER  # noqa: PLC0415 - the same
     from protocols.kv_messages import ListLocks, Locks  # noqa: PLC0415 - the same
 
     if namespace:

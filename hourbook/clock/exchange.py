@@ -22,7 +22,7 @@ from hourbook.clock.polling import Address
 from protocols import ntp
 from protocols.ntp import Rejection, Reply
 
-__all__ = ["Exchange", "read_clocks", "suspended_ns"]
+__all__ = ["Exchange", "keep_stamping", "read_clocks", "suspended_ns"]
 
 DATAGRAMS_MAX: Final = 16
 """Datagrams heard in one exchange; more than this is somebody's flood."""
@@ -56,8 +56,7 @@ class Exchange:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             self._socket.connect((address.host, address.port))
-            with contextlib.suppress(OSError):  # a kernel without stamps: ours will do
-                self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            _ask_for_stamps(self._socket)
             cookie = secrets.randbits(64) or 1
             request = ntp.build_request(cookie)
             # The last thing that is read: whatever comes later counts as delay.
@@ -108,6 +107,21 @@ class Exchange:
         self._socket.close()
 
 
+def keep_stamping() -> socket.socket:
+    """Return a socket that keeps the kernel stamping for as long as it is open.
+
+    Linux stamps arrivals only while some socket wants that, and begins a moment after the first has
+    said so (net_enable_timestamp, net/core/dev.c): a reply that is there sooner is stamped when it
+    is read. Who has this one open finds the stamps on, however quickly a server answers.
+
+    Raises:
+        OSError: no permission, no socket.
+    """
+    kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    _ask_for_stamps(kept)
+    return kept
+
+
 def read_clocks() -> Reading:
     """Read CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW; the tightest of three."""
     readings = []
@@ -133,6 +147,11 @@ def suspended_ns() -> int:
         after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         readings.append((after_ns - before_ns, boot_ns - (before_ns + after_ns) // 2))
     return min(readings)[1]
+
+
+def _ask_for_stamps(asking: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # a kernel without stamps: ours will do
+        asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
 
 def _stamp_wall_ns(ancillary: list[tuple[int, int, Any]]) -> int | None:

@@ -18,7 +18,7 @@ from hourbook.faces.book_keeping import BookKeeping
 from hourbook.faces.book_views import MAIN_BRANCH, BookViews
 from hourbook.faces.entry_future import EntryFuture, Received
 from hourbook.faces.lock_keeper import LockKeeper
-from hourbook.faces.membership import JOURNAL_WRITER, Membership
+from hourbook.faces.membership import Membership
 from hourbook.faces.new_entry import NewLike, coerce_entry, make_entry
 from hourbook.faces.read_report import ReadReporter
 from hourbook.home import Home, find_home
@@ -27,7 +27,7 @@ from hourbook.link.client import TIMEOUT_S, MailboxClient
 from hourbook.link.nonce_source import NonceSource
 from protocols import book_messages, errors, wire
 from protocols.book_messages import Append, Appended, NewEntry
-from protocols.change import CHANGE_NONCES
+from protocols.change import CHANGE_NONCES, JOURNAL_WRITER
 from protocols.entry import Entry
 from protocols.kv_keys import check_namespace
 from protocols.session_messages import SessionStarted, StartSession

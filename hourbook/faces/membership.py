@@ -22,12 +22,11 @@ from hourbook.link.client import MailboxClient
 from hourbook.link.nonce_source import NonceSource
 from hourbook.process_identity import own_holder
 from protocols import errors
-from protocols.change import CHANGE_NONCES
+from protocols.change import CHANGE_NONCES, JOURNAL_WRITER
 from protocols.instance_messages import BEAT_S, Beat, Beaten, Register, Registered, Release
 
-__all__ = ["JOURNAL_WRITER", "Membership"]
+__all__ = ["Membership"]
 
-JOURNAL_WRITER = "journal_writer"
 JOIN_S = 1.0
 """How long connecting waits for a registration; what is not known then, the next beat finds out."""
 LEAVE_S = 1.0

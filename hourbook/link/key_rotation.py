@@ -8,7 +8,7 @@ from hourbook.home import Home
 from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import TIMEOUT_S, MailboxClient
 from hourbook.link.nonce_source import NonceSource
-from protocols.change import CHANGE_NONCES
+from protocols.change import CHANGE_NONCES, JOURNAL_WRITER
 from protocols.key_messages import KEY_ROTATE, KeyRotated, RotateKey
 
 __all__ = ["rotate_key"]
@@ -31,7 +31,7 @@ def rotate_key(
         DiskFull, BookCorrupt: refused; the old key stays in force.
         ActorUnreachable, OutcomeUnknown: no answer; of the second, `hourbook keys` tells.
     """
-    client = MailboxClient(home, "journal_writer", writer, timeout_s=timeout_s)
+    client = MailboxClient(home, JOURNAL_WRITER, writer, timeout_s=timeout_s)
     try:
         change = RotateKey(
             writer=writer,

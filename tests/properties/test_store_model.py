@@ -43,7 +43,7 @@ from hourbook.book.store.spent import Horizon, plan_spent
 from hourbook.faces.store import Store
 from hourbook.process_identity import own_holder
 from protocols import errors
-from protocols.change import WRITER_NAME
+from protocols.change import JOURNAL_WRITER
 from protocols.kv_messages import (
     AcquireLock,
     CompactKeys,
@@ -260,7 +260,7 @@ class StoreMachine(RuleBasedStateMachine):
         volatile = self.world.book.store.volatile
         assert volatile is not None
         volatile.expire(self.world.now_ns)
-        self.world.write_own(Sweep(writer=WRITER_NAME, nonce=kv_write().nonce))
+        self.world.write_own(Sweep(writer=JOURNAL_WRITER, nonce=kv_write().nonce))
         self.model.sweep(self.world.now_ns)
         self.model.commit(self.world.now_ns)
 

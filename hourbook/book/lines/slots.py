@@ -22,6 +22,7 @@ from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from protocols import entry, errors
 from protocols.book_messages import Append, NewEntry
+from protocols.change import JOURNAL_WRITER
 from protocols.entry import Entry
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ UNDER_WAY_MAX: Final = 2
 TIMEOUT_S: Final = 30.0
 ATTEMPTS_MAX: Final = 10_000
 """At one slot that is refused and not yet in the book; a commit takes some milliseconds."""
-_JOURNAL_WRITER: Final = "journal_writer"
 
 
 class Batch(msgspec.Struct):
@@ -124,7 +124,7 @@ class ImportSender:
             slots: of its book, with the digests read.
             file: the name of the file, for people.
         """
-        self._client = MailboxClient(home, _JOURNAL_WRITER, IMPORTER, timeout_s=TIMEOUT_S)
+        self._client = MailboxClient(home, JOURNAL_WRITER, IMPORTER, timeout_s=TIMEOUT_S)
         self._slots, self._file = slots, file
         self._under_way: deque[tuple[Reply, Batch]] = deque()
         self._last_line = 0

@@ -13,12 +13,15 @@ from waiting import wait_until
 
 from hourbook.clock import exchange, reference
 from hourbook.clock.datagram import Answer, Kiss
-from hourbook.clock.exchange import Exchange
+from hourbook.clock.exchange import Exchange, keep_stamping
 from hourbook.clock.polling import Address
 from hourbook.clock.reference import split_name
 from hourbook.clock.resolver import Resolver
 from protocols import ntp
 from protocols.ntp import Rejection
+
+ROUNDS_MAX = 50
+"""A kernel that was not stamping begins a moment after it was asked to."""
 
 Outcome = Answer | Kiss | Rejection
 
@@ -56,19 +59,29 @@ def test_honest_server_gives_an_answer_that_contains_the_truth() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps arrivals like this")
 def test_kernel_tells_the_arrival_of_a_reply_that_is_read_late() -> None:
     """A process that was busy for a while measures the delay of the network, not its own."""
-    with scripted_server(lambda request, _: [reply_to(request)]) as server:
-        sent_ns = time.monotonic_ns()
-        asked = Exchange(address_of(server.name), max_drift_ppb=500_000)
-        select.select([asked.fd], [], [], 5)
-        began_ns = time.monotonic_ns()
-        wait_until(lambda: time.monotonic_ns() - began_ns > 50_000_000, 5, "50 ms of other work")
-        answer = asked.receive()
-        asked.close()
+    delays_ns = []
+    with (
+        keep_stamping(),
+        scripted_server(lambda request, _: [reply_to(request)]) as server,
+    ):
+        for _ in range(ROUNDS_MAX):
+            sent_ns = time.monotonic_ns()
+            asked = Exchange(address_of(server.name), max_drift_ppb=500_000)
+            select.select([asked.fd], [], [], 5)
+            began_ns = time.monotonic_ns()
+            while time.monotonic_ns() < began_ns + 50_000_000:
+                pass  # other work
+            answer = asked.receive()
+            asked.close()
 
-    assert isinstance(answer, Answer)
-    assert answer.is_kernel_stamped
-    assert answer.measurement.delay_ns <= began_ns - sent_ns + 1_000_000  # however slow that was
-    assert abs(answer.realtime_offset_ns) <= answer.half_width.total_ns
+            assert isinstance(answer, Answer)
+            assert answer.is_kernel_stamped
+            assert abs(answer.realtime_offset_ns) <= answer.half_width.total_ns
+            delays_ns.append(answer.measurement.delay_ns)
+            if delays_ns[-1] <= began_ns - sent_ns + 1_000_000:  # however slow that was
+                break
+        else:
+            pytest.fail(f"Expected one stamp of an arrival, got {delays_ns} ns of delay")
 
 
 def test_clock_that_is_set_in_mid_exchange_costs_only_the_stamp(

@@ -17,7 +17,7 @@ from hourbook.home import Home
 from hourbook.process_identity import is_alive
 from protocols import errors
 from protocols.branch_messages import CreateBranch, MergeBranch
-from protocols.change import WRITER_NAME, Change
+from protocols.change import JOURNAL_WRITER, Change
 from protocols.entry import make_nonce
 from protocols.instance_messages import Holder
 from protocols.kv_messages import AcquireLock, LockGranted, LockReleased, ReleaseLock
@@ -112,7 +112,7 @@ def test_expiry_is_the_writers_own_word(home: Home, why: str) -> None:
     """It is recorded with holder and reason; a client that says it is refused."""
     book = open_store(home)
     token = granted(do(book, acquire(1))[0])
-    expiry = release(token, 9, writer=WRITER_NAME, reason=why)
+    expiry = release(token, 9, writer=JOURNAL_WRITER, reason=why)
 
     with pytest.raises(errors.BadRequest, match="`reason`"):
         KINDS[ReleaseLock].check(release(token, 9, reason=why))
@@ -120,7 +120,7 @@ def test_expiry_is_the_writers_own_word(home: Home, why: str) -> None:
 
     sql = "SELECT kind, entity, writer FROM entry WHERE seq = 2"
     row = book.query(lambda connection: connection.execute(sql).fetchone())
-    assert row == ("lock.expire", "app/k", WRITER_NAME)
+    assert row == ("lock.expire", "app/k", JOURNAL_WRITER)
     assert book.query(list_leases) == []
 
 
@@ -133,7 +133,7 @@ def test_expiry_is_the_writers_own_word(home: Home, why: str) -> None:
         {"ttl_ns": 1},
         {"ttl_ns": 10**18},
         {"wait_ns": 10**15},
-        {"writer": WRITER_NAME},
+        {"writer": JOURNAL_WRITER},
     ],
 )
 def test_call_out_of_range_is_refused_before_it_is_queued(said: dict[str, Any]) -> None:
