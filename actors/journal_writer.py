@@ -97,8 +97,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
         }
 
     def is_full(self) -> bool:
-        """End the drain when a group is full."""
-        return self._waiting.entries >= entry.BATCH_ENTRIES_MAX
+        """End the drain when a group is full, or what comes next has to find it done."""
+        return self._waiting.is_full
 
     def after_drain(self) -> None:
         """Commit what was gathered, in groups of at most BATCH_ENTRIES_MAX entries."""
@@ -144,9 +144,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if self._screen is not None and (clean := self._screen.append(body)) is not body:
             check_append(clean)
             request.body = body = clean
-        if body.branch:
-            book.require_branch(body.branch)
         if self._is_new(request, book):
+            if body.branch:
+                book.require_branch(body.branch)
             self._waiting.add(request, len(body.entries))
         return Appended() if body.ack == "received" else None
 
@@ -160,8 +160,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         elif isinstance(change, Register):
             self._desk.prepare(change)
         if self._is_new(request, book):
-            begins_group = KINDS[type(change)].begins_group
-            self._waiting.add(request, count, begins_group=begins_group)
+            kind = KINDS[type(change)]
+            begins, ends = kind.begins_group, kind.ends_groups
+            self._waiting.add(request, count, begins_group=begins, ends_groups=ends)
 
     def _acquire(self, request: Request[AcquireLock]) -> None:
         """Do the same for a lock, or let the call wait for it."""

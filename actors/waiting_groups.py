@@ -2,7 +2,8 @@
 
 A group has at most BATCH_ENTRIES_MAX entries, as far as that is known before its changes are done.
 A change that reads entries begins one (``ChangeKind.begins_group``): what came before it has to be
-in the book by then.
+in the book by then. One that voids what others were let in for ends them all (``ends_groups``):
+whoever comes after it is let in, or not, by what it has done.
 """
 
 from collections.abc import Iterator
@@ -24,14 +25,23 @@ class WaitingGroups:
 
     Attributes:
         entries: how many they mean.
+        is_full: they are to be committed before anything else is heard.
     """
 
     def __init__(self) -> None:
         """Begin with none."""
         self.entries = self._room = 0
+        self.is_full = False
         self._groups: list[Group] = []
 
-    def add(self, request: Request[Any], entries: int, *, begins_group: bool = False) -> None:
+    def add(
+        self,
+        request: Request[Any],
+        entries: int,
+        *,
+        begins_group: bool = False,
+        ends_groups: bool = False,
+    ) -> None:
         """Take in a request that means so many entries."""
         if entries > self._room or begins_group:
             self._groups.append([])
@@ -39,6 +49,7 @@ class WaitingGroups:
         self._groups[-1].append(request)
         self._room -= entries
         self.entries += entries
+        self.is_full = ends_groups or self.entries >= entry.BATCH_ENTRIES_MAX
 
     def bodies(self) -> Iterator[Append | Change]:
         """Return what the requests ask for."""
@@ -48,4 +59,5 @@ class WaitingGroups:
         """Return the groups, and begin anew."""
         groups, self._groups = self._groups, []
         self.entries = self._room = 0
+        self.is_full = False
         return groups

@@ -17,6 +17,7 @@ from protocols.book_messages import Append, NewEntry
 from protocols.branch_messages import BRANCH_DELETE, BRANCH_MERGE, DeleteBranch, MergeBranch
 from protocols.change import CHANGE_NONCES
 from protocols.entry import make_nonce
+from protocols.kv_messages import Delete, KvWrite
 
 pytestmark = pytest.mark.live
 
@@ -142,6 +143,44 @@ def test_merge_sees_what_waited_with_it_in_the_mailbox(writer: ActorProcess, boo
     merged, _, deleted = bodies
     assert (merged["entries"], merged["conflicts"], deleted["unmerged"]) == (2, ["shared"], 1)
     assert said(book)[-3:] == [("changed", "shared"), ("tried", "shared"), ("tried", "late")]
+
+
+def test_write_that_waits_behind_the_end_of_its_branch_is_refused(
+    writer: ActorProcess, book: Book
+) -> None:
+    """As one that comes a moment later; what was written before is answered as it was."""
+    number = book.create_branch("plan-b").number
+
+    def nonce(count: int) -> bytes:
+        return make_nonce(1, count * CHANGE_NONCES)
+
+    before = Append("a", nonce(1), [new("tried", "x")], branch=number)
+    requests = [
+        ("book.append", before),
+        (BRANCH_DELETE, DeleteBranch(writer="a", nonce=nonce(2), name="plan-b")),
+        ("book.append", Append("a", nonce(3), [new("tried", "late")], branch=number)),
+        (
+            "kv.write",
+            KvWrite(writer="a", nonce=nonce(4), ns="s", ops=[Delete(key="k")], branch=number),
+        ),
+        ("book.append", before),
+        ("book.append", Append("a", nonce(5), [new("went", "on")])),
+    ]
+
+    with contextlib.closing(MailboxClient(book.home, "journal_writer", "a")) as client:
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        replies = [client.send(kind, request) for kind, request in requests]
+        os.kill(writer.process.pid, signal.SIGCONT)
+        for late in replies[2:4]:
+            with pytest.raises(errors.UnknownName, match=f"branch, got {number}"):
+                late.wait(20)
+        first, deleted, again, last = [replies[n].wait(20).body for n in (0, 1, 4, 5)]
+
+    assert first == again
+    assert msgspec.msgpack.decode(deleted)["unmerged"] == 1
+    assert last != first
+    written = book.query("SELECT entity FROM entries WHERE branch = ?", [number]).rows
+    assert [tuple(row) for row in written] == [("x",)]
 
 
 def test_diff_shows_what_is_not_shared(book: Book) -> None:

@@ -308,4 +308,6 @@ def _is_living(scope: Scope, number: int) -> bool:
 
 CREATE_BRANCH: Final = ChangeKind(BRANCH_CREATE, CreateBranch, _check, _create, begins_group=True)
 MERGE_BRANCH: Final = ChangeKind(BRANCH_MERGE, MergeBranch, _check, _merge, begins_group=True)
-DELETE_BRANCH: Final = ChangeKind(BRANCH_DELETE, DeleteBranch, _check, _delete, begins_group=True)
+DELETE_BRANCH: Final = ChangeKind(
+    BRANCH_DELETE, DeleteBranch, _check, _delete, begins_group=True, ends_groups=True
+)

@@ -152,6 +152,8 @@ class ChangeKind(Generic[ChangeT]):
             it raises has nothing to undo in them.
         begins_group: it reads entries, which are in the book once their group is: whatever came
             before it is written before it is applied.
+        ends_groups: an append that was let in by what the book held may not be so after it: it is
+            written before anything else is heard.
     """
 
     name: str
@@ -161,3 +163,4 @@ class ChangeKind(Generic[ChangeT]):
     replay: Callable[[ChangeT, list[Row]], Any] | None = None
     is_staged: bool = False
     begins_group: bool = False
+    ends_groups: bool = False

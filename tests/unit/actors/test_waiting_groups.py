@@ -42,3 +42,19 @@ def test_what_reads_entries_begins_a_group() -> None:
     waiting.add(three, 1)
 
     assert waiting.take() == [[one], [two, three]]
+
+
+def test_nothing_is_to_be_heard_behind_a_full_group_or_what_ends_them() -> None:
+    """Once they are taken there is room again."""
+    waiting = WaitingGroups()
+
+    waiting.add(request(1), BATCH_ENTRIES_MAX - 1)
+    has_room = not waiting.is_full
+    waiting.add(request(2), 1)
+    was_full = waiting.is_full
+    waiting.take()
+    waiting.add(request(3), 1, begins_group=True, ends_groups=True)
+
+    assert (has_room, was_full, waiting.is_full) == (True, True, True)
+    waiting.take()
+    assert not waiting.is_full
