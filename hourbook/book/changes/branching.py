@@ -138,7 +138,6 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
         "UPDATE branch SET merged_head = ?, merged_seq = ? WHERE number = ?",
         (theirs[-1].seq, seq, branch.number),
     )
-    keys.keep()
     if not branch.parent:
         scope.store.give_way(split_entity(found.entity) for found in theirs if found.kind == KV_SET)
     return MergedBranch(seq, brought, len(theirs) - brought, kept, len(conflicts))

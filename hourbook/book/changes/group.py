@@ -1,9 +1,9 @@
 """Applying the changes of one group, in the order in which they came, among its plain appends.
 
-Each change works in a savepoint of its own, or on a draft of the store's keys: a refusal undoes
-that change and leaves its group unharmed. So does a bug, where the writer was given an `Attempt`
-that makes a refusal of it. Nothing is hashed here; what the changes record becomes appends, in
-their place.
+Each change works in a savepoint of its own, or on a draft of the store's keys alone: a refusal
+undoes that change and leaves its group unharmed. So does a bug, where the writer was given an
+`Attempt` that makes a refusal of it. The draft of a change that was done is kept here, too. Nothing
+is hashed here; what the changes record becomes appends, in their place.
 """
 
 import sqlite3
@@ -31,8 +31,9 @@ Attempt = Callable[[ChangeKind[Any], Change, Scope], Outcome]
 
 
 def attempt_bare(kind: ChangeKind[Any], change: Change, scope: Scope) -> Outcome:
-    """Do a change for whoever wants to hear of its bugs."""
+    """Do a change, and keep what it did to keys, for whoever wants to hear of its bugs."""
     answer = kind.apply(change, scope)
+    scope.store.keep()
     if isinstance(answer, errors.HourbookError):
         return outcomes.refuse(answer, scope.count)
     assert isinstance(answer, msgspec.Struct)

@@ -151,7 +151,6 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             versions.append(ABSENT if row is None else row.version)
             # What a check has found its entries do not tell to a resend.
             scope.keeps_outcome |= type(op) is Check and op.if_version is None
-    work.rows.keep()
     return KvWritten(versions, numbers, _redacted(change))
 
 
@@ -366,7 +365,6 @@ def _sweep(_: Sweep, scope: Scope) -> Swept:
     due = find_due(scope.connection, scope.stamp.time_ns)
     for name, expires_ns in due:
         work.expire(name, expires_ns)
-    work.rows.keep()
     return Swept(len(due))
 
 

@@ -133,7 +133,18 @@ class KeyFiles:
         for name in names:
             if name in volatile.weights and self.main.find(name) is not None:
                 volatile.hold(name, None)
-        volatile.keep()
+
+    def keep(self) -> None:
+        """Take over what the change at work has done.
+
+        Raises:
+            LimitExceeded: transient keys would weigh more than they may; nothing was taken over.
+        """
+        if self.volatile is not None:
+            self.volatile.keep()  # first: it may refuse
+        for branch in self._branches.values():
+            branch.keep()
+        self.main.keep()
 
     def undo(self) -> None:
         """Forget what the change at work has done: it was refused."""

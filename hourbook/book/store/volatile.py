@@ -157,6 +157,8 @@ class VolatileStage(KvStage):
         Raises:
             LimitExceeded: transient keys would weigh more than they may; nothing was taken over.
         """
+        if not self._draft:
+            return
         self._require_room()
         for name, row in self._draft.items():
             if row is None:

@@ -1,17 +1,46 @@
 """What the writer remembers of rows from one group to the next, and what it never relies on."""
 
+from typing import Any
+
+import msgspec
 import pytest
 from kv_writes import NOW_NS, increment, kv_write, open_store, put, rows_of, say, written
 
+from hourbook.book.changes.kinds import KINDS
+from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Stamp
 from hourbook.book.store.rebuild import find_fault
+from hourbook.book.store.rows import KvRow
 from hourbook.book.store.stage import ROWS_KEPT_MAX
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
-from protocols import errors
+from protocols import entry, errors
+from protocols.change import Change, check_change
 from protocols.kv_messages import OPS_MAX, Check, Delete
 
 DAY_NS = 24 * 3600 * 1_000_000_000
+
+
+class Give(Change, frozen=True, kw_only=True):
+    """A change that gives a key in each file a value, and then perhaps refuses."""
+
+    key: str
+    how: str
+
+
+class Given(msgspec.Struct):
+    """That it is done."""
+
+
+def _give(change: Give, scope: Scope) -> Given | errors.HourbookError:
+    for rows, type_ in ((scope.store.main, "persistent"), (scope.store.volatile, "transient")):
+        assert rows is not None
+        name = (type_, change.key)
+        rows.hold(name, KvRow(*name, 1, 1, type_, None, 0, b"\x01", None))
+    refusal = errors.BadRequest("Expected otherwise", field="key")
+    if change.how == "raised":
+        raise refusal
+    return refusal if change.how == "returned" else Given()
 
 
 def ids_of(book: BookWriter) -> dict[str, int]:
@@ -92,3 +121,24 @@ def test_what_was_only_looked_at_is_not_remembered_without_bound(home: Home) -> 
 
     assert known == {("notes", "small")}
     assert len(book.store.main._rows) <= ROWS_KEPT_MAX
+
+
+@pytest.mark.parametrize("is_staged", [True, False])
+def test_keys_of_a_change_are_kept_or_undone_without_its_asking(
+    home: Home, *, is_staged: bool
+) -> None:
+    """Kept where it is done, or refused by what it returns; undone where it raises."""
+    kind: ChangeKind[Any] = ChangeKind("give", Give, check_change, _give, is_staged=is_staged)
+    book = open_store(home, kinds={**KINDS, Give: kind})
+    hows = ("done", "raised", "returned")
+
+    group = [
+        Give(writer="giver", nonce=entry.make_nonce(1, n), key=how, how=how)
+        for n, how in enumerate(hows)
+    ]
+    book.write([kv_write(put("before", 0)), *group, kv_write(put("after", 2))], Stamp(NOW_NS, 0))
+
+    given = {(ns, key) for ns, key in rows_of(book) if ns != "notes"}
+    assert given == {
+        (ns, key) for ns in ("persistent", "transient") for key in ("done", "returned")
+    }
