@@ -119,11 +119,12 @@ class RingReader:
     def read(
         self,
         position: int,
+        seen_seq: int,
         limit: int,
         needles: tuple[tuple[bytes, ...], ...] = (),
         timeout_s: float = 0,
         /,
-    ) -> tuple[list[tuple[int, bytes | None]], int, int]: ...
+    ) -> tuple[list[bytes], int, int, int]: ...
     def wait(self, seen_seq: int, timeout_s: float, /) -> bool: ...
 
 @final

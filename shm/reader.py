@@ -34,11 +34,13 @@ class RingReader:
     Attributes:
         head: ``head() -> (position, seq)``, where the next record will go, and the last one's seq.
         tail: ``tail() -> position`` of the oldest record that is still whole.
-        read: ``read(position, limit, needles=(), timeout_s=0) -> ([(seq, payload)], next_position,
-            last_seq)``, from at most `limit` records (>= 1) at a time: those whose payload holds
-            one of each tuple of `needles`, and the seq of the last that was looked at; asleep, and
-            looking on, while there are none of them. Payload None means "read the database", and is
-            never left out. Raises Lapped where the position was overwritten.
+        read: ``read(position, seen_seq, limit, needles=(), timeout_s=0) -> (payloads, seen_seq,
+            next_position, position_seq)``: of at most `limit` records (>= 1) from `position` on,
+            those after `seen_seq` whose payload holds one of each tuple of `needles`; how far that
+            goes; and where to read on, with the seq of the record before. Asleep, and looking on,
+            while there are none. A record without its payload, after `seen_seq`, ends it:
+            `position_seq` is then above `seen_seq`, and what lies between is to be read in the
+            database. Raises Lapped where the position was overwritten.
         wait: ``wait(seen_seq, timeout_s) -> bool``, asleep until the head's seq is another.
     """
 

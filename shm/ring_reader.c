@@ -92,80 +92,104 @@ static bool has_any(PyObject *payload, PyObject *any_of)
     return false;
 }
 
-/* A stub is for everybody: only the database knows what it stands for. */
 static bool is_wanted(PyObject *payload, PyObject *needles)
 {
-    if (payload == Py_None)
-        return true;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(needles); i++)
         if (!has_any(payload, PyTuple_GET_ITEM(needles, i)))
             return false;
     return true;
 }
 
-/* The payload of the record at *position, its seq, and *position moved past it. What is loaded is
- * trusted only after ring_is_intact: until then a length may be anything. */
-static PyObject *load_record(RingReader *self, uint64_t *position, uint64_t head_position,
-                             uint64_t *seq)
+/* The header of the record at `position`. What is loaded is trusted only after ring_is_intact: until
+ * then a length may be anything. */
+static int load_header(RingReader *self, uint64_t position, uint64_t head_position,
+                       ring_record_t *record)
 {
-    const ring_t *ring = &self->ring;
-    ring_record_t record = ring_load_header(ring, *position);
-    if (!ring_is_intact(ring, *position))
-        return raise_lapped(self, *position);
-    uint64_t size = ring_record_size(record.payload_size);
+    *record = ring_load_header(&self->ring, position);
     /* A position that is no record's beginning leads here: whoever holds it must start afresh. */
-    if (record.payload_size > RING_PAYLOAD_BYTES_MAX || size > head_position - *position)
-        return raise_lapped(self, *position);
-    PyObject *payload = Py_NewRef(Py_None);
-    if (record.kind == RING_RECORD_ENTRY) {
-        Py_SETREF(payload, PyBytes_FromStringAndSize(NULL, record.payload_size));
-        if (payload == NULL)
-            return NULL;
-        ring_load_payload(ring, *position, PyBytes_AS_STRING(payload), record.payload_size);
-        if (!ring_is_intact(ring, *position)) {
-            Py_DECREF(payload);
-            return raise_lapped(self, *position);
-        }
+    if (!ring_is_intact(&self->ring, position) || record->payload_size > RING_PAYLOAD_BYTES_MAX ||
+        ring_record_size(record->payload_size) > head_position - position) {
+        raise_lapped(self, position);
+        return -1;
     }
-    *position += size;
-    *seq = record.seq;
-    return payload;
+    return 0;
 }
 
-static int append_record(PyObject *records, uint64_t seq, PyObject *payload)
+static PyObject *load_payload(RingReader *self, uint64_t position, uint32_t size)
 {
-    PyObject *number = PyLong_FromUnsignedLongLong(seq);
-    PyObject *record = number == NULL ? NULL : PyTuple_Pack(2, number, payload);
-    int result = record == NULL ? -1 : PyList_Append(records, record);
-    Py_XDECREF(record);
-    Py_XDECREF(number);
+    PyObject *payload = PyBytes_FromStringAndSize(NULL, size);
+    if (payload == NULL)
+        return NULL;
+    ring_load_payload(&self->ring, position, PyBytes_AS_STRING(payload), size);
+    if (ring_is_intact(&self->ring, position))
+        return payload;
+    Py_DECREF(payload);
+    return raise_lapped(self, position);
+}
+
+/* Add the payload of the record at `position` where it is wanted. */
+static int take_payload(RingReader *self, uint64_t position, uint32_t size, PyObject *needles,
+                        PyObject *payloads)
+{
+    PyObject *payload = load_payload(self, position, size);
+    if (payload == NULL)
+        return -1;
+    int result = 0;
+    if (needles == NULL || is_wanted(payload, needles))
+        result = PyList_Append(payloads, payload);
+    Py_DECREF(payload);
     return result;
 }
 
-/* What is wanted of up to `limit` records from *position on, which moves past them. */
-static PyObject *look_through(RingReader *self, uint64_t *position, Py_ssize_t limit,
-                              PyObject *needles, uint64_t *seq)
+/* How far a follower is: in the ring, and in the book. */
+typedef struct {
+    uint64_t position;
+    uint64_t position_seq; /* of the record before `position` */
+    uint64_t seen_seq;     /* less than that where the record before is a stub */
+    bool is_at_stub;
+} place_t;
+
+/* Take or pass over the record at place->position, and move past it. */
+static int look_at(RingReader *self, place_t *place, uint64_t head_position, PyObject *needles,
+                   PyObject *payloads)
+{
+    ring_record_t record;
+    if (load_header(self, place->position, head_position, &record) < 0)
+        return -1;
+    if (record.seq > place->seen_seq) {
+        place->is_at_stub = record.kind != RING_RECORD_ENTRY;
+        if (!place->is_at_stub) {
+            if (take_payload(self, place->position, record.payload_size, needles, payloads) < 0)
+                return -1;
+            place->seen_seq = record.seq;
+        }
+    }
+    place->position += ring_record_size(record.payload_size);
+    place->position_seq = record.seq;
+    return 0;
+}
+
+/* What is wanted of up to `limit` records from place->position on, as far as the first stub that
+ * was not seen. No object is made but the payloads. */
+static PyObject *look_through(RingReader *self, place_t *place, Py_ssize_t limit,
+                              PyObject *needles)
 {
     ring_head_t head;
     ring_load_head(&self->ring, &head);
-    if (*position > head.position || *position % 8 != 0 || !ring_is_intact(&self->ring, *position))
-        return raise_lapped(self, *position);
-    PyObject *records = PyList_New(0);
-    if (records == NULL)
+    if (place->position > head.position || place->position % 8 != 0 ||
+        !ring_is_intact(&self->ring, place->position))
+        return raise_lapped(self, place->position);
+    PyObject *payloads = PyList_New(0);
+    if (payloads == NULL)
         return NULL;
-    *seq = head.seq; /* where there is nothing to look at */
-    for (; *position < head.position && limit > 0; limit--) {
-        PyObject *payload = load_record(self, position, head.position, seq);
-        int result = payload == NULL ? -1 : 0;
-        if (result == 0 && (needles == NULL || is_wanted(payload, needles)))
-            result = append_record(records, *seq, payload);
-        Py_XDECREF(payload);
-        if (result < 0) {
-            Py_DECREF(records);
+    place->position_seq = head.seq; /* where there is nothing to look at */
+    for (; place->position < head.position && limit > 0 && !place->is_at_stub; limit--) {
+        if (look_at(self, place, head.position, needles, payloads) < 0) {
+            Py_DECREF(payloads);
             return NULL;
         }
     }
-    return records;
+    return payloads;
 }
 
 /* -- waiting ----------------------------------------------------------------------------------- */
@@ -237,14 +261,35 @@ static PyObject *reader_wait(RingReader *self, PyObject *args)
 
 /* A follower that wants little of a busy feed is woken in vain most of the time, and goes back to
  * sleep from here: in C that takes a tenth of what it takes once the interpreter is awake. */
+static PyObject *read_from(RingReader *self, place_t *place, Py_ssize_t limit, PyObject *needles,
+                           const struct timespec *deadline)
+{
+    for (;;) {
+        PyObject *payloads = look_through(self, place, limit, needles);
+        if (payloads == NULL)
+            return NULL;
+        int has_news = 0;
+        if (deadline != NULL && PyList_GET_SIZE(payloads) == 0 && !place->is_at_stub)
+            has_news = sleep_until_news(self, place->position_seq, deadline);
+        if (has_news == 0)
+            return Py_BuildValue("NKKK", payloads, (unsigned long long)place->seen_seq,
+                                 (unsigned long long)place->position,
+                                 (unsigned long long)place->position_seq);
+        Py_DECREF(payloads);
+        if (has_news < 0)
+            return NULL;
+    }
+}
+
 static PyObject *reader_read(RingReader *self, PyObject *args)
 {
-    unsigned long long asked;
+    unsigned long long position, seen_seq;
     Py_ssize_t limit;
     PyObject *needles = NULL;
     double timeout_s = 0;
     struct timespec deadline;
-    if (!PyArg_ParseTuple(args, "Kn|Od:read", &asked, &limit, &needles, &timeout_s) ||
+    if (!PyArg_ParseTuple(args, "KKn|Od:read", &position, &seen_seq, &limit, &needles,
+                          &timeout_s) ||
         make_deadline(timeout_s, &deadline) < 0)
         return NULL;
     if (limit < 1) {
@@ -253,21 +298,8 @@ static PyObject *reader_read(RingReader *self, PyObject *args)
     }
     if (needles != NULL && check_needles(needles) < 0)
         return NULL;
-    uint64_t position = asked, seq;
-    for (;;) {
-        PyObject *records = look_through(self, &position, limit, needles, &seq);
-        if (records == NULL)
-            return NULL;
-        int has_news = 0;
-        if (PyList_GET_SIZE(records) == 0 && timeout_s > 0)
-            has_news = sleep_until_news(self, seq, &deadline);
-        if (has_news == 0)
-            return Py_BuildValue("NKK", records, (unsigned long long)position,
-                                 (unsigned long long)seq);
-        Py_DECREF(records);
-        if (has_news < 0)
-            return NULL;
-    }
+    place_t place = {.position = position, .seen_seq = seen_seq};
+    return read_from(self, &place, limit, needles, timeout_s > 0 ? &deadline : NULL);
 }
 
 static PyMethodDef reader_methods[] = {
@@ -276,10 +308,12 @@ static PyMethodDef reader_methods[] = {
     {"tail", (PyCFunction)reader_tail, METH_NOARGS,
      "tail() -> position: of the oldest record that is still whole."},
     {"read", (PyCFunction)reader_read, METH_VARARGS,
-     "read(position, limit, needles=(), timeout_s=0, /) -> ([(seq, payload)], next_position,\n"
-     "last_seq): those of up to limit records from position on whose payload has one of each of\n"
-     "the needles, and the seq of the last one looked at; sleeps while there are none, and goes\n"
-     "on to look, until the time-out. Raises Lapped."},
+     "read(position, seen_seq, limit, needles=(), timeout_s=0, /) -> (payloads, seen_seq,\n"
+     "next_position, position_seq): of up to limit records from position on, those after seen_seq\n"
+     "whose payload has one of each of the needles; how far that goes; and where to look next, and\n"
+     "the seq before it. The first record without a payload, a stub, ends it: position_seq is then\n"
+     "its seq, and seen_seq less than that. Sleeps while there is nothing, and goes on to look,\n"
+     "until the time-out. Raises Lapped."},
     {"wait", (PyCFunction)reader_wait, METH_VARARGS,
      "wait(seen_seq, timeout_s, /) -> bool: sleep until the head's seq is another."},
     {NULL, NULL, 0, NULL}};

@@ -7,8 +7,10 @@ of seq, without gaps; the ring is published after the commit: what it has is in 
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Iterator
+from copy import copy
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -71,24 +73,32 @@ class Follower(Iterator[Entry]):
         self._passes = None if wanted == EVERYTHING else sieve.passes
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq if since is None else since
+        self._rest: Iterator[bytes | Entry] = iter([])
+        """What was gathered and not looked at yet: whoever takes it, it says how far we are."""
         self._ready: Iterator[Entry] = iter(())
         """Decodes one when one is asked for: its memory is still warm when it is let go."""
-        self._returned: Entry | None = None
         self._closed = False
         self._looks_mono_ns = 0
 
     @property
     def position(self) -> int:
         """The last seq that was returned or passed over; what follows comes next."""
-        return self._last if self._returned is None else self._returned.seq
+        following = next(copy(self._rest), None)
+        if following is None:
+            return self._last
+        return (_decode(following) if isinstance(following, bytes) else following).seq - 1
 
     @property
     def is_closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._closed
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator[Entry]:  # noqa: PYI034 - a loop over ourselves costs it more
+        """Return an iterator over what ``next(follower)`` would return, without a call for each.
+
+        It keeps nothing of its own: what one takes, by whatever way, no other gets.
+        """
+        return chain.from_iterable(self._batches())
 
     def __aiter__(self) -> "AsyncFollower":
         """Follow in asyncio: ``async for entry in book.follow()``; a thread of its own waits."""
@@ -99,9 +109,7 @@ class Follower(Iterator[Entry]):
     def __next__(self) -> Entry:
         while True:
             for entry in self._ready:
-                self._returned = entry
                 return entry
-            self._returned = None
             if self._closed:
                 raise StopIteration
             self._fill(WAIT_S)
@@ -111,9 +119,8 @@ class Follower(Iterator[Entry]):
         until_ns = time.monotonic_ns() + int(timeout_s * 1e9)
         wait_s = 0.0
         while True:
-            self._returned = next(self._ready, None)
-            if self._returned is not None:
-                return self._returned
+            for entry in self._ready:
+                return entry
             if self._fill(wait_s):
                 continue
             wait_s = max(0, until_ns - time.monotonic_ns()) / 1e9
@@ -131,7 +138,8 @@ class Follower(Iterator[Entry]):
 
     def skip_to_head(self) -> None:
         """Pass over everything that is there: only what comes from now on is wanted."""
-        self._ready, self._returned = iter(()), None
+        for _ in self._rest:
+            pass
         self._position, self._position_seq = self._ring.head()
         self._last = self._position_seq
 
@@ -144,14 +152,25 @@ class Follower(Iterator[Entry]):
         """Ask the thread that iterates to end, and to close. For a finalizer: this never waits."""
         self._closed = True
 
+    def _batches(self) -> Iterator[Iterator[Entry]]:
+        """Give what is ready; more is gathered when all of that is taken."""
+        while True:
+            ready = self._ready
+            yield ready
+            if ready is not self._ready:  # somebody else took the rest of it, and gathered more
+                continue
+            if self._closed:
+                return
+            self._fill(WAIT_S)
+
     def _fill(self, wait_s: float) -> bool:
         """Gather what is there, else what comes in `wait_s`; return whether anything moved."""
         if self._last < self._position_seq:
             self._read_database()
             return True
         try:
-            records, position, seq = self._ring.read(
-                self._position, LOOK_MAX, self._needles, wait_s
+            payloads, last, position, position_seq = self._ring.read(
+                self._position, self._last, LOOK_MAX, self._needles, wait_s
             )
         except Lapped:
             self._position, self._position_seq = self._ring.head()
@@ -159,22 +178,11 @@ class Follower(Iterator[Entry]):
         if position == self._position:
             self._look_for_successor()
             return False
-        self._take(records, seq)
-        self._position, self._position_seq = position, seq
+        self._position, self._position_seq = position, position_seq
+        rest = iter(payloads)
+        self._offer(rest, map(_decode, rest))
+        self._last = last
         return True
-
-    def _take(self, records: list[tuple[int, bytes | None]], end_seq: int) -> None:
-        """Take what was looked at up to `end_seq`, or to the first that only the database has."""
-        begin_seq = self._last
-        payloads: list[bytes] = []
-        for seq, payload in records:
-            if payload is None:  # too large for the ring
-                end_seq = seq - 1
-                break
-            if seq > begin_seq:
-                payloads.append(payload)
-        self._last = max(begin_seq, end_seq)
-        self._offer(map(_decode, payloads))
 
     def _look_for_successor(self) -> None:
         """Move to a new segment, where ours was closed or removed; else go on waiting."""
@@ -203,8 +211,10 @@ class Follower(Iterator[Entry]):
                 field="seq",
                 value=str(self._last + 1),
             )
-        self._offer(page)
+        rest = iter(page)
+        self._offer(rest, rest)
         self._last = page[-1].seq
 
-    def _offer(self, entries: Iterable[Entry]) -> None:
-        self._ready = iter(entries) if self._passes is None else filter(self._passes, entries)
+    def _offer(self, rest: Iterator[bytes | Entry], entries: Iterator[Entry]) -> None:
+        self._rest = rest
+        self._ready = entries if self._passes is None else filter(self._passes, entries)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fakes import c_programs
 from fakes.time_pages import page_now, reader_of
+from ring_records import records_from
 
 from hourbook.home import Home
 from shm import layout, segment
@@ -103,7 +104,7 @@ def test_ring_survives_a_kill_after_each_kind_of_store(dying_writer: Path, home:
 
         assert died.returncode == -signal.SIGKILL
         reader = RingReader(segment.open_reader(home.segment))
-        records, *_ = reader.read(reader.tail(), 100)
+        records, _ = records_from(reader, reader.tail())
         assert [seq for seq, _ in records] == list(range(2, head_seq + 2))
         assert all(p == bytes([seq]) * 1_000_000 for seq, p in records[:-1])
         successor.close()
