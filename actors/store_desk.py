@@ -7,6 +7,7 @@ could not do that; so who finds a table that nobody has used begins when every r
 anew (``docs/SEGMENT.md``).
 """
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -24,6 +25,7 @@ from hourbook.book.store.volatile import Capacity, VolatileStage, is_of_boot, op
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from hourbook.link.nonce_source import NonceSource
+from protocols import errors
 from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
 from protocols.control import Snapshot
 from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
@@ -121,6 +123,9 @@ class StoreDesk:
     def tidy(self) -> None:
         """Look after what nobody has asked for; once a second."""
         self.generations.settle()
+        if self._volatile is not None:
+            with contextlib.suppress(errors.DiskFull):
+                self._volatile.pay()
         self.sweep_due()
 
     def sweep_due(self) -> None:

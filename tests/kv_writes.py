@@ -1,6 +1,7 @@
 """Writes of the store, and what they left, for tests of every layer."""
 
 import itertools
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -15,11 +16,36 @@ from protocols import entry
 from protocols.change import CHANGE_NONCES
 from protocols.kv_messages import Increment, KvWrite, KvWritten, Op, Set
 
-__all__ = ["NOW_NS", "increment", "kv_write", "open_store", "put", "rows_of", "say", "written"]
+__all__ = [
+    "BOOT",
+    "NOW_NS",
+    "FullDisk",
+    "increment",
+    "kv_write",
+    "open_store",
+    "put",
+    "rows_of",
+    "say",
+    "written",
+]
 
 NOW_NS = 1_800_000_000_000_000_000
 BOOT = bytes(16)
 _counter = itertools.count(1)
+
+
+class FullDisk(sqlite3.Connection):
+    """A connection whose commits fail while `is_full`."""
+
+    is_full = False
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Run a statement, unless it is the end of a transaction."""
+        if sql == "COMMIT" and self.is_full:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return super().execute(sql, *values)
 
 
 def put(key: str, value: object = None, **fields: Any) -> Set:

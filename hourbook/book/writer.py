@@ -178,7 +178,7 @@ class BookWriter:
             rows, following = self._insert(appends, stamp) if appends else ([], self.head)
             if beside is not None:
                 beside(connection)
-            self.store.main.announce()
+            self.store.announce()
             connection.execute("COMMIT")
         except BaseException as error:
             try:
@@ -193,8 +193,7 @@ class BookWriter:
             raise
         self.store.settle()
         self.head = following
-        if self.store.volatile is not None:
-            self.store.volatile.commit(outcomes, stamp.time_ns)
+        self.store.commit_volatile(outcomes, stamp.time_ns)
         if not outcomes:
             return Written(rows, outcomes)
         has_erased = self._shelf.settle(is_committed=True)

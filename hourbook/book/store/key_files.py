@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.store.branch_rows import BranchRows
 from hourbook.book.store.stage import KeyRows, KvStage, Name
 from hourbook.book.store.volatile import VolatileStage
@@ -153,6 +154,29 @@ class KeyFiles:
             branch.undo()
         if self.volatile is not None:
             self.volatile.undo()
+
+    def announce(self) -> None:
+        """Tell readers what the COMMIT that follows may change.
+
+        Raises:
+            DiskFull: it would take a key from the book that the other file has no room to lose:
+                readers would find there what it held before it moved.
+        """
+        main, volatile = self.main, self.volatile
+        if volatile is not None and volatile.owed:
+            back = volatile.owed.intersection(main.touched)
+            if any(main.find(name) is None for name in back):
+                volatile.pay()
+        main.announce()
+
+    def commit_volatile(self, results: list[Outcome], time_ns: int) -> None:
+        """Write what the group has done to volatile keys, now that the book has the rest of it.
+
+        Raises:
+            sqlite3.Error: the database failed.
+        """
+        if self.volatile is not None and (left := self.volatile.commit(results, time_ns)):
+            self.volatile.owe(name for name in left if self.main.find(name) is not None)
 
     def settle(self) -> None:
         """Begin anew, once the transaction has ended."""

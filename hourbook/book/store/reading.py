@@ -32,6 +32,7 @@ PAGE_ROWS: Final = 256
 PAGE_BYTES: Final = 4 << 20
 """Of values in one; the last one may go beyond."""
 CACHED: Final = "cached"
+_OVER: Final = object()
 _CHARS_SURELY_SHORT: Final = 256
 _VOLATILE_POINT: Final = (
     "SELECT encoding, value, expires_ns, version, type FROM kv WHERE ns = ? AND key = ?"
@@ -132,7 +133,7 @@ class KeyReader:
             missing = [key for key in wanted if key not in found]
             if missing and (volatile := line.open_volatile(self._files.home)):
                 found |= _many(line, volatile, self._ns, missing, self._is_over)
-            return {key: found[key] for key in wanted if key in found}
+            return {key: found[key] for key in wanted if found.get(key, _OVER) is not _OVER}
 
         return self._files.read(read)
 
@@ -260,13 +261,14 @@ def _many(
     keys: Sequence[str],
     is_over: Callable[[int | None], bool],
 ) -> dict[str, Any]:
+    """Return what one database has of keys: values, and _OVER in place of those that are over."""
     found: dict[str, Any] = {}
     execute("BEGIN")
     try:
         for key in keys:
             for encoding, value, expires_ns, version in execute(_POINT, (ns, key)).fetchall():
-                if not is_over(expires_ns):
-                    found[key] = _value(line, Found(key, expires_ns, encoding, value, version))
+                row = Found(key, expires_ns, encoding, value, version)
+                found[key] = _OVER if is_over(expires_ns) else _value(line, row)
     finally:
         execute("ROLLBACK")
     return found

@@ -2,7 +2,10 @@
 
 Never attached to the book (that breaks the atomicity of both), and never synced: what a process has
 written survives its end, not the machine's. A group's volatile part is one transaction, after that
-of the book; the outcome of each of its changes is in it, so a resend is not done again.
+of the book; the outcome of each of its changes is in it, so a resend is not done again. Where that
+finds no room, or never comes, a key that the group has moved into the book is left behind: it is
+gone for the writer, readers look into the book first, and the file is rid of it as soon as it can
+be (:meth:`VolatileStage.owe`).
 
 Assumes one writer. A file of another boot, or one that SQLite cannot read, is made anew.
 """
@@ -10,7 +13,7 @@ Assumes one writer. A file of another boot, or one that SQLite cannot read, is m
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,7 +22,7 @@ from hourbook.book import schema
 from hourbook.book.changes import outcomes
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.store.generations import Generations
-from hourbook.book.store.rows import KvRow
+from hourbook.book.store.rows import DELETE_ROW, KvRow
 from hourbook.book.store.stage import KvStage, Name
 from hourbook.book.store.weights import ROW_BYTES, Weights, weight_of
 from protocols import errors
@@ -116,6 +119,7 @@ class VolatileStage(KvStage):
 
     Attributes:
         weights: of all keys.
+        owed: keys that only the file still has: they are in the book.
         evictions: of cached keys, since the start.
     """
 
@@ -128,6 +132,7 @@ class VolatileStage(KvStage):
         self._answers: list[tuple[int, Change, Outcome]] = []
         self.evictions = 0
         self.weights = Weights()
+        self.owed: set[Name] = set()
         self._hlc = 0
         self._weigh()
 
@@ -135,10 +140,27 @@ class VolatileStage(KvStage):
         """Drop keys that the book has, too: a group was cut off between its two commits."""
         rows = self.connection.execute("SELECT ns, key FROM kv").fetchall()
         sql = "SELECT 1 FROM kv WHERE ns = ? AND key = ?"
-        twice = [row for row in rows if book.execute(sql, row).fetchone() is not None]
-        self.connection.executemany("DELETE FROM kv WHERE ns = ? AND key = ?", twice)
-        self._forget()
-        self._weigh()
+        self.owe([row for row in rows if book.execute(sql, row).fetchone() is not None])
+
+    def owe(self, names: Iterable[Name]) -> None:
+        """Take keys for gone that the book has, and remove them now or by a later :meth:`pay`."""
+        self.owed.update(names)
+        for name in self.owed:
+            self.weights.drop(name)
+        with contextlib.suppress(errors.DiskFull):
+            self.pay()
+
+    def pay(self) -> None:
+        """Remove what is owed; never in the middle of a group's transaction.
+
+        Raises:
+            DiskFull: there is no room even for that; it is still owed.
+            sqlite3.Error: the database failed.
+        """
+        if self.owed:
+            with self._transaction():
+                self.connection.executemany(DELETE_ROW, self.owed)
+            self.owed.clear()
 
     def find(self, name: Name) -> KvRow | None:
         """Return what a key holds, as the change at work sees it."""
@@ -175,40 +197,37 @@ class VolatileStage(KvStage):
         """Keep the outcome of a change, the group's `index`-th, with what it did."""
         self._answers.append((index, change, outcome))
 
-    def commit(self, results: list[Outcome], time_ns: int) -> None:
+    def commit(self, results: list[Outcome], time_ns: int) -> Collection[Name]:
         """Write what the group has done here; where there is no room, its changes are refused.
+
+        Returns:
+            Keys that would have changed, and stay as they are for want of room.
 
         Raises:
             sqlite3.Error: the database failed.
         """
         if not self._answers and not self._dirty:
-            return
+            return ()
         connection = self.connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            self.flush()
-            for _, change, outcome in self._answers:
-                outcomes.store(connection, change, outcome, time_ns)
-            connection.execute("UPDATE life SET hlc = ?", (self._hlc,))
-            self.announce()
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.rollback()
-            full = schema.error_code(error) & 0xFF == sqlite3.SQLITE_FULL
-            answers = self._answers
-            self.abandon()
-            if not full:
-                raise
-            refusal = errors.DiskFull(
-                "Expected room for volatile keys, got a full disk, in the run directory",
-                hint="nothing of it was kept; free some space and write it again",
-            )
-            for index, _, _ in answers:
+            with self._transaction():
+                self.flush()
+                for _, change, outcome in self._answers:
+                    outcomes.store(connection, change, outcome, time_ns)
+                connection.execute("UPDATE life SET hlc = ?", (self._hlc,))
+                self.announce()
+        except errors.DiskFull as refusal:
+            for index, _, _ in self._answers:
                 results[index] = outcomes.refuse(refusal)
-            return
+            left = self.touched.union(self._dirty)
+            self.abandon()
+            return left
+        except sqlite3.Error:
+            self.abandon()
+            raise
         self._answers = []
         self.settle()
+        return ()
 
     def abandon(self) -> None:
         """Forget what the group has done here: it was not committed."""
@@ -257,6 +276,29 @@ class VolatileStage(KvStage):
         finally:
             self.connection.close()
 
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Write all of it, or nothing.
+
+        Raises:
+            DiskFull: there is no room.
+            sqlite3.Error: the database failed.
+        """
+        connection = self.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.rollback()
+            if isinstance(error, sqlite3.Error) and _is_full(error):
+                raise errors.DiskFull(
+                    "Expected room for volatile keys, got a full disk, in the run directory",
+                    hint="nothing of it was kept; free some space and write it again",
+                ) from None
+            raise
+
     def _require_room(self) -> None:
         added = sum(
             (weight_of(row) if row is not None and row.type == "transient" else 0)
@@ -276,7 +318,12 @@ class VolatileStage(KvStage):
         self.weights = Weights()
         rows: Sequence[tuple[str, str, str, int]] = self.connection.execute(_WEIGH).fetchall()
         for ns, key, type_, size in rows:
-            self.weights.put((ns, key), type_, size + ROW_BYTES)
+            if (ns, key) not in self.owed:
+                self.weights.put((ns, key), type_, size + ROW_BYTES)
         stored = self.connection.execute("SELECT hlc FROM life").fetchone()[0]
         self._hlc = max(self._hlc, stored)
         self.soonest_ns = self.next_expiry_ns()
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return schema.error_code(error) & 0xFF == sqlite3.SQLITE_FULL

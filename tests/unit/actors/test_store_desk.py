@@ -1,11 +1,12 @@
 """How journal_writer keeps the store: when it sweeps, by any clock, and what it tells readers."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from kv_writes import NOW_NS, put, rows_of, say, written
+from kv_writes import NOW_NS, FullDisk, put, rows_of, say, written
 
 from actors.config import JournalWriterConfig
 from actors.store_desk import SegmentGenerations, StoreDesk
@@ -103,6 +104,16 @@ class Desk:
         """Return the keys that the files have."""
         return {key for _, key in rows_of(self.book)}
 
+    def volatile_disk(self) -> FullDisk:
+        """Return the disk of volatile keys, which may be full from now on."""
+        volatile = self.desk.volatile()
+        assert volatile is not None
+        path = self.home.volatile_db
+        disk = sqlite3.connect(path, isolation_level=None, factory=FullDisk)
+        volatile.connection.close()
+        volatile.connection = volatile._connection = disk
+        return disk
+
     def _write(self, changes: list[Any]) -> None:
         if not self.is_full:
             self.book.write(changes, Stamp(self.alarm.now_ns, 0))
@@ -169,6 +180,22 @@ def test_sweep_that_finds_no_room_is_tried_again_in_a_second(desk: Desk) -> None
 
     assert waiting_s == 1
     assert (desk.expired(), desk.alarm.delay_s) == (["k"], None)
+
+
+def test_key_that_moved_leaves_the_other_file_once_there_is_room(desk: Desk) -> None:
+    """That is looked after every second, whatever is written."""
+    desk.give("k", 10, type="transient")
+    disk, volatile = desk.volatile_disk(), desk.desk.volatile()
+    assert volatile is not None
+    disk.is_full = True
+    volatile.owe([("notes", "k")])
+    desk.desk.tidy()
+    left = desk.left()
+    disk.is_full = False
+
+    desk.desk.tidy()
+
+    assert (left, desk.left()) == ({"k"}, set())
 
 
 def test_many_values_that_end_together_end_in_several_groups(desk: Desk) -> None:

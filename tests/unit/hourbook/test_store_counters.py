@@ -3,10 +3,9 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kv_writes import increment, kv_write, open_store, put, rows_of, say, written
+from kv_writes import FullDisk, increment, kv_write, open_store, put, rows_of, say, written
 
 from hourbook.book.journal import Stamp
 from hourbook.book.store.rows import bucket_of
@@ -15,20 +14,6 @@ from protocols import errors
 from protocols.kv_messages import Delete, Op
 
 NOW_NS = 1_800_000_000_000_000_000
-
-
-class FullDisk(sqlite3.Connection):
-    """A connection whose commits fail while `is_full`."""
-
-    is_full = False
-
-    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Run a statement, unless it is the end of a transaction."""
-        if sql == "COMMIT" and self.is_full:
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorcode = sqlite3.SQLITE_FULL
-            raise error
-        return super().execute(sql, *values)
 
 
 class Watched:
