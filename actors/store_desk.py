@@ -200,18 +200,30 @@ class StoreDesk:
         due_ns = store.soonest_ns
         if due_ns is not None and due_ns <= now_ns:
             self._sweeps += 1
-            if self._volatile is not None:
-                self._expired += self._volatile.expire(now_ns)
-            if due := book.query(lambda connection: find_due(connection, now_ns)):
-                before = book.head.seq
-                nonce = self._nonces.take(CHANGE_NONCES)
-                self._write_own([Sweep(writer=JOURNAL_WRITER, nonce=nonce)])
-                if book.head.seq == before:  # refused, for want of room or trust
-                    self._arm(due[0][1], _RETRY_S)
-                    return
-                self._expired += book.head.seq - before
+            is_done = self._sweep_volatile(now_ns) & self._sweep_book(book, now_ns)
             store.main.soonest_ns = store.main.next_expiry_ns()
+            if not is_done:
+                self._arm(due_ns, _RETRY_S)
+                return
         self.settle()
+
+    def _sweep_volatile(self, now_ns: int) -> bool:
+        """Take away volatile values that are over; return False where there was no room."""
+        if (volatile := self._volatile) is None:
+            return True
+        count = volatile.expire(now_ns)
+        self._expired += count
+        return count > 0 or volatile.soonest_ns is None or volatile.soonest_ns > now_ns
+
+    def _sweep_book(self, book: BookWriter, now_ns: int) -> bool:
+        """Take away durable values that are over; return False where that was refused."""
+        if not book.query(lambda connection: find_due(connection, now_ns)):
+            return True
+        before, nonce = book.head.seq, self._nonces.take(CHANGE_NONCES)
+        self._write_own([Sweep(writer=JOURNAL_WRITER, nonce=nonce)])
+        count = book.head.seq - before
+        self._expired += count
+        return count > 0
 
 
 class SegmentGenerations:

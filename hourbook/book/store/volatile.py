@@ -240,7 +240,8 @@ class VolatileStage(KvStage):
     def expire(self, now_ns: int) -> int:
         """Drop keys whose time has come (UTC), in a transaction of its own; return how many.
 
-        At most _DUE_AT_ONCE of them, those that are over for longest; `soonest_ns` says of more.
+        At most _DUE_AT_ONCE of them, those that are over for longest, and 0 where there is no room;
+        `soonest_ns` says of more.
 
         Raises:
             sqlite3.Error: the database failed.
@@ -252,9 +253,9 @@ class VolatileStage(KvStage):
         for name in rows:
             self.hold(name, None)
         self.keep()
-        self.commit([], now_ns)
+        left = self.commit([], now_ns)
         self.soonest_ns = self.next_expiry_ns()
-        return len(rows)
+        return 0 if left else len(rows)
 
     def use(self, names: Iterable[Name]) -> None:
         """Take in that keys were read, the last of them last."""

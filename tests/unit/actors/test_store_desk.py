@@ -182,6 +182,25 @@ def test_sweep_that_finds_no_room_is_tried_again_in_a_second(desk: Desk) -> None
     assert (desk.expired(), desk.alarm.delay_s) == (["k"], None)
 
 
+def test_volatile_values_that_cannot_leave_a_full_file_are_tried_again_in_a_second(
+    desk: Desk,
+) -> None:
+    """And not at once for ever; they are counted when they are gone."""
+    desk.give("k", 10, type="transient")
+    disk = desk.volatile_disk()
+    disk.is_full = True
+    desk.alarm.now_ns += 10 * S_NS
+    desk.alarm.ring()
+    waiting_s, counted = desk.alarm.delay_s, desk.desk.snapshot()["store_expired_total"]
+    disk.is_full = False
+
+    desk.alarm.ring()
+
+    assert (waiting_s, counted) == (1, 0)
+    assert (desk.left(), desk.alarm.delay_s) == (set(), None)
+    assert desk.desk.snapshot()["store_expired_total"] == 1
+
+
 def test_key_that_moved_leaves_the_other_file_once_there_is_room(desk: Desk) -> None:
     """That is looked after every second, whatever is written."""
     desk.give("k", 10, type="transient")
