@@ -25,6 +25,7 @@ from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
 from actors.lock_desk import LockDesk
+from actors.repeats import Repeats
 from actors.store_desk import StoreDesk
 from actors.waiting_groups import Group, WaitingGroups
 from actors.writer_figures import WriterFigures
@@ -67,6 +68,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._resent: Group = []
         self._hlc_max = 0
         self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
+        self._repeats = Repeats()
         self._sightings_due = False
         self._screen = open_screen(self.config.redact, self.config.redact_patterns)
         self._upkeep = WriterUpkeep(self.config.wal_truncate_mib << 20)
@@ -313,7 +315,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def _refuse(self, group: Group, error: errors.HourbookError) -> None:
         """Refuse a group, and remember it: a resend under way must hear the same."""
-        self.log.warning("refused %d requests: %s", len(group), error)
+        if (remark := self._repeats.remark(error.code, self.timebase.mono_ns())) is not None:
+            self.log.warning("refused a group of %d: %s%s", len(group), error, remark)
         for request in group:
             if isinstance(request.body, Change):
                 self._locks.drop(request.body)

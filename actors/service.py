@@ -7,6 +7,7 @@ from typing import Any
 from actors import guard
 from actors.contract import Request
 from actors.mailbox import Mailbox
+from actors.repeats import Repeats
 from actors.replies import Replies
 from hourbook.home import Home
 from protocols import errors
@@ -24,6 +25,7 @@ class Service:
     ) -> None:
         self._mailbox, self._replies = mailbox, replies
         self._home, self._wall_ns = home, wall_ns
+        self._repeats = Repeats()
 
     def serve(self, peer: bytes, frame: bytes, now_mono_ns: int, *, is_first: bool) -> None:
         """Serve one frame, or refuse it.
@@ -40,7 +42,7 @@ class Service:
         try:
             request = mailbox.open(peer, frame, now_mono_ns, self._answer, is_first=is_first)
         except errors.HourbookError as error:
-            _log_refusal(frame, error)
+            self._log_refusal(frame, error, now_mono_ns)
             self._replies.add(peer, mailbox.refusal(frame, error))
             return
         body = guard.serve(mailbox, request, frame, self._home, self._wall_ns())
@@ -50,8 +52,9 @@ class Service:
     def _answer(self, request: Request[Any], body: object) -> None:
         self._replies.add(request.peer, self._mailbox.answer(request, body))
 
-
-def _log_refusal(frame: bytes, error: errors.HourbookError) -> None:
-    """Say what was refused because it was malformed."""
-    if isinstance(error, errors.CallerError) and not isinstance(error, errors.UnknownKind):
-        _log.warning("refused: %s; first bytes %s", error, frame[:64].hex())
+    def _log_refusal(self, frame: bytes, error: errors.HourbookError, now_mono_ns: int) -> None:
+        """Say what was refused because it was malformed."""
+        if not isinstance(error, errors.CallerError) or isinstance(error, errors.UnknownKind):
+            return
+        if (remark := self._repeats.remark(error.code, now_mono_ns)) is not None:
+            _log.warning("refused: %s; first bytes %s%s", error, frame[:64].hex(), remark)

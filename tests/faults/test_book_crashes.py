@@ -104,10 +104,13 @@ def small_disk(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.mark.live
-def test_full_disk_refuses_and_recovers(small_disk: Home) -> None:
+def test_full_disk_refuses_and_recovers(
+    small_disk: Home, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Appends to a full disk hear DiskFull, nothing half is kept, and later ones work.
 
-    A request that was refused stays so: its sender was told, and may have said it another way.
+    A request that was refused stays so: its sender was told, and may have said it another way. The
+    log says it once, however many there are.
     """
     late = Append("late", entry.make_nonce(1, 1), [new(details=b"y" * 30_000)])
     with (
@@ -137,6 +140,7 @@ def test_full_disk_refuses_and_recovers(small_disk: Home) -> None:
 
         assert [e.seq for e in book.tail(1000)] == acknowledged == [*range(1, acknowledged[-1] + 1)]
         assert book.verify(all_signatures=True).ok
+    assert capfd.readouterr().err.count("WARNING journal_writer: refused") == 1
 
 
 class FailingDisk(sqlite3.Connection):
