@@ -1,4 +1,4 @@
-"""Build the two C extensions: the core of the shared segment, and the walk over a message."""
+"""Build the C extensions: the core of the shared segment, the walk over a message, and entries."""
 
 from pathlib import Path
 
@@ -15,14 +15,20 @@ FLAGS = [
 ]
 
 
-def extension(name: str, directory: str) -> Extension:
-    """Return an extension made of all C files of a directory."""
+def extension(name: str, sources: str) -> Extension:
+    """Return an extension made of all C files that fit a pattern."""
     return Extension(
         name,
-        sources=sorted(str(path) for path in Path(directory).glob("*.c")),
-        depends=sorted(str(path) for path in Path(directory).rglob("*.h")),
+        sources=sorted(str(path) for path in Path().glob(sources)),
+        depends=sorted(str(path) for path in Path(sources).parent.rglob("*.h")),
         extra_compile_args=FLAGS,
     )
 
 
-setup(ext_modules=[extension("shm._core", "shm"), extension("protocols._frames", "protocols")])
+setup(
+    ext_modules=[
+        extension("shm._core", "shm/*.c"),
+        extension("protocols._frames", "protocols/_frames.c"),
+        extension("protocols._entries", "protocols/_entries.c"),
+    ]
+)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Build the extensions under AddressSanitizer and UndefinedBehaviorSanitizer in a directory of their
-# own and run the tests of the segment and of messages with them:  shm/sanitize.sh PYTHON
+# own and run the tests of the segment, of messages and of entries:  shm/sanitize.sh PYTHON
 #
 # Leaks are not looked for: the interpreter itself keeps what it allocated at start until it ends.
 set -eu
@@ -16,12 +16,15 @@ suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUF
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 cc=${CC:-cc}
 build() {
+    extension="$work/$1$suffix"
+    shift
     "$cc" -shared -fPIC -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
         -fno-sanitize-recover=undefined -Wall -Wextra -Wno-unused-parameter \
-        -Wno-missing-field-initializers -I"$include" "$work/$1"/*.c -o "$work/$1/$2$suffix"
+        -Wno-missing-field-initializers -I"$include" -o "$extension" "$@"
 }
-build shm _core
-build protocols _frames
+build shm/_core "$work"/shm/*.c
+build protocols/_frames "$work/protocols/_frames.c"
+build protocols/_entries "$work/protocols/_entries.c"
 
 # The sanitizers must be loaded before the interpreter; objects of the small-object allocator would
 # hide overruns from them, so everything comes from malloc.
@@ -31,4 +34,5 @@ LD_PRELOAD="$("$cc" -print-file-name=libasan.so) $("$cc" -print-file-name=libubs
     UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH="$work" \
     "$python" -m pytest -q -p no:cacheprovider --timeout 300 \
     tests/unit/shm tests/unit/protocols/test_wire.py \
-    tests/properties/test_line.py tests/properties/test_ring_model.py
+    tests/properties/test_line.py tests/properties/test_ring_model.py \
+    tests/properties/test_entry_decoder.py

@@ -12,13 +12,12 @@ from copy import copy
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from hourbook.book.entry_filter import EntryFilter, RawFilter, Sieve
 from hourbook.book.reader import PAGE_ENTRIES, BookReader
 from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Entry
+from protocols.entry_decoder import decode_entry
 from shm import segment
 from shm.reader import Lapped, RingReader
 
@@ -35,8 +34,6 @@ _LOOK_NS: Final = 500_000_000
 """Between two such looks, where somebody polls more often than that."""
 
 EVERYTHING: Final = EntryFilter(branch=None)
-
-_decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class Follower(Iterator[Entry]):
@@ -86,7 +83,7 @@ class Follower(Iterator[Entry]):
         following = next(copy(self._rest), None)
         if following is None:
             return self._last
-        return (_decode(following) if isinstance(following, bytes) else following).seq - 1
+        return (decode_entry(following) if isinstance(following, bytes) else following).seq - 1
 
     @property
     def is_closed(self) -> bool:
@@ -180,7 +177,7 @@ class Follower(Iterator[Entry]):
             return False
         self._position, self._position_seq = position, position_seq
         rest = iter(payloads)
-        self._offer(rest, map(_decode, rest))
+        self._offer(rest, map(decode_entry, rest))
         self._last = last
         return True
 
