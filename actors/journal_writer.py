@@ -162,9 +162,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         elif isinstance(change, Register):
             self._desk.prepare(change)
         if self._is_new(request, book):
-            kind = KINDS[type(change)]
-            begins, ends = kind.begins_group, kind.ends_groups
-            self._waiting.add(request, count, begins_group=begins, ends_groups=ends)
+            self._waiting.add(request, count, KINDS[type(change)])
 
     def _acquire(self, request: Request[AcquireLock]) -> None:
         """Do the same for a lock, or let the call wait for it."""
@@ -261,7 +259,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
             if not isinstance(body, KvWrite):
                 self._desk.note(body, outcome)
                 self._locks.note(body, outcome)
-            request.reply(outcome_body(outcome))
+            if outcome.error is not None and isinstance(outcome.error, errors.DiskFull):
+                self._refuse_one(request, outcome.error)  # a full volatile file has not kept it
+            else:
+                request.reply(outcome_body(outcome))
         self._store.tally.end_group(self._figures.last_commit_ns)
 
     def _write(self, book: BookWriter, group: Sequence[Append | Change]) -> Written:

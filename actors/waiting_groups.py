@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from actors.contract import Request
+from hourbook.book.changes.scope import ChangeKind
 from protocols import entry
 from protocols.book_messages import Append
 from protocols.change import Change
@@ -34,22 +35,17 @@ class WaitingGroups:
         self.is_full = False
         self._groups: list[Group] = []
 
-    def add(
-        self,
-        request: Request[Any],
-        entries: int,
-        *,
-        begins_group: bool = False,
-        ends_groups: bool = False,
-    ) -> None:
-        """Take in a request that means so many entries."""
-        if entries > self._room or begins_group:
+    def add(self, request: Request[Any], entries: int, kind: ChangeKind[Any] | None = None) -> None:
+        """Take in a request that means so many entries; `kind` is that of a change."""
+        if entries > self._room or (kind is not None and kind.begins_group):
             self._groups.append([])
             self._room = entry.BATCH_ENTRIES_MAX
         self._groups[-1].append(request)
         self._room -= entries
         self.entries += entries
-        self.is_full = ends_groups or self.entries >= entry.BATCH_ENTRIES_MAX
+        self.is_full = self.entries >= entry.BATCH_ENTRIES_MAX
+        if kind is not None and kind.ends_groups:
+            self.is_full = True
 
     def bodies(self) -> Iterator[Append | Change]:
         """Return what the requests ask for."""

@@ -6,6 +6,7 @@ from books import append
 
 from actors.contract import Request
 from actors.waiting_groups import WaitingGroups
+from hourbook.book.changes.branching import DELETE_BRANCH, MERGE_BRANCH
 from protocols import wire
 from protocols.entry import BATCH_ENTRIES_MAX
 
@@ -38,7 +39,7 @@ def test_what_reads_entries_begins_a_group() -> None:
     waiting = WaitingGroups()
 
     waiting.add(one, 1)
-    waiting.add(two, 1, begins_group=True)
+    waiting.add(two, 1, MERGE_BRANCH)
     waiting.add(three, 1)
 
     assert waiting.take() == [[one], [two, three]]
@@ -53,7 +54,7 @@ def test_nothing_is_to_be_heard_behind_a_full_group_or_what_ends_them() -> None:
     waiting.add(request(2), 1)
     was_full = waiting.is_full
     waiting.take()
-    waiting.add(request(3), 1, begins_group=True, ends_groups=True)
+    waiting.add(request(3), 1, DELETE_BRANCH)
 
     assert (has_room, was_full, waiting.is_full) == (True, True, True)
     waiting.take()
