@@ -113,11 +113,11 @@ class Follower(Iterator[Entry]):
 
     def poll(self, timeout_s: float) -> Entry | None:
         """Return the next entry, or None when there is none within `timeout_s` (seconds, >= 0)."""
-        until_ns = time.monotonic_ns() + int(timeout_s * 1e9)
-        wait_s = 0.0
+        wait_s, until_ns = 0.0, 0
         while True:
             for entry in self._ready:
                 return entry
+            until_ns = until_ns or time.monotonic_ns() + int(timeout_s * 1e9)
             if self._fill(wait_s):
                 continue
             wait_s = max(0, until_ns - time.monotonic_ns()) / 1e9
