@@ -176,9 +176,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def _release(self, request: Request[ReleaseLock]) -> None:
         """Do the same for a lock that is let go; who is next gets it in the same commit."""
         if self._is_new(request, self._take(request)):
-            self._waiting.add(request, 1)
-            if (heir := self._locks.heir(request.body)) is not None:
-                self._waiting.add(heir, 1)
+            heir = self._locks.heir(request.body)
+            self._waiting.add(request, 1 if heir is None else 2)  # with the room of both
+            if heir is not None:
+                self._waiting.add(heir, 0)
 
     def _take(self, request: Request[Any]) -> BookWriter:
         """Check a change, and take out its secrets; return the book that it is for."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 
+import msgspec
 import pytest
 from book_actors import ActorProcess, running_writer
 from books import new
@@ -13,10 +14,16 @@ from hourbook.book.reader import BookReader
 from hourbook.faces.book import connect
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
+from hourbook.process_identity import own_holder
+from protocols import errors
 from protocols.book_messages import Append
+from protocols.change import CHANGE_NONCES
 from protocols.entry import BATCH_ENTRIES_MAX, make_nonce
+from protocols.kv_messages import AcquireLock, ListLocks, LockGranted, ReleaseLock
 
 pytestmark = pytest.mark.live
+
+S_NS = 1_000_000_000
 
 
 def commits(home: Home) -> list[tuple[int, int]]:
@@ -77,3 +84,37 @@ def test_drain_ends_when_a_group_has_enough_bytes(home: Home) -> None:
     sizes = [size for _, size in commits(home)]
     assert max(sizes) < GROUP_BYTES_MAX + 310_000
     assert len(sizes) >= 10
+
+
+def test_lock_goes_to_who_is_next_in_the_group_of_its_release(home: Home) -> None:
+    """A group that is full to the last entry and finds no room parts neither from the other."""
+    holder = own_holder()
+
+    def ask(counter: int, wait_ns: int) -> AcquireLock:
+        nonce = make_nonce(1, counter * CHANGE_NONCES)
+        lock = {"ns": "app", "key": "k", "ttl_ns": 60 * S_NS, "wait_ns": wait_ns}
+        return AcquireLock(writer="agent", nonce=nonce, holder=holder, **lock)  # type: ignore[arg-type]
+
+    with (
+        running_writer(home, size_max_mib=1) as writer,
+        contextlib.closing(MailboxClient(home, "journal_writer", "agent")) as client,
+    ):
+        granted = client.request("lock.acquire", ask(1, 0)).body
+        token = msgspec.msgpack.decode(granted, type=LockGranted).token
+        large = Append(
+            "other", make_nonce(1, 1), [new(details=b"x" * 150)] * (BATCH_ENTRIES_MAX - 1)
+        )
+        nonce = make_nonce(1, 3 * CHANGE_NONCES)
+        release = ReleaseLock(writer="agent", nonce=nonce, ns="app", key="k", token=token)
+        next_one = client.send("lock.acquire", ask(2, 60 * S_NS))
+        client.request("lock.list", ListLocks("app"))
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        replies = [client.send("book.append", large), client.send("lock.release", release)]
+        os.kill(writer.process.pid, signal.SIGCONT)
+
+        with pytest.raises(errors.DiskFull):
+            replies[0].wait(20)
+        granted = next_one.wait(20).body
+        replies[1].wait(20)
+
+    assert msgspec.msgpack.decode(granted, type=LockGranted).token > token
