@@ -1,5 +1,6 @@
 """A follower, taken from in every way at once: nothing is missed, and nothing comes twice."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -132,11 +133,15 @@ def test_position_covers_what_a_filter_passed_over(feed: Feed) -> None:
 
     loop = iter(follower)
     positions = [(next(loop).seq, follower.position) for _ in range(2)]
-    rest = [Follower(feed.home, position, wanted).poll(0) for _, position in positions]
+    rest = []
+    for _, position in positions:
+        with contextlib.closing(Follower(feed.home, position, wanted)) as other:
+            rest.append(other.poll(0))
 
     assert [seq for seq, _ in positions] == [2, 5]
     assert 2 <= positions[0][1] < 5 <= positions[1][1] <= 8
     assert [entry and entry.seq for entry in rest] == [5, None]
+    follower.close()
 
 
 @pytest.mark.parametrize("wanted", [EVERYTHING, make_filter(kind="log")], ids=["all", "filtered"])
