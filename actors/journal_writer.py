@@ -25,6 +25,7 @@ from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
 from actors.lock_desk import LockDesk
+from actors.remembered_refusals import RememberedRefusals
 from actors.repeats import Repeats
 from actors.store_desk import StoreDesk
 from actors.waiting_groups import Group, WaitingGroups
@@ -50,7 +51,6 @@ __all__ = ["JournalWriter"]
 FRAME_BYTES_MAX: Final = entry.ENTRY_BYTES_MAX + (64 << 10)
 """The largest entry, and room for its other fields."""
 GROUP_BYTES_MAX: Final = 1 << 20
-REFUSALS_REMEMBERED_MAX: Final = 10_000
 TIDY_PERIOD_S: Final = 1.0
 
 
@@ -67,7 +67,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._waiting = WaitingGroups()
         self._resent: Group = []
         self._hlc_max = 0
-        self._refused: dict[tuple[str, bytes], errors.HourbookError] = {}
+        self._refused = RememberedRefusals()
         self._repeats = Repeats()
         self._sightings_due = False
         self._screen = open_screen(self.config.redact, self.config.redact_patterns)
@@ -198,7 +198,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             now_ns = self._stamps.time_ns()
             hlc.merge(0, body.hlc, now_ns)
             self._hlc_max = now_ns + hlc.AHEAD_MAX_NS
-        if self._refused and (refusal := self._refused.get((body.writer, body.nonce))) is not None:
+        if (refusal := self._refused.find(body)) is not None:
             raise refusal
 
     def _is_new(self, request: Request[Any], book: BookWriter) -> bool:
@@ -327,9 +327,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def _refuse_one(self, request: Request[Any], error: errors.HourbookError) -> None:
         body = request.body
-        if len(self._refused) >= REFUSALS_REMEMBERED_MAX:
-            self._refused.pop(next(iter(self._refused)))
-        self._refused[body.writer, body.nonce] = error
+        self._refused.add(body, error)
         if isinstance(body, Change) or body.ack == "durable":
             request.refuse(error)
 
@@ -350,7 +348,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def _known_answer(self, body: Append | Change) -> object | None:
         """Return what a request was answered before, or a HourbookError; None for neither."""
-        refusal = self._refused.get((body.writer, body.nonce))
+        refusal = self._refused.find(body)
         book = self._held.book
         if book is None:
             return refusal

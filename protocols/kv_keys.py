@@ -1,11 +1,22 @@
 """What a key and a namespace may be, and how much a key may hold. Pure."""
 
+from typing import Final
+
 from protocols import entry, errors
 from protocols.kv_messages import KEY_BYTES_MAX
 from protocols.names import check_name
 from protocols.texts import check_text
 
-__all__ = ["check_key", "check_namespace", "check_value_size"]
+__all__ = [
+    "METADATA_BYTES_MAX",
+    "check_key",
+    "check_metadata_size",
+    "check_namespace",
+    "check_value_size",
+]
+
+METADATA_BYTES_MAX: Final = 64 << 10
+"""Of a key, encoded: it is for what is said of a value, not for another one."""
 
 
 def check_key(key: object, field: str = "key") -> None:
@@ -42,5 +53,19 @@ def check_value_size(size: int, key: str) -> None:
             f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
             f" said of it, got {size}, of key {key!r}",
             field="value",
+            value=str(size),
+        )
+
+
+def check_metadata_size(size: int) -> None:
+    """Check the size (bytes) of the metadata of a key, encoded.
+
+    Raises:
+        LimitExceeded: more than METADATA_BYTES_MAX.
+    """
+    if size > METADATA_BYTES_MAX:
+        raise errors.LimitExceeded(
+            f"Expected `metadata` of at most {METADATA_BYTES_MAX} bytes, got {size}",
+            field="metadata",
             value=str(size),
         )

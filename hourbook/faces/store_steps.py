@@ -7,12 +7,11 @@ from typing import Any, Final, get_args
 import msgspec
 
 from protocols import entry, errors
-from protocols.kv_keys import check_key, check_value_size
+from protocols.kv_keys import check_key, check_metadata_size, check_value_size
 from protocols.kv_messages import NO_METADATA, Check, Delete, Increment, Set, ValueType
 from protocols.wire import printable
 
 __all__ = [
-    "METADATA_BYTES_MAX",
     "TTL_S_MAX",
     "check_count",
     "check_step",
@@ -21,7 +20,6 @@ __all__ = [
     "set_step",
 ]
 
-METADATA_BYTES_MAX: Final = 64 << 10
 TTL_S_MAX: Final = 9_000_000_000
 """285 years."""
 _NS: Final = 1_000_000_000
@@ -167,10 +165,5 @@ def _metadata(metadata: object) -> msgspec.Raw:
             f"Expected `metadata` to be a map, got {type(metadata).__name__}", field="metadata"
         )
     raw = entry.encode_value(dict(metadata), "metadata")
-    if len(raw) > METADATA_BYTES_MAX:
-        raise errors.LimitExceeded(
-            f"Expected `metadata` of at most {METADATA_BYTES_MAX} bytes, got {len(raw)}",
-            field="metadata",
-            value=str(len(raw)),
-        )
+    check_metadata_size(len(raw))
     return msgspec.Raw(raw)

@@ -29,7 +29,7 @@ from hourbook.book.store.stage import KeyRows, Name
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_change
-from protocols.kv_keys import check_key, check_namespace, check_value_size
+from protocols.kv_keys import check_key, check_metadata_size, check_namespace, check_value_size
 from protocols.kv_messages import (
     ABSENT,
     NO_METADATA,
@@ -47,9 +47,8 @@ from protocols.kv_messages import (
 )
 from protocols.kv_namespaces import defaults_of
 
-__all__ = ["KV_WRITE", "METADATA_BYTES_MAX", "SWEEP", "ScreenedWrite"]
+__all__ = ["KV_WRITE", "SWEEP", "ScreenedWrite"]
 
-METADATA_BYTES_MAX: Final = 64 << 10
 _KIND: Final = 8
 _ENTITY: Final = 10
 _DETAILS: Final = 13
@@ -101,13 +100,7 @@ def _check_op(op: Op) -> None:
 
 
 def _check_metadata(raw: msgspec.Raw) -> None:
-    size = len(raw)
-    if size > METADATA_BYTES_MAX:
-        raise errors.LimitExceeded(
-            f"Expected metadata of at most {METADATA_BYTES_MAX} bytes, got {size}",
-            field="metadata",
-            value=str(size),
-        )
+    check_metadata_size(len(raw))
     metadata = entry.decode_value(bytes(raw), "metadata")
     if not isinstance(metadata, dict):
         raise errors.BadRequest(

@@ -8,7 +8,7 @@ import pytest
 from books import raw_connection
 from kv_writes import NOW_NS, kv_write, open_store, put, say, written
 
-from hourbook.book.changes.kv import KV_WRITE, METADATA_BYTES_MAX
+from hourbook.book.changes.kv import KV_WRITE
 from hourbook.book.copies.restore import restore_book
 from hourbook.book.journal import Stamp
 from hourbook.book.moment import parse_moment
@@ -19,6 +19,7 @@ from hourbook.home import Home
 from protocols import errors
 from protocols.entry import make_nonce
 from protocols.keep_messages import Retain
+from protocols.kv_keys import METADATA_BYTES_MAX
 from protocols.kv_messages import SetSchema, ValueType
 from protocols.kv_namespaces import NAMESPACES
 
