@@ -7,6 +7,7 @@ are negative, falling, until the model learns which they are.
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -97,10 +98,14 @@ class Model:
         durable = {n: row for n, row in self.rows.items() if row.type not in VOLATILE}
         self.states[self.seq] = (now_ns, durable)
 
-    def sweep(self, now_ns: int) -> None:
-        """Take away what is over."""
-        due = [(row.expires_ns, name) for name, row in self.rows.items() if row.is_over(now_ns)]
-        for _, name in sorted(due):
+    def sweep(self, now_ns: int, places: Mapping[Name, int]) -> None:
+        """Take away what is over; of what is over at one instant, in the order of `places`."""
+        due = [
+            (row.expires_ns, places.get(name, 0), name)
+            for name, row in self.rows.items()
+            if row.is_over(now_ns)
+        ]
+        for *_, name in sorted(due):
             self._expire(name)
 
     def forget(self, first_seq: int, versions: int) -> None:

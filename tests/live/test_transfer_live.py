@@ -13,6 +13,7 @@ import pytest
 from book_actors import ActorProcess, running_writer
 from full_tree import FullTree
 from line_journals import FIRST_PARENT, Journal, check_lines
+from waiting import wait_until
 
 from hourbook.book.lines import importing
 from hourbook.book.lines.chain import LineChain
@@ -23,6 +24,7 @@ from hourbook.book.lines.slots import Batch, ImportSender, Slots
 from hourbook.book.reader import BookReader
 from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
+from hourbook.link.reply import Reply
 from protocols import errors
 from protocols.entry import Entry
 
@@ -197,6 +199,12 @@ def test_killed_import_is_taken_up_where_it_ended(
     assert [e.entity for e in written(writer.home)] == [f"api.{n}" for n in range(500)]
 
 
+def all_left(sender: ImportSender, replies: list[Reply]) -> bool:
+    """Say whether all is on its way, once there is a connection for it."""
+    sender._client.hasten()
+    return all(reply.was_sent for reply in replies)
+
+
 @pytest.mark.parametrize(("theirs", "ours"), [(400, 70), (30, 1000), (100, 100)])
 def test_batches_of_a_killed_run_that_come_late_are_not_doubled(
     writer: ActorProcess,
@@ -214,12 +222,14 @@ def test_batches_of_a_killed_run_that_come_late_are_not_doubled(
     def remember_and_be_overtaken(chain: LineChain, digests: Iterator[bytes]) -> None:
         remember(chain, digests)
         sender = ImportSender(writer.home, Slots(None), "journal.jsonl")
+        replies: list[Reply] = []
         for slot in range(3):
             numbers = range(slot * theirs, (slot + 1) * theirs)
             lines = path.read_bytes().splitlines()
             readings = [read_line(n + 1, lines[n]) for n in numbers]
             batch = Batch(readings, [to_entry(r, "journal.jsonl") for r in readings])
-            sender._send(batch, slot)
+            replies.append(sender._send(batch, slot))
+        wait_until(lambda: all_left(sender, replies), 10, "what the killed run had sent")
         late.append(sender)
 
     monkeypatch.setattr(importing, "BATCH_LINES", ours)

@@ -4,6 +4,7 @@ The machine works in the writer's own process, with several requests in a group,
 directions, resends and restarts; in a book with a place for volatile keys.
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -157,8 +158,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.counters.odd == set()
 
     def teardown(self) -> None:
-        """Remove the book."""
+        """Remove the book, and what lies beside it."""
         self.book.close()
+        shutil.rmtree(self.home.run_dir)
         self.directory.cleanup()
 
     # -- the dictionary --------------------------------------------------------------------------

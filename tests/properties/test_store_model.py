@@ -9,6 +9,7 @@ import contextlib
 import functools
 import itertools
 import os
+import sqlite3
 import time
 from functools import partial
 from typing import Any
@@ -260,8 +261,9 @@ class StoreMachine(RuleBasedStateMachine):
         volatile = self.world.book.store.volatile
         assert volatile is not None
         volatile.expire(self.world.now_ns)
+        places = self.world.book.query(places_of_keys)
         self.world.write_own(Sweep(writer=JOURNAL_WRITER, nonce=kv_write().nonce))
-        self.model.sweep(self.world.now_ns)
+        self.model.sweep(self.world.now_ns, places)
         self.model.commit(self.world.now_ns)
 
     @rule(is_orderly=st.booleans())
@@ -422,6 +424,12 @@ class StoreMachine(RuleBasedStateMachine):
         except errors.HourbookError as error:
             answer = type(error)
         self._judge(ns, [Step("set", key, value)], answer)
+
+
+def places_of_keys(connection: sqlite3.Connection) -> dict[Name, int]:
+    """Return the order of keys in the file, which nobody promises and only ties show."""
+    rows = connection.execute("SELECT id, ns, key FROM kv").fetchall()
+    return {(ns, key): number for number, ns, key in rows}
 
 
 def kept(store: Store, key: str, **at: Any) -> Kept | None:
