@@ -260,7 +260,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             if not isinstance(body, KvWrite):
                 self._desk.note(body, outcome)
                 self._locks.note(body, outcome)
-            if outcome.error is not None and isinstance(outcome.error, errors.DiskFull):
+            if isinstance(outcome.error, errors.DiskFull):
                 self._refuse_one(request, outcome.error)  # a full volatile file has not kept it
             else:
                 request.reply(outcome_body(outcome))

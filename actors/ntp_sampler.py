@@ -130,7 +130,8 @@ class NtpSampler(Actor[NtpSamplerConfig]):
             self._close(name)
         self.reactor.unwatch(self._resolver.fd)
         self._resolver.close()
-        self._stamping.close()
+        if self._stamping is not None:
+            self._stamping.close()
 
     # -- when ------------------------------------------------------------------------------------
 

@@ -200,7 +200,8 @@ class StoreDesk:
         due_ns = store.soonest_ns
         if due_ns is not None and due_ns <= now_ns:
             self._sweeps += 1
-            is_done = self._sweep_volatile(now_ns) & self._sweep_book(book, now_ns)
+            is_rid_of_volatile = self._sweep_volatile(now_ns)
+            is_done = self._sweep_book(book, now_ns) and is_rid_of_volatile
             store.main.soonest_ns = store.main.next_expiry_ns()
             if not is_done:
                 self._arm(due_ns, _RETRY_S)

@@ -43,8 +43,7 @@ class WaitingGroups:
         self._groups[-1].append(request)
         self._room -= entries
         self.entries += entries
-        self.is_full = self.entries >= entry.BATCH_ENTRIES_MAX
-        if kind is not None and kind.ends_groups:
+        if self.entries >= entry.BATCH_ENTRIES_MAX or (kind is not None and kind.ends_groups):
             self.is_full = True
 
     def bodies(self) -> Iterator[Append | Change]:

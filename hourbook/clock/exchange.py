@@ -107,17 +107,18 @@ class Exchange:
         self._socket.close()
 
 
-def keep_stamping() -> socket.socket:
+def keep_stamping() -> socket.socket | None:
     """Return a socket that keeps the kernel stamping for as long as it is open.
 
     Linux stamps arrivals only while some socket wants that, and begins a moment after the first has
     said so (net_enable_timestamp, net/core/dev.c): a reply that is there sooner is stamped when it
-    is read. Who has this one open finds the stamps on, however quickly a server answers.
-
-    Raises:
-        OSError: no permission, no socket.
+    is read. Who has this one open finds the stamps on, however quickly a server answers. None
+    where no such socket is to be had, as without IPv4: the stamps are a help and no need.
     """
-    kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError:
+        return None
     _ask_for_stamps(kept)
     return kept
 

@@ -1,6 +1,7 @@
 """Names, reference ids and one exchange: the edges of the sampler, on real sockets."""
 
 import dataclasses
+import errno
 import hashlib
 import select
 import socket
@@ -60,8 +61,10 @@ def test_honest_server_gives_an_answer_that_contains_the_truth() -> None:
 def test_kernel_tells_the_arrival_of_a_reply_that_is_read_late() -> None:
     """A process that was busy for a while measures the delay of the network, not its own."""
     delays_ns = []
+    kept = keep_stamping()
+    assert kept is not None
     with (
-        keep_stamping(),
+        kept,
         scripted_server(lambda request, _: [reply_to(request)]) as server,
     ):
         for _ in range(ROUNDS_MAX):
@@ -82,6 +85,17 @@ def test_kernel_tells_the_arrival_of_a_reply_that_is_read_late() -> None:
                 break
         else:
             pytest.fail(f"Expected one stamp of an arrival, got {delays_ns} ns of delay")
+
+
+def test_stamps_are_no_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no IPv4 nothing keeps the kernel stamping, and that is no failure."""
+
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+
+    assert keep_stamping() is None
 
 
 def test_clock_that_is_set_in_mid_exchange_costs_only_the_stamp(
