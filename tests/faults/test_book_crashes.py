@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import apsw
 import pytest
 from book_actors import running_writer
 from books import STAMP, append, new, open_writer, raw_connection, write_book
+from small_disk import mounted_small
 from waiting import wait_until
 
 from hourbook.book.reader import BookReader
@@ -93,13 +93,10 @@ def small_disk(tmp_path: Path) -> Iterator[Home]:
     """Return a home on a file system of its own with 3 MiB of room."""
     path = tmp_path / "small"
     path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", str(path)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root and CAP_SYS_ADMIN")
-    home = find_home(path)
-    prepare_home(home)
-    yield home
-    subprocess.run(["umount", "-l", str(path)], check=True)
+    with mounted_small(path, 3):
+        home = find_home(path)
+        prepare_home(home)
+        yield home
     shutil.rmtree(home.run_dir, ignore_errors=True)
 
 

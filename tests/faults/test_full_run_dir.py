@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from book_actors import running_writer
 from kv_writes import kv_write, put
+from small_disk import mounted_small
 
 from hourbook.faces.book import connect
 from hourbook.home import Home
@@ -21,12 +21,8 @@ pytestmark = pytest.mark.live
 @pytest.fixture
 def small_run_dir(home: Home) -> Iterator[Path]:
     """Return the run directory of `home`, on a file system of its own with 16 MiB of room."""
-    path = home.run_dir
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "tmpfs", str(path)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root and CAP_SYS_ADMIN")
-    yield path
-    subprocess.run(["umount", "-l", str(path)], check=True)
+    with mounted_small(home.run_dir, 16):
+        yield home.run_dir
 
 
 def fill(path: Path) -> None:
