@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from actors import guard
+from actors.admission_desk import AdmissionDesk
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
 from actors.book_answers import appended_body, outcome_body
 from actors.config import JournalWriterConfig
@@ -25,7 +26,6 @@ from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
 from actors.instance_desk import InstanceDesk
 from actors.lock_desk import LockDesk
-from actors.remembered_refusals import RememberedRefusals
 from actors.repeats import Repeats
 from actors.store_desk import StoreDesk
 from actors.waiting_groups import Group, WaitingGroups
@@ -39,7 +39,7 @@ from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.screening import open_screen
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter, Written
-from protocols import entry, errors, hlc
+from protocols import entry, errors
 from protocols.book_messages import Append, Appended, Maintain, Maintained, check_append
 from protocols.change import Change
 from protocols.control import Snapshot
@@ -65,9 +65,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def init(self) -> Outcome:
         """Open the book and announce its head to the followers."""
         self._waiting = WaitingGroups()
-        self._resent: Group = []
-        self._hlc_max = 0
-        self._refused = RememberedRefusals()
         self._repeats = Repeats()
         self._sightings_due = False
         self._screen = open_screen(self.config.redact, self.config.redact_patterns)
@@ -76,11 +73,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
         self._feed = FeedPublisher(self.home, self.reactor, self.timebase)
         self._stamps = StampSource(self.home, self.timebase)
         self._store = StoreDesk(self.home, self.config, self.reactor, self._stamps, self._write_own)
-        clocks = self.timebase, self._stamps
-        self._desk = InstanceDesk(self.reactor, *clocks, self._write_own, self._store.tally)
-        self._locks = LockDesk(self.reactor, self._write_for_locks, self._refuse_one)
         lost = self._store.has_lost_volatile
         self._held = HeldBook(self.home, self.reactor, self._open_book, self._begin, lost)
+        self._door = AdmissionDesk(self._stamps, self._held, self._pending, self._figures)
+        self._locks = LockDesk(self.reactor, self._write_for_locks, self._door.refuse)
+        clocks = self.timebase, self._stamps
+        self._instances = InstanceDesk(self.reactor, *clocks, self._write_own, self._store.tally)
         self.reactor.every(TIDY_PERIOD_S, self._tidy)
         self._held.open()
         return Ready() if self._held.refusal is None else Degraded(str(self._held.refusal))
@@ -90,7 +88,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         return {
             "book.append": Handler(Append, self._append),
             "book.maintain": Handler(Maintain, self._maintain),
-            **self._desk.handlers(),
+            **self._instances.handlers(),
             **self._store.handlers(self._locks),
             **self._locks.handlers(),
             **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
@@ -104,13 +102,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def after_drain(self) -> None:
         """Commit what was gathered, in groups of at most BATCH_ENTRIES_MAX entries."""
-        if not self._waiting.entries and not self._resent:
+        if not self._waiting.entries and not self._door.owes_answers:
             return
-        self._hlc_max = 0
+        self._door.end_drain()
         for group in self._waiting.take():
             self._commit(group)
-        if self._resent:
-            self._answer_resent()
+        self._door.answer_resent()
         self._locks.settle()
         self._store.settle()
 
@@ -128,11 +125,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def stop(self) -> None:
         """Close the book, leaving its log for readers."""
         if (book := self._held.book) is not None:
-            if self._desk.watch.sightings and self._held.is_writable:
+            if self._instances.watch.sightings and self._held.is_writable:
                 self._store_sightings(book)
             self._upkeep.tidy(book)
             book.close()
-        self._desk.close()
+        self._instances.close()
         self._locks.close()
         self._store.close()
 
@@ -146,7 +143,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if self._screen is not None and (clean := self._screen.append(body)) is not body:
             check_append(clean)
             request.body = body = clean
-        if self._is_new(request, book):
+        if self._door.is_new(request, book):
             if body.branch:
                 book.require_branch(body.branch)
             self._waiting.add(request, len(body.entries))
@@ -160,22 +157,22 @@ class JournalWriter(Actor[JournalWriterConfig]):
             count = len(change.ops)
             self._locks.prepare(change)
         elif isinstance(change, Register):
-            self._desk.prepare(change)
-        if self._is_new(request, book):
+            self._instances.prepare(change)
+        if self._door.is_new(request, book):
             self._waiting.add(request, count, KINDS[type(change)])
 
     def _acquire(self, request: Request[AcquireLock]) -> None:
         """Do the same for a lock, or let the call wait for it."""
         book = self._take(request)
-        self._require_welcome(request.body, book)
+        self._door.require_welcome(request.body, book)
         if self._locks.keeps_place(request):
             self._figures.resends += 1
-        elif self._is_new(request, book) and not self._locks.must_wait(request):
+        elif self._door.is_new(request, book) and not self._locks.must_wait(request):
             self._waiting.add(request, 1)
 
     def _release(self, request: Request[ReleaseLock]) -> None:
         """Do the same for a lock that is let go; who is next gets it in the same commit."""
-        if self._is_new(request, self._take(request)):
+        if self._door.is_new(request, self._take(request)):
             heir = self._locks.heir(request.body)
             self._waiting.add(request, 1 if heir is None else 2)  # with the room of both
             if heir is not None:
@@ -190,31 +187,6 @@ class JournalWriter(Actor[JournalWriterConfig]):
             check(clean)
             request.body = clean
         return book
-
-    def _require_welcome(self, body: Append | Change, book: BookWriter) -> None:
-        """Refuse what comes from too far ahead of our clock, or was refused before."""
-        # Our own time may be far ahead, where our clock once was. It is asked once a drain.
-        if body.hlc > self._hlc_max and body.hlc > book.head.hlc:
-            now_ns = self._stamps.time_ns()
-            hlc.merge(0, body.hlc, now_ns)
-            self._hlc_max = now_ns + hlc.AHEAD_MAX_NS
-        if (refusal := self._refused.find(body)) is not None:
-            raise refusal
-
-    def _is_new(self, request: Request[Any], book: BookWriter) -> bool:
-        """Return whether a request is to be done; one that was seen is answered after the drain."""
-        body = request.body
-        self._require_welcome(body, book)
-        try:
-            if book.is_above(body) or book.is_new(
-                body, self._pending(body), self._stamps.time_ns()
-            ):
-                return True
-        except sqlite3.Error as error:
-            raise self._held.distrust_or_die(error) from None
-        self._figures.resends += 1
-        self._resent.append(request)
-        return False
 
     def _pending(self, body: Append | Change) -> Iterable[Append | Change]:
         """Return what is under way and not in the book, of the writer of `body` at least."""
@@ -258,10 +230,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
             position += outcome.entries
             self._store.tally.note(body, outcome)
             if not isinstance(body, KvWrite):
-                self._desk.note(body, outcome)
+                self._instances.note(body, outcome)
                 self._locks.note(body, outcome)
             if isinstance(outcome.error, errors.DiskFull):
-                self._refuse_one(request, outcome.error)  # a full volatile file has not kept it
+                self._door.refuse(request, outcome.error)  # a full volatile file has not kept it
             else:
                 request.reply(outcome_body(outcome))
         self._store.tally.end_group(self._figures.last_commit_ns)
@@ -273,8 +245,8 @@ class JournalWriter(Actor[JournalWriterConfig]):
             DiskFull, BookCorrupt: nothing of it was written.
         """
         started_ns = self.timebase.mono_ns()
-        is_due = self._sightings_due and bool(self._desk.watch.sightings)
-        beside = self._desk.watch.store if is_due else None
+        is_due = self._sightings_due and bool(self._instances.watch.sightings)
+        beside = self._instances.watch.store if is_due else None
         try:
             written = book.write(group, self._stamps.read(), beside)
         except errors.DiskFull:
@@ -284,7 +256,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             raise self._held.distrust_or_die(error) from None
         committed_ns = self.timebase.mono_ns()
         if is_due:
-            self._desk.watch.stored()
+            self._instances.watch.stored()
             self._sightings_due = False
         rows = written.rows
         if rows:
@@ -303,7 +275,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         except errors.HourbookError:
             return
         for change, outcome in zip(changes, written.outcomes, strict=True):
-            self._desk.note(change, outcome)
+            self._instances.note(change, outcome)
 
     def _write_for_locks(self, changes: list[Change]) -> Sequence[ChangeOutcome]:
         """Do what the locks need at once; raises what :meth:`_write` raises."""
@@ -323,40 +295,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             if isinstance(request.body, Change):
                 self._locks.drop(request.body)
                 self._store.tally.refuse(request.body, error)
-            self._refuse_one(request, error)
-
-    def _refuse_one(self, request: Request[Any], error: errors.HourbookError) -> None:
-        body = request.body
-        self._refused.add(body, error)
-        if isinstance(body, Change) or body.ack == "durable":
-            request.refuse(error)
-
-    def _answer_resent(self) -> None:
-        resent, self._resent = self._resent, []
-        for request in resent:
-            body = request.body
-            if isinstance(body, Append) and body.ack == "received":
-                continue
-            try:
-                answer = self._known_answer(body)
-            except sqlite3.Error as error:
-                answer = self._held.distrust_or_die(error)
-            except errors.HourbookError as error:
-                answer = error
-            if answer is not None:
-                request.reply(answer)
-
-    def _known_answer(self, body: Append | Change) -> object | None:
-        """Return what a request was answered before, or a HourbookError; None for neither."""
-        refusal = self._refused.find(body)
-        book = self._held.book
-        if book is None:
-            return refusal
-        if isinstance(body, Append):
-            rows = book.recall(body)
-            return appended_body(rows, body) if rows else refusal
-        outcome = book.recall_change(body)
-        return refusal if outcome is None else outcome_body(outcome)
+            self._door.refuse(request, error)
 
     # -- the book --------------------------------------------------------------------------------
 
@@ -375,7 +314,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         """Go on where an opened book ends, with those who hold a name in it."""
         self._store.open(book)
         self._feed.rewind(book.head.seq)
-        self._desk.open(book)
+        self._instances.open(book)
         self._locks.open(book)
 
     def _tidy(self) -> None:
@@ -384,11 +323,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if book is None:
             return
         self._feed.renew(book.head.seq)
-        self._desk.release_dead()
+        self._instances.release_dead()
         self._held.check_volatile()
         self._store.tidy()
         self._sightings_due = True
-        if self._desk.watch.has_moved and self._held.is_writable:
+        if self._instances.watch.has_moved and self._held.is_writable:
             self._store_sightings(book)
         try:
             self._upkeep.tidy(book)
