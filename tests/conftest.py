@@ -40,3 +40,11 @@ def home(tmp_path: Path) -> Iterator[Home]:
     prepare_home(made)
     yield made
     shutil.rmtree(made.run_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Home]:
+    """Return a home that is not there yet; the run directory that it may get is gone afterwards."""
+    made = find_home(tmp_path / "other")
+    yield made
+    shutil.rmtree(made.run_dir, ignore_errors=True)

@@ -1,14 +1,16 @@
 """Backups and restores that find no room leave nothing that looks whole."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from books import write_book
 
 from hourbook.book.copies.backup import back_up
-from hourbook.home import Home
+from hourbook.home import Home, find_home
 
 ROOT = Path(__file__).parents[2]
 ON_A_SMALL_DISK = """
@@ -37,6 +39,15 @@ def written(home: Home) -> Home:
     return home
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Return where a small disk goes; the home on it leaves its run directory behind, outside."""
+    made = tmp_path / "disk"
+    made.mkdir()
+    yield made
+    shutil.rmtree(find_home(made / "home").run_dir, ignore_errors=True)
+
+
 def run(script: str, *arguments: object, unshared: str = "") -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own; `unshared`: after a command in a mount namespace."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -47,10 +58,10 @@ def run(script: str, *arguments: object, unshared: str = "") -> subprocess.Compl
     )
 
 
-def test_full_disk_keeps_nothing_of_a_backup_or_a_restore(written: Home, tmp_path: Path) -> None:
+def test_full_disk_keeps_nothing_of_a_backup_or_a_restore(
+    written: Home, disk: Path, tmp_path: Path
+) -> None:
     """DiskFull, and the disk is as empty as before."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
     mount = f"mount -t tmpfs -o size=1m none {disk}"
     if run("", unshared=mount).returncode:
         pytest.skip("needs a mount namespace of one's own")

@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +15,9 @@ from hourbook.book.copies.restore import restore_book
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.faces.book import connect
-from hourbook.home import Home, find_home
+from hourbook.home import Home
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Home]:
-    """Return a home that is not there yet."""
-    made = find_home(tmp_path / "other")
-    yield made
-    shutil.rmtree(made.run_dir, ignore_errors=True)
 
 
 def test_backup_under_load_restores_to_a_book_that_goes_on(

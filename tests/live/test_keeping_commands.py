@@ -17,7 +17,7 @@ from books import open_writer
 from full_tree import ROOT_DIR, FullTree, run_hourbook
 
 from hourbook.book.journal import Stamp
-from hourbook.home import prepare_home
+from hourbook.home import Home, prepare_home
 from protocols.book_messages import Append, NewEntry
 from protocols.entry import encode_value, make_nonce
 
@@ -145,19 +145,21 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(tree: FullTree, tmp_pa
     assert (piped.stderr, piped.returncode) == ("", 0)
 
 
-def test_verify_names_what_is_wrong_with_the_archive(tree: FullTree, tmp_path: Path) -> None:
+def test_verify_names_what_is_wrong_with_the_archive(
+    tree: FullTree, other: Home, tmp_path: Path
+) -> None:
     """A spoiled file is named by verify and backup, and not restored unless that is accepted."""
     (file,) = tree.home.archive_dir.glob("*.zst")
     whole = file.read_bytes()
-    backup, new = tmp_path / "copy.db", tmp_path / "new"
+    backup = tmp_path / "copy.db"
     file.write_bytes(whole[:50] + b"\0" + whole[51:])
     with contextlib.ExitStack() as mended:
         mended.callback(file.write_bytes, whole)
         verified = tree.hourbook("verify")
         backed_up = tree.hourbook("backup", str(backup), "--with-key")
 
-    refused = run_hourbook("restore", str(backup), home=new)
-    accepted = run_hourbook("restore", str(backup), "--accept-damage", home=new)
+    refused = run_hourbook("restore", str(backup), home=other.path)
+    accepted = run_hourbook("restore", str(backup), "--accept-damage", home=other.path)
 
     assert (verified.returncode, backed_up.returncode) == (1, 1)
     assert verified.stdout.startswith(f"WRONG    archive file {file.name}")

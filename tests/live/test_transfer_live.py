@@ -23,7 +23,7 @@ from hourbook.book.lines.reading import read_line
 from hourbook.book.lines.slots import Batch, ImportSender, Slots
 from hourbook.book.reader import BookReader
 from hourbook.faces.book import connect
-from hourbook.home import Home, find_home, prepare_home
+from hourbook.home import Home, prepare_home
 from hourbook.link.reply import Reply
 from protocols import errors
 from protocols.entry import Entry
@@ -301,7 +301,9 @@ def test_two_imports_at_once_are_refused(writer: ActorProcess, tmp_path: Path) -
     assert len(written(writer.home)) == 10
 
 
-def test_export_comes_back_in_another_home(writer: ActorProcess, tmp_path: Path) -> None:
+def test_export_comes_back_in_another_home(
+    writer: ActorProcess, other: Home, tmp_path: Path
+) -> None:
     """Action, entity, details and tags are as they were; into its own book nothing comes."""
     values: list[Any] = [
         None,
@@ -326,7 +328,6 @@ def test_export_comes_back_in_another_home(writer: ActorProcess, tmp_path: Path)
 
     result = run_hourbook("export", "--out", str(out), "--json", home=writer.home.path)
     back = import_file(writer.home, out)
-    other = find_home(tmp_path / "other")
     prepare_home(other)
     with running_writer(other):
         report = import_file(other, out)

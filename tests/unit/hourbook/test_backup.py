@@ -3,7 +3,6 @@
 import os
 import shutil
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from hourbook.book.journal import Stamp
 from hourbook.book.moment import parse_moment
 from hourbook.book.proof.keys import SiteKey
 from hourbook.book.reader import BookReader
-from hourbook.home import Home, find_home, prepare_home
+from hourbook.home import Home, prepare_home
 from protocols import errors
 
 SECOND_NS = 1_000_000_000
@@ -28,14 +27,6 @@ def written(home: Home) -> Home:
     """Return a home whose book has commits that end at 10, 30 and 60."""
     write_book(home, [10, 20, 30])
     return home
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Home]:
-    """Return a home that is not there yet."""
-    made = find_home(tmp_path / "other")
-    yield made
-    shutil.rmtree(made.run_dir, ignore_errors=True)
 
 
 def names_in(path: Path) -> set[str]:

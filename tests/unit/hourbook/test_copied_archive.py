@@ -1,7 +1,6 @@
 """Archive files in backups and restored homes: along with the book, whole, and cut where it is."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,9 @@ from hourbook.book.copies.restore import restore_book
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.book.upkeep import backup_book
-from hourbook.home import Home, find_home
+from hourbook.home import Home
 from protocols import errors
 from protocols.keep_messages import Retain
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Home]:
-    """Return a home that is not there yet."""
-    made = find_home(tmp_path / "other")
-    yield made
-    shutil.rmtree(made.run_dir, ignore_errors=True)
 
 
 def spoil(path: Path) -> None:
