@@ -15,6 +15,7 @@ from hourbook.book.changes.redaction import check_text
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Row
 from hourbook.book.rows import ENTRY_COLUMNS
+from hourbook.book.store.rows import KEY_OF_ENTITY, NS_OF_ENTITY
 from protocols import entry, errors
 from protocols.change import check_change, is_own_record
 from protocols.keep_messages import (
@@ -112,12 +113,11 @@ def _retain(change: Retain, scope: Scope) -> Retained:
     seqs, sizes = [], 0
     for seq in unfold(change.ranges):
         row: Any = scope.connection.execute(
-            "SELECT kind, length(entry.details), d.archive FROM entry"
+            "SELECT kind, length(entry.details), d.archive FROM entry"  # noqa: S608 - constants
             " LEFT JOIN detached AS d ON d.seq = entry.seq"
             # What a key holds now is no history: it stays, however old.
             " LEFT JOIN kv ON kind = 'kv.set' AND branch = 0"
-            " AND kv.ns = substr(entity, 1, instr(entity, '/') - 1)"
-            " AND kv.key = substr(entity, instr(entity, '/') + 1) AND kv.version = entry.seq"
+            f" AND kv.ns = {NS_OF_ENTITY} AND kv.key = {KEY_OF_ENTITY} AND kv.version = entry.seq"
             " WHERE kv.id IS NULL AND entry.seq = ? AND time_ns <= ? AND (entry.details IS NOT NULL"
             " OR d.archive IS NOT NULL)",
             (seq, scope.stamp.time_ns - SEALED_AGE_NS),

@@ -12,6 +12,7 @@ from typing import Final
 from hourbook.book.moment import Moment
 from hourbook.book.rows import COMMIT_COLUMNS, commit_from_row
 from hourbook.book.store.rebuild import rebuild_log, rebuild_rows
+from hourbook.book.store.rows import KEY_OF_ENTITY, NS_OF_ENTITY
 from protocols import errors
 from protocols.entry import Commit, decode_value
 
@@ -117,9 +118,9 @@ def _rebuild_leases(connection: sqlite3.Connection, _: int) -> None:
     """Name every lock that was held; as with names, by nobody who lives: the writer lets it go."""
     connection.execute("DELETE FROM lease")
     connection.execute(
-        "INSERT INTO lease (ns, key, token, writer, call, boot_id, pid, start_ticks, pid_ns,"
-        " granted_ns, ttl_ns) SELECT substr(entity, 1, instr(entity, '/') - 1),"
-        " substr(entity, instr(entity, '/') + 1), seq, writer, nonce, zeroblob(16), 0, 0, 0,"
+        "INSERT INTO lease (ns, key, token, writer, call, boot_id, pid, start_ticks,"  # noqa: S608 - constants
+        f" pid_ns, granted_ns, ttl_ns) SELECT {NS_OF_ENTITY}, {KEY_OF_ENTITY},"
+        " seq, writer, nonce, zeroblob(16), 0, 0, 0,"
         " time_ns, 1 FROM (SELECT entity, max(seq) AS seq, kind, writer, nonce, time_ns FROM entry"
         " WHERE kind IN ('lock.grant', 'lock.release', 'lock.expire') GROUP BY entity)"
         " WHERE kind = 'lock.grant'"

@@ -9,6 +9,7 @@ from typing import Final
 
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.store.branch_rows import BranchRows
+from hourbook.book.store.rows import KEY_OF_ENTITY, NS_OF_ENTITY
 from hourbook.book.store.stage import KeyRows, KvStage, Name
 from hourbook.book.store.volatile import VolatileStage
 from protocols import errors
@@ -21,8 +22,8 @@ _GIVING: Final = (Set, Increment)
 _DUE_AT_ONCE: Final = 1000
 _DUE: Final = "SELECT ns, key, expires_ns FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?"
 _CURRENT: Final = (
-    "SELECT kv.ns, kv.key FROM entry JOIN kv ON kv.ns = substr(entity, 1, instr(entity, '/') - 1)"
-    " AND kv.key = substr(entity, instr(entity, '/') + 1) AND kv.version = entry.seq"
+    f"SELECT kv.ns, kv.key FROM entry JOIN kv ON kv.ns = {NS_OF_ENTITY}"  # noqa: S608 - constants
+    f" AND kv.key = {KEY_OF_ENTITY} AND kv.version = entry.seq"
     " WHERE entry.seq = ? AND kind = 'kv.set' AND branch = 0"
 )
 _ERASE: Final = "UPDATE kv SET value = NULL, metadata = NULL, encoding = 0 WHERE ns = ? AND key = ?"

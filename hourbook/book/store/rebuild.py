@@ -14,7 +14,15 @@ import msgspec
 
 from hourbook.book.proof.verify import Verdict
 from hourbook.book.store.branch_rows import row_of_entry
-from hourbook.book.store.rows import INSERT_ROW, KV_COLUMNS, KvRow, bound, unpack_value
+from hourbook.book.store.rows import (
+    INSERT_ROW,
+    KEY_OF_ENTITY,
+    KV_COLUMNS,
+    NS_OF_ENTITY,
+    KvRow,
+    bound,
+    unpack_value,
+)
 from protocols import errors
 
 __all__ = ["StoreFault", "find_fault", "judge_store", "rebuild_log", "rebuild_rows"]
@@ -22,8 +30,7 @@ __all__ = ["StoreFault", "find_fault", "judge_store", "rebuild_log", "rebuild_ro
 PAGE_ROWS: Final = 1000
 """Of one short read transaction."""
 _ABOUT: Final = (
-    "SELECT branch, substr(entity, 1, instr(entity, '/') - 1),"
-    " substr(entity, instr(entity, '/') + 1), seq FROM entry"
+    f"SELECT branch, {NS_OF_ENTITY}, {KEY_OF_ENTITY}, seq FROM entry"  # noqa: S608 - constants
     " WHERE kind IN ('kv.set', 'kv.delete', 'kv.expire')"
 )
 _LASTS: Final = (

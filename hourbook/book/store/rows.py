@@ -28,12 +28,14 @@ __all__ = [
     "FIND_VALUE",
     "INSERT_LOG",
     "INSERT_ROW",
+    "KEY_OF_ENTITY",
     "KV_COLUMNS",
     "KV_DELETE",
     "KV_EXPIRE",
     "KV_SCHEMA",
     "KV_SET",
     "LAST_ID",
+    "NS_OF_ENTITY",
     "UNREADABLE",
     "UPDATE_ROW",
     "KvDetails",
@@ -76,6 +78,10 @@ UPDATE_ROW: Final = (
 """Takes what :func:`bound` returns, and the row's id, which is half as dear to find as its name."""
 DELETE_ROW: Final = "DELETE FROM kv WHERE ns = ? AND key = ?"
 INSERT_LOG: Final = "INSERT INTO kv_log (branch, ns, key, seq) VALUES (?, ?, ?, ?)"
+NS_OF_ENTITY: Final = "substr(entity, 1, instr(entity, '/') - 1)"
+"""SQL: what :func:`split_entity` does."""
+KEY_OF_ENTITY: Final = "CAST(substr(CAST(entity AS BLOB), instr(entity, '/') + 1) AS TEXT)"
+"""As bytes, since ``substr`` takes a null character for the end of a text."""
 
 PLAIN: Final = 0
 """`encoding` of a value that is MessagePack as received."""
