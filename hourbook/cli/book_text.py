@@ -5,17 +5,17 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.book.render import json_value
-from hourbook.cli.words import bound_text, visible
+from hourbook.cli.words import bound_text, cut_to, padded, text_width, visible
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
 from protocols.entry import Entry
 
 __all__ = [
+    "cut_after",
     "details_text",
     "entry_line",
     "entry_lines",
     "parse_details",
-    "room_after",
 ]
 
 DETAILS_LENGTH_MAX: Final = 100
@@ -72,26 +72,27 @@ def entry_line(entry: Entry, width: int | None = None) -> str:
         f"{entry.seq:>6}",
         format_utc_ns(entry.time_ns, digits=3),
         f"{entry.writer:<{WRITER_WIDTH}}",
-        f"{visible(entry.action):<{ACTION_WIDTH}}",
+        padded(visible(entry.action), ACTION_WIDTH),
         visible(entry.entity),
     ]
     tags = [f"#{visible(tag)}" for tag in entry.tags]
-    used = sum(len(part) + 2 for part in (*before, *tags))
-    details = visible(_shown_details(entry), room_after(used, width))
+    used = sum(text_width(part) + 2 for part in (*before, *tags))
+    details = cut_after(used, _shown_details(entry), width)
     return "  ".join(part for part in (*before, details, *tags) if part)
 
 
-def room_after(used: int, width: int | None) -> int:
-    """Return how many characters may follow those that are used, of a line for people.
+def cut_after(used: int, text: str, width: int | None) -> str:
+    """Return what has room of a text on a line for people.
 
     Args:
-        used: before them, and after.
+        used: columns before it, and after.
+        text: visible.
         width: of the terminal (columns); None: there is none.
     """
     if width is None:
-        return DETAILS_LENGTH_MAX
+        return visible(text, DETAILS_LENGTH_MAX)
     room = max(width, 1) - used % max(width, 1)
-    return room + width if room < DETAILS_LENGTH_MIN else room
+    return cut_to(text, room + width if room < DETAILS_LENGTH_MIN else room)
 
 
 def entry_lines(entry: Entry) -> list[str]:

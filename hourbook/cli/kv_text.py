@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hourbook.book.render import json_value
-from hourbook.cli.book_text import room_after
+from hourbook.cli.book_text import cut_after
 from hourbook.cli.tables import table
-from hourbook.cli.words import counted, duration_text, size_text, visible
+from hourbook.cli.words import counted, duration_text, size_text, text_width, visible
 from hourbook.rfc3339 import format_utc_ns
 from protocols.kv_figures import NamespaceFigures
 
@@ -94,7 +94,7 @@ def version_line(version: "KeyVersion", width: int | None = None) -> str:
         f"{version.version:>8}  {format_utc_ns(version.time_ns, digits=3)}"
         f"  {version.action:<{ACTION_WIDTH}} {version.writer}"
     )
-    return head + _said(version, len(head), width)
+    return head + _said(version, text_width(head), width)
 
 
 def event_json(event: "StoreEvent") -> dict[str, Any]:
@@ -108,14 +108,17 @@ def event_line(event: "StoreEvent", width: int | None = None) -> str:
         f"{event.version:>8}  {format_utc_ns(event.time_ns, digits=3)}  {event.kind:<{KIND_WIDTH}}"
         f" {visible(event.key)}  {event.writer}"
     )
-    return head + (f"  token {event.token}" if event.token else _said(event, len(head), width))
+    if event.token:
+        return f"{head}  token {event.token}"
+    return head + _said(event, text_width(head), width)
 
 
 def _said(version: "KeyVersion", used: int, width: int | None) -> str:
     if version.entry.details_raw is None:
         return "  (redacted)"
-    room = room_after(used + 2, width)
-    return f"  {value_text(version.value, room)}" if version.is_present else ""
+    if not version.is_present:
+        return ""
+    return f"  {cut_after(used + 2, value_text(version.value), width)}"
 
 
 def lock_json(lock: "Lock") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hourbook.book.render import json_value
 from hourbook.book.sql.query import QueryResult, Value
 from hourbook.book.sql.view import View
 from hourbook.book.sql.views import VIEWS
-from hourbook.cli.words import cut_to, text_width, typed_text, visible
+from hourbook.cli.words import cut_to, padded, text_width, typed_text, visible
 from protocols import errors
 
 __all__ = [
@@ -197,9 +197,7 @@ def _fitted(widths: Sequence[int], is_number: Sequence[bool], width: int) -> lis
 
 
 def _padded(cell: str, width: int, *, to_the_right: bool) -> str:
-    cell = cut_to(cell, width)
-    gap = " " * (width - text_width(cell))
-    return f"{gap}{cell}" if to_the_right else f"{cell}{gap}"
+    return padded(cut_to(cell, width), width, to_the_right=to_the_right)
 
 
 def _shown(value: Value) -> str:

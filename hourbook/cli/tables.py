@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hourbook.cli.words import visible
+from hourbook.cli.words import padded, text_width, visible
 
 __all__ = ["table"]
 
@@ -18,7 +18,6 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _aligned(column: Sequence[str]) -> list[str]:
-    width = max(map(len, column))
-    if all(cell.isdecimal() or cell == "-" for cell in column[1:]):
-        return [cell.rjust(width) for cell in column]
-    return [cell.ljust(width) for cell in column]
+    width = max(map(text_width, column))
+    is_number = all(cell.isdecimal() or cell == "-" for cell in column[1:])
+    return [padded(cell, width, to_the_right=is_number) for cell in column]

@@ -2,7 +2,7 @@
 
 import re
 from typing import TYPE_CHECKING, Final
-from unicodedata import combining, east_asian_width
+from unicodedata import category, east_asian_width
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
@@ -15,6 +15,7 @@ __all__ = [
     "cut_to",
     "duration_text",
     "interval_text",
+    "padded",
     "size_text",
     "text_width",
     "typed_text",
@@ -31,6 +32,9 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+_ZERO_WIDTH: Final = frozenset(("Mn", "Me", "Cf"))
+"""Marks that stand on the letter before, and joiners."""
+
 
 def visible(text: str, length_max: int = 0) -> str:
     r"""Return `text` on one line, with everything that could move a cursor as an escape.
@@ -45,20 +49,33 @@ def visible(text: str, length_max: int = 0) -> str:
 
 def cut_to(text: str, width: int) -> str:
     """Return a text in at most `width` (>= 1) columns of a terminal, with an ellipsis if cut."""
-    if text_width(text) <= width:
-        return text
-    kept = text[: width - 1]
-    while text_width(kept) >= width:
-        kept = kept[:-1]
-    return f"{kept}…"
+    if text.isascii():
+        return text if len(text) <= width else f"{text[: width - 1]}…"
+    used = end = 0
+    for count, letter in enumerate(text, 1):
+        used += _columns(letter)
+        if used > width:
+            return f"{text[:end]}…"
+        if used < width:
+            end = count
+    return text
 
 
 def text_width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    wide = sum(east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(combining(letter) != 0 for letter in text)
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def padded(text: str, width: int, *, to_the_right: bool = False) -> str:
+    """Return a text with blanks up to `width` columns of a terminal."""
+    gap = " " * (width - text_width(text))
+    return f"{gap}{text}" if to_the_right else f"{text}{gap}"
+
+
+def _columns(letter: str) -> int:
+    if category(letter) in _ZERO_WIDTH:
+        return 0
+    return 2 if east_asian_width(letter) in "WF" else 1
 
 
 def usage_text(error: "CycloptsError") -> str:

@@ -8,6 +8,7 @@ from hourbook.cli.book_text import (
     entry_lines,
     parse_details,
 )
+from hourbook.cli.words import text_width
 from protocols import errors
 from protocols.entry import Entry, encode_value
 
@@ -66,6 +67,16 @@ def test_entry_line_fills_the_terminal(width: int, lines: int) -> None:
     assert len(line) == width * lines
     assert line.endswith("x…  #prod")
     assert entry_line(make_entry("short"), width) == entry_line(make_entry("short"))
+
+
+@pytest.mark.parametrize("width", [60, 80, 81, 140])
+def test_entry_line_counts_columns_and_not_letters(width: int) -> None:
+    """Wide letters do not run on into a further line, wherever in the entry they are."""
+    line = entry_line(make_entry("漢" * 500, action="配備する"), width)
+
+    assert 0 <= -text_width(line) % width <= 1
+    assert text_width(line) <= 2 * width
+    assert "  配備する    api.example" in line
 
 
 @pytest.mark.parametrize(

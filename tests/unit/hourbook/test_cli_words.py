@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hourbook.cli import app, exit_codes, out
 from hourbook.cli.leading_home import home_after_command
 from hourbook.cli.run import _os_text, run
+from hourbook.cli.tables import table
 from hourbook.cli.words import (
     age_text,
     bound_text,
@@ -18,6 +19,7 @@ from hourbook.cli.words import (
     duration_text,
     interval_text,
     size_text,
+    text_width,
     visible,
 )
 from protocols import errors
@@ -197,11 +199,36 @@ def test_argument_that_begins_with_a_dash_is_told_where_it_belongs(
         ("漢漢", 4, "漢漢"),
         ("漢漢", 3, "漢…"),
         ("漢漢", 2, "…"),
+        ("e\u0301e\u0301", 2, "e\u0301e\u0301"),
+        ("e\u0301e\u0301e", 2, "e\u0301…"),
+        ("\u0939\u093f\u0902\u0926\u0940", 3, "\u0939\u093f\u0902…"),
+        ("\u3099漢", 2, "\u3099漢"),
+        ("a\u200db", 2, "a\u200db"),
     ],
 )
 def test_text_is_cut_to_columns_of_a_terminal(text: str, width: int, shown: str) -> None:
-    """Wide letters take two of them."""
+    """Wide letters take two of them, marks on other letters and joiners none."""
     assert cut_to(text, width) == shown
+
+
+@given(st.text("ab漢e\u0301\u3099\u200d", max_size=12), st.integers(1, 20))
+def test_a_text_that_is_cut_fits_and_loses_no_more_than_it_must(text: str, width: int) -> None:
+    """One that fits stays whole."""
+    cut = cut_to(text, width)
+
+    assert text_width(cut) <= width
+    if text_width(text) <= width:
+        assert cut == text
+    else:
+        assert text.startswith(cut.removesuffix("…"))
+        assert text_width(cut) >= width - 1
+
+
+def test_columns_of_a_table_stand_under_each_other_whatever_letters_are_in_them() -> None:
+    """A wide letter is two columns of a terminal."""
+    rows = table([("LOCK", "TOKEN"), ("app/日本", "7"), ("app/e\u0301", "12")])
+
+    assert rows == ["LOCK      TOKEN", "app/日本      7", "app/e\u0301        12"]
 
 
 def test_lines_fit_the_terminal_and_are_whole_in_a_pipe(
