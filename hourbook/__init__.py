@@ -1,5 +1,8 @@
 """One clock and one book for every agent on the machine: all that an agent needs to import.
 
+``Clock()`` tells the time. ``connect("me")`` opens the book, whose ``store("namespace")`` is state
+that all processes share. What they raise is in ``errors``: ``errors.VersionConflict``.
+
 Names load when they are first used: who only wants the time pays for no socket library.
 """
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from hourbook.faces.book import Book, connect
     from hourbook.faces.clock import Clock, Order, Reading, Status
     from hourbook.faces.store import Store
+    from protocols import errors
     from protocols.entry import Entry
     from protocols.errors import HourbookError
 
@@ -25,6 +29,7 @@ __all__ = [
     "Store",
     "clock_header",
     "connect",
+    "errors",
 ]
 
 _HOMES = {
@@ -42,6 +47,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "errors":
+        return import_module("protocols.errors")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List what has not loaded yet, too: for ``help(hourbook)`` and the Tab key."""
+    return sorted({*globals(), *__all__})

@@ -363,8 +363,10 @@ static void cache_dealloc(StoreCache *self)
 
 static PyMethodDef cache_methods[] = {
     {"get", (PyCFunction)(void (*)(void))cache_get, METH_FASTCALL | METH_KEYWORDS,
-     "get(key, default=None, /): what the store holds under a key; the caller's own copy.\n\n"
-     "Called in any other way it is `elsewhere` that answers."},
+     "get($self, key, default=None, *, version=None, at=None)\n--\n\n"
+     "Return what the store holds under a key, the caller's own copy; `default`: it is absent.\n\n"
+     "With `version` what it held at that version, with `at` as of a seq, a time or a hash: then\n"
+     "`elsewhere` answers. hourbook.faces.store.Getter has the errors."},
     {"clear", (PyCFunction)cache_clear, METH_NOARGS,
      "clear(): forget everything, and look at the next get which segment is in force."},
     {"news", (PyCFunction)cache_news, METH_O,

@@ -15,6 +15,7 @@ import hourbook
 pytestmark = pytest.mark.live
 
 README = (ROOT_DIR / "README.md").read_text()
+STORE = (ROOT_DIR / "docs" / "STORE.md").read_text()
 DOCUMENTS = sorted([*ROOT_DIR.glob("*.md"), *(ROOT_DIR / "docs").rglob("*.md")])
 
 
@@ -50,13 +51,13 @@ def test_example_of_the_store_does_what_it_says(
     tree: FullTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """docs/STORE.md begins with a program; where it says what a line returns, that is so."""
-    (example,) = blocks("python", (ROOT_DIR / "docs" / "STORE.md").read_text())
+    example, _ = blocks("python", STORE)
     example, said = re.subn(
         r"^( *)(\S.*)  # (\{.*\})$", r"\1assert \2 == \3", example, flags=re.MULTILINE
     )
     monkeypatch.setenv("HOURBOOK_HOME", str(tree.home.path))
 
-    exec(example, {"hourbook": hourbook})  # noqa: S102 - it is ours
+    exec(example, {})  # noqa: S102 - it is ours
 
     assert said == 1
     with hourbook.connect("reader", shared=True) as book:
@@ -66,6 +67,23 @@ def test_example_of_the_store_does_what_it_says(
             "a": -1,
             "b": 1,
         }
+
+
+def test_example_in_asyncio_prints_what_it_says(
+    tree: FullTree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second program of docs/STORE.md; its errors are where it looks for them."""
+    _, example = blocks("python", STORE)
+    monkeypatch.setenv("HOURBOOK_HOME", str(tree.home.path))
+
+    exec(example, {})  # noqa: S102 - it is ours
+
+    said = re.findall(r"print\(.*\)  # (.*)$", example, re.MULTILINE)
+    printed = capsys.readouterr().out.splitlines()
+    assert [
+        shown.startswith(line.removesuffix("..."))
+        for line, shown in zip(said, printed, strict=True)
+    ] == [True, True]
 
 
 def test_readme_leads_to_a_killed_and_recovered_actor(tree: FullTree, tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""`import hourbook`: what an agent finds there."""
+
+import inspect
+import pydoc
+
+import hourbook
+from protocols import errors
+
+
+def test_every_public_name_is_found_before_it_was_used() -> None:
+    """By the Tab key and by `help`, though nothing loads until then."""
+    assert set(hourbook.__all__) <= set(dir(hourbook))
+    assert [name for name in hourbook.__all__ if getattr(hourbook, name, None) is None] == []
+
+
+def test_help_shows_the_classes_and_how_to_connect() -> None:
+    """Not just the first words of a list of names."""
+    text = pydoc.plain(pydoc.render_doc(hourbook))
+
+    for words in ("connect(name: str", "class Book", "class Store", "class Clock", "set_nowait("):
+        assert words in text, words
+
+
+def test_errors_are_there_to_be_caught() -> None:
+    """`except hourbook.errors.VersionConflict`, as docs/STORE.md says."""
+    assert hourbook.errors is errors
+    assert issubclass(hourbook.errors.VersionConflict, hourbook.HourbookError)
+
+
+def test_get_of_a_store_has_a_signature() -> None:
+    """It is C, bound without a layer between, and is asked for help as any other."""
+    from shm import _core  # noqa: PLC0415 - here alone
+
+    parameters = inspect.signature(_core.StoreCache.get).parameters
+
+    assert list(parameters) == ["self", "key", "default", "version", "at"]
+    assert "Return what the store holds" in pydoc.plain(pydoc.render_doc(_core.StoreCache.get))
