@@ -21,6 +21,7 @@ __all__ = [
     "FRAME_BYTES_MAX_WIRE",
     "MESSAGE_FRAMES_MAX",
     "VALUES_MAX",
+    "VALUE_DEPTH_MAX",
     "VERSION",
     "Envelope",
     "ErrorBody",
@@ -43,6 +44,8 @@ FRAME_BYTES_MAX_WIRE: Final = 17 << 20
 MESSAGE_FRAMES_MAX: Final = 64
 """Envelopes in one message; each is judged by itself."""
 DEPTH_MAX: Final = _frames.DEPTH_MAX
+VALUE_DEPTH_MAX: Final = DEPTH_MAX - 4
+"""Of a value, or of details, which lie in the envelope, its body, a list and one map of that."""
 VALUES_MAX: Final = 1_000_000
 """Values in one message; to build them takes about 0.1 us for each."""
 
@@ -204,7 +207,10 @@ def printable(value: object, size_max: int = 80) -> str:
 
 def _unwalkable(found: int, size: int) -> errors.HourbookError:
     if found == _frames.TOO_DEEP:
-        text = f"Expected nesting of at most {DEPTH_MAX} levels, got more"
+        text = (
+            f"Expected nesting of at most {DEPTH_MAX} levels, {VALUE_DEPTH_MAX} of them of a value"
+            " or details, got more"
+        )
         return errors.FrameTooDeep(text, field="frame")
     if found == _frames.TOO_MANY:
         text = f"Expected at most {VALUES_MAX} values in a message, got more"

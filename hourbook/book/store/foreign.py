@@ -39,7 +39,7 @@ _MS_NS: Final = 1_000_000
 _TTL_MS_MAX: Final = 9e12
 _TTL_NS_MAX: Final = 9_000_000_000 * 1_000_000_000
 """285 years: what the store takes."""
-_AROUND: Final = b"\x91" * 4
+_AROUND: Final = b"\x91" * (wire.DEPTH_MAX - wire.VALUE_DEPTH_MAX)
 """As deep as a value lies in the request that sets it."""
 _TYPES: Final = frozenset(get_args(ValueType)) - {""}
 

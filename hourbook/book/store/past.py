@@ -159,6 +159,7 @@ class PastReader:
             f"Expected a version of {key!r} in {self._ns}, got {version}",
             field="version",
             value=str(version),
+            hint="its history has them",
         )
 
     def history(

@@ -152,6 +152,8 @@ def test_limits_of_the_document_are_those_of_the_code() -> None:
     assert f"{wire.FRAME_BYTES_MAX_DEFAULT >> 20} MiB, `journal_writer` 16 MiB" in text
     assert f"{wire.DEPTH_MAX} levels" in text
     assert f"{wire.VALUES_MAX:,}".replace(",", " ") in text
+    store = (Path(__file__).parents[3] / "docs" / "STORE.md").read_text()
+    assert f"up to {wire.VALUE_DEPTH_MAX} deep" in store
 
 
 def test_example_of_the_document_is_a_message() -> None:
