@@ -57,7 +57,11 @@ def import_(
     found = find_home(home)
     if not dry_run:
         check_running(found)
-    keys = read_shared_memory(_read(file), time.time_ns())
+    data = _read(file)
+    try:
+        keys = read_shared_memory(data, time.time_ns())
+    except errors.BadRequest as error:
+        raise errors.BadRequest(f"{error}, at {visible(str(file))}", field="file") from None
     with connect(writer, found, shared=True) as book:
         report = import_keys(book, keys, dry_run=dry_run)
     if json:
@@ -71,7 +75,7 @@ def import_(
 def schema(
     action: Literal["set", "show", "clear"],
     namespace: str,
-    file: Path | None = None,
+    file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
     writer: WriterOption = "cli",

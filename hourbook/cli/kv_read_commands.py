@@ -37,7 +37,7 @@ def get(
     key: str,
     /,
     *,
-    version: Annotated[int | None, Parameter(show_default=False)] = None,
+    version: Annotated[int | None, Parameter(validator=Number(gte=1), show_default=False)] = None,
     at: AtOption = None,
     branch: BranchOption = "",
     raw: Flag = False,
@@ -62,6 +62,7 @@ def get(
     """
     from hourbook.cli.kv_text import item_json, raw_value, value_text  # noqa: PLC0415 - the same
 
+    _refuse_both("--raw", raw, "--json", json)
     name = _checked(namespace, key)
     files, number = _open(home, branch)
     if version is None:
@@ -112,6 +113,7 @@ def keys(
     from hourbook.book.store.glob import parse_glob  # noqa: PLC0415 - the same
     from hourbook.cli.kv_text import pair_line  # noqa: PLC0415 - the same
 
+    _refuse_both("--values", values, "--count", count)
     check_namespace(namespace)
     pattern = parse_glob(typed_text(glob))
     files, number = _open(home, branch)
@@ -145,6 +147,8 @@ def history(
     home: HomeOption = None,
 ) -> int:
     """Print what was done to a key, the newest first.
+
+    Of keys of type transient and cached no past is kept.
 
     Example: `hourbook kv history config limits -n 3`
 
@@ -232,7 +236,9 @@ def watch(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> int:
-    """Print what is done to the keys that fit, as it is committed, until Ctrl-C.
+    """Print what is done to the keys that fit, and to their locks, as it happens, until Ctrl-C.
+
+    Keys of type transient and cached are not journaled, and so not shown.
 
     Example: `hourbook kv watch task_results 'build/*' --json`
 
@@ -286,6 +292,11 @@ def locks(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption 
     else:
         emit_rows(lock_lines(held))
     return exit_codes.OK
+
+
+def _refuse_both(one: str, is_one: bool, other: str, is_other: bool) -> None:  # noqa: FBT001 - two flags
+    if is_one and is_other:
+        raise errors.BadRequest(f"Expected {one} or {other}, got both")
 
 
 def _checked(namespace: str, key: str) -> str:

@@ -43,7 +43,7 @@ def value_text(value: object, length_max: int = 0) -> str:
     """Return a value on one line: text as it is, anything else as compact JSON."""
     if isinstance(value, str):
         return visible(value, length_max)
-    return visible(msgspec.json.encode(json_value(value)).decode(), length_max)
+    return visible(_json_of(value).decode(), length_max)
 
 
 def pair_line(key: str, value: object, width: int | None) -> str:
@@ -56,7 +56,12 @@ def raw_value(value: object) -> bytes:
     """Return text and bytes exactly as they are, anything else as compact JSON."""
     if isinstance(value, bytes):
         return value
-    return value.encode() if isinstance(value, str) else msgspec.json.encode(json_value(value))
+    return value.encode() if isinstance(value, str) else _json_of(value)
+
+
+def _json_of(value: object) -> bytes:
+    """Return compact JSON; a number by itself with all its digits: `kv incr` prints it so, too."""
+    return msgspec.json.encode(value if isinstance(value, int) else json_value(value))
 
 
 def item_json(namespace: str, item: "Item") -> dict[str, Any]:
@@ -65,8 +70,8 @@ def item_json(namespace: str, item: "Item") -> dict[str, Any]:
         "namespace": namespace,
         "key": item.key,
         "value": json_value(item.value),
-        "version": item.version,
-        "created": item.created,
+        "version": json_value(item.version),
+        "created": json_value(item.created),
         "type": item.type,
         "expires": None if item.expires_ns is None else format_utc_ns(item.expires_ns),
         "metadata": json_value(item.metadata),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from hourbook.book.render import json_value
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import parse_details
 from hourbook.cli.options import BranchOption, HomeOption, JsonOption, WriterOption
@@ -59,7 +60,7 @@ def set_(
     key:
         Its name.
     value:
-        Text.
+        Text; with --value-json a number, a list, a map.
     value_json:
         VALUE is JSON and is kept as a value.
     value_bytes:
@@ -172,7 +173,7 @@ def incr(
             name, step, ttl_s=ttl, type=kind or "", token=token
         )
     if json:
-        emit_json({"namespace": namespace, "key": name, "value": number})
+        emit_json({"namespace": namespace, "key": name, "value": json_value(number)})
     else:
         emit(str(number))
     return exit_codes.OK
@@ -188,7 +189,7 @@ def _connect(writer: str, home: str | None, branch: str) -> "Book":
 
 def _print(namespace: str, key: str, version: int, *, json: bool) -> None:
     if json:
-        emit_json({"namespace": namespace, "key": key, "version": version})
+        emit_json({"namespace": namespace, "key": key, "version": json_value(version)})
     else:
         done = f"version {version}" if version else "was not there"
         emit(f"{visible(f'{namespace}/{key}')} {done}")

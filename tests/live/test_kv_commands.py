@@ -415,6 +415,7 @@ def test_import_of_what_is_no_such_file_is_one_line(
     result = tree.hourbook("kv", "import", str(file))
 
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.endswith(f", at {file}\n")
 
 
 def test_schema_is_set_shown_enforced_and_cleared(tree: FullTree, tmp_path: Path) -> None:
@@ -433,3 +434,54 @@ def test_schema_is_set_shown_enforced_and_cleared(tree: FullTree, tmp_path: Path
 
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "port" in refused.stderr
+
+
+def test_schema_is_read_from_standard_input(tree: FullTree) -> None:
+    """As the help says of `-`."""
+    result = tree.hourbook("kv", "schema", "set", "piped", "-", text_in=b'{"type": "string"}')
+
+    assert (result.returncode, result.stdout) == (0, '{"type":"string"}\n')
+    assert kv_lines(tree, "schema", "show", "piped")[0]["schema"] == {"type": "string"}
+
+
+def test_integers_that_json_readers_would_round_are_strings_there_alone(tree: FullTree) -> None:
+    """Sums, and versions of volatile keys; people and scripts get their digits."""
+    big = 2**53
+    tree.hourbook("kv", "set", "wide", "n", str(big), "--value-json")
+    tree.hourbook("kv", "set", "cache", "n", "x")
+
+    assert kv_lines(tree, "incr", "wide", "n")[0]["value"] == str(big + 1)
+    assert kv(tree, "incr", "wide", "n") == kv(tree, "get", "wide", "n") == (0, f"{big + 2}\n")
+    assert kv(tree, "get", "wide", "n", "--raw") == (0, str(big + 2))
+    (found,) = kv_lines(tree, "get", "cache", "n")
+    assert isinstance(found["version"], str)
+    assert isinstance(found["created"], str)
+    (written,) = kv_lines(tree, "set", "cache", "n", "y", "--if-version", found["version"])
+    assert int(written["version"]) > int(found["version"])
+    assert kv_lines(tree, "delete", "cache", "n")[0]["version"] > written["version"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("get", "config", "motd", "--raw", "--json"), "--raw or --json, got both"),
+        (("keys", "config", "--values", "--count"), "--values or --count, got both"),
+        (("get", "config", "motd", "--version", "0"), "--version"),
+        (("get", "config", "motd", "--version", "1"), "(its history has them)"),
+        (("set", "config", "deep", "[" * 29 + "]" * 29, "--value-json"), "28 of them of a value"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_line(
+    tree: FullTree, arguments: tuple[str, ...], said: str
+) -> None:
+    """And the line says what could be."""
+    result = tree.hourbook("kv", *arguments)
+
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert said in result.stderr
+
+
+def test_value_may_be_as_deep_as_the_refusal_says(tree: FullTree) -> None:
+    """Four levels of the message are not its own."""
+    assert kv(tree, "set", "config", "deep", "[" * 28 + "]" * 28, "--value-json")[0] == 0
+    assert kv(tree, "get", "config", "deep") == (0, "[" * 28 + "]" * 28 + "\n")

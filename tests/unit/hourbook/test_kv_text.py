@@ -3,7 +3,7 @@
 import pytest
 
 from hourbook.book.store.past import KeyVersion
-from hourbook.cli.kv_text import version_line
+from hourbook.cli.kv_text import raw_value, value_text, version_line
 from hourbook.cli.words import text_width
 from protocols.entry import Entry, encode_value
 
@@ -40,3 +40,19 @@ def test_version_line_ends_where_the_terminal_does(width: int, letter: str) -> N
 
     assert width - 1 <= text_width(line) <= width
     assert line.endswith(f"{letter}…")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1 << 53, "9007199254740992"),
+        ((1 << 53) + 1, "9007199254740993"),
+        (-(1 << 63), "-9223372036854775808"),
+        (True, "true"),
+        ([(1 << 53) + 1], '["9007199254740993"]'),
+    ],
+)
+def test_integer_by_itself_has_its_digits_and_no_quotes(value: object, text: str) -> None:
+    """`kv incr` prints it so, too; within JSON it is as everywhere."""
+    assert value_text(value) == text
+    assert raw_value(value) == text.encode()
