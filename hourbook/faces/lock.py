@@ -87,8 +87,9 @@ class Lock:
 
     @property
     def is_held(self) -> bool:
-        """Whether it was acquired and not released, and is not lost."""
-        return bool(self._token) and not self._is_released and not self.is_lost
+        """Whether it was acquired and not released, and is not lost; by a fork of us it is not."""
+        is_ours = bool(self._token) and self._pid == os.getpid()
+        return is_ours and not self._is_released and not self.is_lost
 
     @property
     def is_lost(self) -> bool:

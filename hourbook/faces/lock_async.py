@@ -28,7 +28,7 @@ class AsyncLock:
     def __init__(self, lock: Lock) -> None:
         """Take over a lock that was not acquired yet."""
         self._lock: Final = lock
-        self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="hourbook-lock")
+        self._thread: ThreadPoolExecutor | None = None
         self.token = 0
 
     @property
@@ -49,10 +49,13 @@ class AsyncLock:
         """
         try:
             self.token = await self._do(lambda: self._lock.acquire().token)
+        except errors.HourbookError:
+            if not self.token:  # else it is held, and was asked for once more
+                self._end_thread()
+            raise
         except BaseException:
             self._lock.give_up()
-            self._thread.submit(self._lock.release)  # where it had come to be held after all
-            self._thread.shutdown(wait=False)
+            self._let_go()  # where it had come to be held after all
             raise
         return self
 
@@ -61,9 +64,15 @@ class AsyncLock:
         await self._do(self._lock.renew)
 
     async def release(self) -> bool:
-        """Let it go; as ``Lock.release``."""
-        released = await self._do(self._lock.release)
-        self._thread.shutdown(wait=False)
+        """Let it go; as ``Lock.release``. A task that is cancelled meanwhile lets it go, too."""
+        if self.token and self._thread is None:  # it was let go before
+            return not self._lock.is_lost
+        try:
+            released = await self._do(self._lock.release)
+        except asyncio.CancelledError:
+            self._let_go()  # its thread may not have come to that
+            raise
+        self._end_thread()
         return released
 
     async def __aenter__(self) -> Self:
@@ -74,5 +83,18 @@ class AsyncLock:
         with contextlib.suppress(errors.WorldError, errors.OperatorError):
             await self.release()
 
+    def _let_go(self) -> None:
+        """Release without waiting for that; once more does no harm."""
+        if self._thread is not None:
+            self._thread.submit(self._lock.release)
+        self._end_thread()
+
+    def _end_thread(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
     async def _do(self, work: Callable[[], _T]) -> _T:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="hourbook-lock")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -23,6 +23,7 @@ from lock_agents import agents
 from waiting import wait_until
 
 from hourbook.faces.book import Book, connect
+from hourbook.faces.lock_async import AsyncLock
 from hourbook.faces.store import Store
 from hourbook.home import Home
 from hourbook.process_identity import own_holder
@@ -429,6 +430,52 @@ def test_task_that_is_cancelled_leaves_the_line(store: Store) -> None:
     )
 
 
+def test_task_that_is_cancelled_while_it_lets_go_has_let_go(
+    writer: ActorProcess, store: Store
+) -> None:
+    """Also where its thread had not come to that: nobody else could, and it would be renewed."""
+    pid = writer.process.pid
+
+    async def cancel_release() -> AsyncLock:
+        lock = await store.asynchronous().lock("k").acquire()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            renewal = asyncio.create_task(lock.renew())
+            release = asyncio.create_task(lock.release())
+            await asyncio.sleep(0.05)
+            release.cancel()
+            await asyncio.gather(release, return_exceptions=True)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await renewal
+        return lock
+
+    lock = asyncio.run(cancel_release())
+
+    wait_until(lambda: store.locks() == [], 5, "the lock to be free")
+    assert not lock.is_held
+
+
+def test_lock_of_a_task_may_be_asked_for_again_and_let_go_again(store: Store) -> None:
+    """What is held stays held, what timed out may be tried again, what was let go is."""
+
+    async def repeat() -> None:
+        ours, theirs = (store.asynchronous().lock("k", wait_s=0) for _ in range(2))
+        async with ours:
+            with pytest.raises(errors.LockTimeout):
+                await theirs.acquire()
+            with pytest.raises(errors.BadRequest, match="new lock for each time"):
+                await ours.acquire()
+            assert [each.token for each in store.locks()] == [ours.token]
+            assert [await ours.release(), await ours.release()] == [True, True]
+            async with theirs:
+                assert theirs.is_held
+
+    asyncio.run(repeat())
+
+    assert store.locks() == []
+
+
 def test_fork_does_not_inherit_the_lock(store: Store) -> None:
     """The child is another process, is told so, and takes nothing away by leaving the block."""
     with store.lock("k") as lock:
@@ -438,9 +485,10 @@ def test_fork_does_not_inherit_the_lock(store: Store) -> None:
                 _ = lock.token
             except errors.UsedAfterFork:
                 lock.__exit__()
-                os._exit(17)
+                os._exit(1 if lock.is_held else 17)
             os._exit(1)
         _, status = os.waitpid(child, 0)
+        assert lock.is_held
         assert [each.token for each in store.locks()] == [lock.token]
 
     assert os.waitstatus_to_exitcode(status) == 17
