@@ -117,8 +117,8 @@ class Outbox:
             if not self.waiting:  # who watches would be woken again and again for nothing
                 self._stop_timer()
 
-    def close(self) -> None:
-        """Give the descriptor back; nobody may be watching it."""
+    def __del__(self) -> None:
+        """Give the descriptor back: whoever watches it has us."""
         if self._timer is not None:
             self._timer.close()
 

@@ -1,0 +1,58 @@
+"""Who receives for a client: one of the threads that wait leads, the others follow.
+
+The leader receives for all until its own answer has come; then all followers wake, and one of them
+leads on. A hand-over to an I/O thread would cost more than the whole round trip. After D. Schmidt
+et al., "Pattern-Oriented Software Architecture", volume 2 (2000), "Leader/Followers".
+"""
+
+import threading
+
+from hourbook.link.bell import Bell
+from hourbook.link.reply import Reply
+
+__all__ = ["Leadership"]
+
+
+class Leadership:
+    """Whether a thread of one client leads, and which follow.
+
+    Attributes:
+        is_taken: one leads.
+        waits: how often a thread has come to wait: who sees another number than before knows that
+            some do.
+        bell: wakes the leader, who watches it.
+    """
+
+    def __init__(self, state_lock: threading.Lock) -> None:
+        """Begin without a leader; `state_lock` is what replies are settled under."""
+        self._state_lock = state_lock
+        self._followers: list[Reply] = []
+        self.is_taken = False
+        self.waits = 0
+        self.bell = Bell()
+
+    def take(self, reply: Reply) -> threading.Event | None:
+        """Lead (None), or follow; return what is set when `reply` is settled or the leader ends."""
+        with self._state_lock:
+            self.waits += 1
+            if not self.is_taken:
+                self.is_taken = True
+                return None
+            wake = reply.wake = reply.wake or threading.Event()
+            wake.clear()
+            self._followers.append(reply)
+            return wake
+
+    def hand_over(self) -> None:
+        """End leading; every follower wakes, and one of them leads on."""
+        with self._state_lock:
+            self.is_taken = False
+            followers, self._followers = self._followers, []
+            for follower in followers:
+                if follower.wake is not None:
+                    follower.wake.set()
+
+    def wake(self) -> None:
+        """Have the leader look at its reply, which another thread may have settled."""
+        if self.is_taken:
+            self.bell.ring()

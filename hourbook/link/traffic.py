@@ -1,0 +1,235 @@
+"""The requests of a client that have no answer yet: sent, sent again, answered or given up.
+
+A request is sent again with the same id as soon as its actor was restarted, and every 250 ms until
+its time-out all the same, unless it is large: copies would fill the memory of an actor that is
+behind already. The actor recognises what it has already done by the nonce in the body. No answer in
+time means OutcomeUnknown, never a false "failed"; ActorUnreachable says for certain that nothing
+was sent, which is known because only living connections are given messages.
+
+The socket is only touched under the lock. Waiting happens outside it, on the socket's file
+descriptor, which signals edges: who touches the socket while another thread waits must look for
+messages before letting go of it, and who is about to wait looks for them first. Replies are settled
+outside it too, since that calls back.
+"""
+
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from hourbook.home import Home
+from hourbook.link.connection import Connection
+from hourbook.link.leadership import Leadership
+from hourbook.link.outbox import Outbox
+from hourbook.link.reply import NEVER_NS, Reply
+from protocols import errors, wire
+
+__all__ = ["Traffic"]
+
+_S_NS: Final = 1_000_000_000
+_EVERYTHING: Final = 1 << 62
+
+_Ready: TypeAlias = list[tuple[int, int]]
+"""Descriptors and their events, as ``poll`` returns them."""
+
+
+class Traffic:
+    """What is in flight between one client and its mailbox; for all threads of the client.
+
+    Attributes:
+        flying: requests without an answer, by id, the oldest first.
+        is_closed: nothing is sent or received any more.
+    """
+
+    def __init__(self, home: Home, actor: str, timeout_ns: int, leadership: Leadership) -> None:
+        """Begin to connect.
+
+        Args:
+            home: whose actor.
+            actor: name of its mailbox.
+            timeout_ns: of a request, as its error tells it (nanoseconds).
+            leadership: whose leader is woken when another thread has settled replies.
+        """
+        self._path, self._actor, self._timeout_ns = home.mailbox(actor), actor, timeout_ns
+        self._leadership = leadership
+        self._lock = threading.Lock()
+        self._connection = Connection(home, actor)
+        self._outbox = Outbox(self._connection)
+        self._connections = 0
+        self._pollers = 0
+        self._due_ns = NEVER_NS
+        self._has_frames = (self._connection.fd, select.POLLIN)
+        self._has_news = (self._connection.news_fd, select.POLLIN)
+        self.flying: dict[int, Reply] = {}
+        self.is_closed = False
+
+    def begin(self, reply: Reply, now_ns: int, *, attended: bool) -> None:
+        """Send a request at once, unless it is not `attended` and may wait for company.
+
+        Raises:
+            BookClosed: it was not sent.
+        """
+        arrived = None
+        with self._lock:
+            self.check_open()
+            self.flying[reply.request.id] = reply
+            self._outbox.put(reply)
+            if attended or not self._outbox.may_wait(len(self.flying)):
+                arrived = self._send_waiting(now_ns)
+        if arrived:
+            self._dispatch(arrived)
+
+    def post(self, frame: bytes) -> None:
+        """Hand over what nobody answers, where there is a connection just now; else drop it.
+
+        Raises:
+            BookClosed: it was dropped.
+        """
+        with self._lock:
+            self.check_open()
+            self._connection.try_send([frame])
+            arrived = self._receive() if self._pollers else []
+        self._dispatch(arrived)
+
+    def hasten(self) -> None:
+        """Send what waits for company, or for a connection."""
+        if self._outbox.waiting:
+            self._send_now()
+
+    def pump(
+        self, now_ns: int, until_ns: int, wait: Callable[[int], _Ready], *, is_leader: bool = False
+    ) -> _Ready:
+        """Send again what is due and receive what is there, else what comes while we wait, once.
+
+        Args:
+            now_ns: CLOCK_MONOTONIC.
+            until_ns: how long to wait at most.
+            wait: polls what :meth:`new_poll` returned, for so many nanoseconds, and returns what
+                was ready.
+            is_leader: whether the leader calls, whom nobody needs to wake.
+
+        Returns:
+            What `wait` did; [] where there was no need to wait.
+        """
+        if now_ns >= self._due_ns:
+            self._transmit_due(now_ns)
+        with self._lock:
+            arrived = self._receive()
+            self._pollers += not arrived
+        if arrived:
+            self._dispatch(arrived, is_leader=is_leader)
+            return []
+        ready = wait(min(until_ns, self._due_ns) - now_ns)
+        with self._lock:
+            self._pollers -= 1
+            arrived = self._receive(is_signalled=self._has_frames in ready)
+        if arrived:
+            self._dispatch(arrived, is_leader=is_leader)
+        if self._has_news in ready:
+            self._send_now()
+        return ready
+
+    def new_poll(self) -> select.poll:
+        """Return a poll of what `pump` waits for; others may register what they wait for beside."""
+        poll = select.poll()
+        poll.register(self._connection.fd, select.POLLIN)
+        poll.register(self._connection.news_fd, select.POLLIN)
+        return poll
+
+    def watch_outbox(self) -> int:
+        """Return a descriptor, readable when to :meth:`hasten`: somebody watches it from now on."""
+        with self._lock:
+            return self._outbox.watched()
+
+    def expire(self, *late: Reply) -> None:
+        """Give up what is past its time-out, unless the answer has come and nobody looked."""
+        with self._lock:
+            arrived = self._receive()
+        self._dispatch(arrived)
+        for reply in late:
+            seconds = self._timeout_ns / _S_NS
+            self._give_up(reply, f"{self._actor} did not answer within {seconds:g} s")
+
+    def stop(self) -> bool:
+        """Send and receive nothing from now on; return False where that was so before."""
+        with self._lock:
+            was_closed, self.is_closed = self.is_closed, True
+        return not was_closed
+
+    def close(self) -> None:
+        """Give up what is in flight, and the connection; after :meth:`stop`."""
+        for reply in list(self.flying.values()):
+            self._give_up(reply, "the connection was closed")
+        self._leadership.wake()
+        with self._lock:
+            self._connection.close()
+
+    def check_open(self) -> None:
+        """Raise BookClosed where it is closed."""
+        if self.is_closed:
+            raise errors.BookClosed("Expected an open connection, got a closed one")
+
+    # -- under the lock --------------------------------------------------------------------------
+
+    def _receive(self, *, is_signalled: bool = False) -> list[bytes]:
+        """Take every frame that somebody may wait for."""
+        if self.is_closed:
+            return []
+        expected = _EVERYTHING if self._pollers else len(self.flying)
+        return self._connection.receive(expected, is_signalled=is_signalled)
+
+    def _send_waiting(self, now_ns: int) -> list[bytes]:
+        """Send all that is not on its way over the newest connection.
+
+        Returns:
+            What has arrived, where another thread polls.
+        """
+        before, self._connections = self._connections, self._connection.count_made()
+        if self._connections > max(before, 1):  # what the one before has not answered is lost
+            flying = list(self.flying.values())
+            self._outbox.put_again(reply for reply in flying if reply.resend_ns < NEVER_NS)
+        self._due_ns = min(self._due_ns, self._outbox.leave(now_ns))
+        return self._receive() if self._pollers else []
+
+    # -- outside of it ---------------------------------------------------------------------------
+
+    def _send_now(self) -> None:
+        with self._lock:
+            arrived = [] if self.is_closed else self._send_waiting(time.monotonic_ns())
+        self._dispatch(arrived)
+
+    def _transmit_due(self, now_ns: int) -> None:
+        """Send again what is due, and give up what is past its time-out."""
+        flying = list(self.flying.values())
+        if late := [reply for reply in flying if now_ns >= reply.deadline_ns]:
+            self.expire(*late)
+        with self._lock:
+            if self.is_closed:
+                return
+            self._outbox.put_again(reply for reply in flying if reply.is_due(now_ns))
+            self._due_ns = NEVER_NS
+            arrived = self._send_waiting(now_ns)
+            resends_ns = [reply.resend_ns for reply in flying if not reply.done()]
+            self._due_ns = min([self._due_ns, *resends_ns])
+        self._dispatch(arrived)
+
+    def _dispatch(self, frames: list[bytes], *, is_leader: bool = False) -> None:
+        """Settle what the frames answer; one that is no answer settles nothing."""
+        for frame in frames:
+            try:
+                envelope = wire.decode_envelope(frame)
+                error = wire.error_of(envelope)
+            except errors.HourbookError:
+                continue  # its request is sent again, or ends with OutcomeUnknown
+            reply = self.flying.pop(envelope.corr or 0, None)
+            if reply is not None:  # else: the answer to an earlier attempt came first
+                reply.settle(envelope if error is None else None, error)
+        if frames and not is_leader:
+            self._leadership.wake()  # its reply may be among them
+
+    def _give_up(self, reply: Reply, why: str) -> None:
+        if self.flying.pop(reply.request.id, None) is not None:
+            with self._lock:
+                self._outbox.withdraw(reply)
+            reply.give_up(why, self._path)
