@@ -210,10 +210,11 @@ class JournalWriter(Actor[JournalWriterConfig]):
 
     def _commit(self, group: Group) -> None:
         """Write one group and answer it."""
-        self._store.sweep_due()
+        bodies = [request.body for request in group]
+        self._store.make_way(bodies)
         try:
             book = self._held.require_writable()
-            written = self._write(book, [request.body for request in group])
+            written = self._write(book, bodies)
         except errors.HourbookError as error:
             self._refuse(group, error)
             return

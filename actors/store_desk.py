@@ -21,15 +21,17 @@ from actors.store_tally import StoreTally
 from hourbook.book.stamps import StampSource
 from hourbook.book.store.key_files import find_due
 from hourbook.book.store.rows import BUCKETS
+from hourbook.book.store.stage import Name
 from hourbook.book.store.volatile import Capacity, VolatileStage, is_of_boot, open_volatile
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from hourbook.link.nonce_source import NonceSource
 from protocols import errors
+from protocols.book_messages import Append
 from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
 from protocols.control import Snapshot
 from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
-from protocols.kv_messages import KvUsed, Sweep
+from protocols.kv_messages import Check, KvUsed, KvWrite, Sweep
 from shm.segment import current_boot_id
 from shm.writer import GenerationWriter
 
@@ -74,6 +76,7 @@ class StoreDesk:
         self._inode = 0
         self._cancel: Callable[[], None] | None = None
         self._armed_ns: int | None = None
+        self._is_resting = False  # the last sweep found no room; the timer tries again
         self._expired = self._sweeps = 0
         self.tally = StoreTally()
         self.generations = SegmentGenerations(home)
@@ -129,12 +132,27 @@ class StoreDesk:
         self.sweep_due()
 
     def sweep_due(self) -> None:
-        """Sweep where the clock was set past the time of a value; also before each group.
+        """Sweep where the clock was set past the time of a value; not where that found no room."""
+        if self._is_resting or self._armed_ns is None:
+            return
+        if self._armed_ns <= self._stamps.time_ns():
+            self._sweep()
+
+    def make_way(self, group: Sequence[Append | Change]) -> None:
+        """Do the same before a group; what that leaves for later and the group writes goes now.
 
         For readers such a key is absent; it must not be in the way of one of another type.
         """
-        if self._armed_ns is not None and self._armed_ns <= self._stamps.time_ns():
-            self._sweep()
+        self.sweep_due()
+        book, now_ns = self._book, self._stamps.time_ns()
+        if book is None or (due_ns := book.store.soonest_ns) is None or due_ns > now_ns:
+            return
+        writes = [body for body in group if isinstance(body, KvWrite) and not body.branch]
+        names = dict.fromkeys((write.ns, op.key) for write in writes for op in write.ops)
+        over = [name for name in names if book.store.is_over(name, now_ns)]
+        if over:
+            self._write_own([self._check_of(name) for name in over])
+            self._expired += sum(not book.store.is_over(name, now_ns) for name in over)
 
     def handlers(self, locks: LockDesk) -> Mapping[str, Handler]:
         """Return the messages about the store that are no changes."""
@@ -191,8 +209,14 @@ class StoreDesk:
         self._armed_ns = due_ns
         self._cancel = self._reactor.after(delay_s, self._sweep).cancel
 
+    def _check_of(self, name: Name) -> KvWrite:
+        """Return a write that takes a key away whose time has come, and does no more."""
+        (ns, key), nonce = name, self._nonces.take(CHANGE_NONCES)
+        return KvWrite(writer=JOURNAL_WRITER, nonce=nonce, ns=ns, ops=[Check(key=key)])
+
     def _sweep(self) -> None:
         """Take away what is over, and sleep until the next is."""
+        self._is_resting = False
         book, now_ns = self._book, self._stamps.time_ns()
         if book is None:
             return
@@ -204,6 +228,7 @@ class StoreDesk:
             is_done = self._sweep_book(book, now_ns) and is_rid_of_volatile
             store.main.soonest_ns = store.main.next_expiry_ns()
             if not is_done:
+                self._is_resting = True
                 self._arm(due_ns, _RETRY_S)
                 return
         self.settle()

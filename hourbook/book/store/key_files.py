@@ -9,6 +9,7 @@ from typing import Final
 
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.store.branch_rows import BranchRows
+from hourbook.book.store.decide import is_expired
 from hourbook.book.store.rows import KEY_OF_ENTITY, NS_OF_ENTITY
 from hourbook.book.store.stage import KeyRows, KvStage, Name
 from hourbook.book.store.volatile import VolatileStage
@@ -119,6 +120,13 @@ class KeyFiles:
         if branch not in self._branches:
             self._branches[branch] = BranchRows(connection, branch)
         return self._branches[branch]
+
+    def is_over(self, name: Name, now_ns: int) -> bool:
+        """Return whether a key of main is still there though its time has come (UTC)."""
+        volatile = self.volatile
+        is_there = volatile is not None and name in volatile.weights
+        row = volatile.find(name) if volatile is not None and is_there else self.main.find(name)
+        return row is not None and is_expired(row, now_ns)
 
     def erase(self, connection: sqlite3.Connection, seqs: Collection[int]) -> None:
         """Drop the values that entries have given, where their keys still hold them."""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from kv_writes import NOW_NS, FullDisk, put, rows_of, say, written
+from kv_writes import NOW_NS, FullDisk, kv_write, put, rows_of, say, written
 
 from actors.config import JournalWriterConfig
 from actors.store_desk import SegmentGenerations, StoreDesk
 from hourbook.book.journal import Stamp
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
+from protocols.kv_messages import ValueType
 from shm import layout, segment
 from shm.reader import GenerationReader
 from shm.writer import GenerationWriter
@@ -232,6 +233,54 @@ def test_many_values_that_end_together_end_in_several_groups(desk: Desk) -> None
 
     assert counts == [2200, 200, 0]
     assert desk.expired() == [op.key for op in ops]
+
+
+@pytest.mark.parametrize(("kind", "other"), [("persistent", "cached"), ("cached", "persistent")])
+def test_value_that_is_over_is_in_the_way_of_no_write(
+    desk: Desk, kind: ValueType, other: ValueType
+) -> None:
+    """However many are over at once: those that a group would write leave before it."""
+    ops = [put(f"{number:04}", 1, type=kind, ttl_ns=S_NS) for number in range(2100)]
+    written(say(desk.book, *ops))
+    desk.desk.settle()
+    desk.alarm.now_ns += S_NS
+    write = kv_write(
+        put("2098", 2, type=other), put("2099", 2, type=other), put("new", 2, type=other)
+    )
+
+    desk.desk.make_way([write])
+
+    outcome = desk.book.write([write], Stamp(desk.alarm.now_ns, 0)).outcomes[0]
+    assert len(written(outcome).versions) == 3
+    while desk.alarm.delay_s is not None:
+        desk.alarm.ring()
+    assert desk.left() == {"2098", "2099", "new"}
+    assert sorted(desk.expired()) == ([op.key for op in ops] if kind == "persistent" else [])
+    assert desk.desk.snapshot()["store_expired_total"] == len(ops)
+
+
+@pytest.mark.parametrize("kind", ["persistent", "transient"])
+def test_groups_do_not_try_again_what_finds_no_room(desk: Desk, kind: ValueType) -> None:
+    """Each would pay for an attempt that fails; the timer tries, once a second."""
+    desk.give("k", 10, type=kind)
+    disk = desk.volatile_disk()
+    desk.is_full = disk.is_full = True
+    desk.alarm.now_ns += 10 * S_NS
+    desk.alarm.ring()
+
+    for _ in range(5):
+        desk.desk.make_way([kv_write(put("other", 1))])
+        desk.desk.settle()
+    desk.desk.tidy()
+    during = desk.desk.snapshot()["store_sweeps_total"]
+    desk.is_full = disk.is_full = False
+    desk.alarm.ring()
+    desk.give("next", 10, type=kind)
+    desk.alarm.now_ns += 10 * S_NS
+    desk.desk.make_way([])
+
+    assert during == 1
+    assert (desk.left(), desk.desk.snapshot()["store_sweeps_total"]) == (set(), 3)
 
 
 def counters(home: Home) -> Callable[[], list[int]]:
