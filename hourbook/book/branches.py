@@ -16,6 +16,7 @@ from protocols.branch_messages import MAIN_NAME
 from protocols.change import is_own_record
 from protocols.entry import Entry
 from protocols.names import check_name
+from protocols.wire import printable
 
 __all__ = [
     "DEPTH_MAX",
@@ -154,8 +155,11 @@ def tail_of(
     connection: sqlite3.Connection, number: int, count: int, until_seq: int | None = None
 ) -> list[Entry]:
     """Return the last `count` entries (>= 0) up to a seq that a branch sees, oldest first."""
-    if count < 0:
-        raise errors.BadRequest(f"count must be >= 0, got {count}", field="count")
+    if type(count) is not int or not 0 <= count < 1 << 63:
+        raise errors.BadRequest(
+            f"Expected `count` as an integer in 0..2^63-1, got {printable(repr(count))}",
+            field="count",
+        )
     found: list[Entry] = []
     for stretch in view_of(connection, number, until_seq):
         if len(found) < count:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, Self, overload
+from typing import TYPE_CHECKING, Final, Literal, Self, overload
 
 import msgspec
 
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from hourbook.book.store.files import StoreFiles
     from hourbook.faces.store import Store
 
-__all__ = ["Book", "EntryFuture", "Received", "connect"]
+__all__ = ["TIMEOUT_S_MAX", "Book", "EntryFuture", "Received", "connect"]
+
+TIMEOUT_S_MAX: Final = 86_400
+"""A day: who waits for longer has been forgotten."""
 
 _decode_started = msgspec.msgpack.Decoder(SessionStarted).decode
 _decode_appended = msgspec.msgpack.Decoder(Appended).decode
@@ -60,6 +63,7 @@ class Book(BookKeeping, BookViews):
         book_messages.check_name(name, "name")
         if session:
             book_messages.check_name(session, "session")
+        _check_timeout(timeout_s)
         self.name = name
         self.session = session
         self._on_branch = self._branch_number(branch) if branch else MAIN_BRANCH
@@ -337,6 +341,15 @@ def _take_in(envelope: wire.Envelope) -> Appended:
     return appended
 
 
+def _check_timeout(timeout_s: float) -> None:
+    is_number = type(timeout_s) in (int, float)
+    if not is_number or not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise errors.BadRequest(
+            f"Expected `timeout_s` above 0, up to {TIMEOUT_S_MAX}, got {timeout_s!r}",
+            field="timeout_s",
+        )
+
+
 def connect(
     name: str,
     home: str | os.PathLike[str] | Home | None = None,
@@ -356,10 +369,11 @@ def connect(
         session: name of the session that stands in every entry, of the same form; "" is none.
         branch: name of the branch that is written on and read; "" is main.
         shared: the name is used by others too: it is neither held nor listed as an instance.
-        timeout_s: until a write without an answer ends with OutcomeUnknown (seconds, > 0).
+        timeout_s: until a write without an answer ends with OutcomeUnknown (seconds, > 0; a day
+            at most).
 
     Raises:
-        BadRequest: a name that does not fit.
+        BadRequest: a name that does not fit, or no such time.
         NameTaken: another living process holds it; the message says which.
         UnknownName, BookMissing: there is no such branch.
     """

@@ -289,3 +289,14 @@ def test_hash_that_several_begin_with_is_ambiguous(home: Home) -> None:
     with pytest.raises(errors.BadRequest, match=r"seqs 1, 2 begin \(give more digits\)"):
         seq_at(home, "abcdef01")
     assert seq_at(home, forged) == 2
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, "3", None, True, 1 << 63])
+def test_tail_of_no_count_is_the_callers_fault_and_not_the_books(home: Home, count: object) -> None:
+    """SQLite would call it a mismatch, and the book corrupt; 0 and more than there are is fine."""
+    write_at(home, [(START_NS, 3)])
+
+    with BookReader(home) as reader:
+        assert [len(reader.tail(count)) for count in (0, 2, (1 << 63) - 1)] == [0, 2, 3]
+        with pytest.raises(errors.BadRequest, match=r"Expected `count` as an integer in 0\.\."):
+            reader.tail(count)  # type: ignore[arg-type]

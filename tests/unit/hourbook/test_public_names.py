@@ -2,6 +2,9 @@
 
 import inspect
 import pydoc
+from pathlib import Path
+
+import pytest
 
 import hourbook
 from protocols import errors
@@ -35,3 +38,12 @@ def test_get_of_a_store_has_a_signature() -> None:
 
     assert list(parameters) == ["self", "key", "default", "version", "at"]
     assert "Return what the store holds" in pydoc.plain(pydoc.render_doc(_core.StoreCache.get))
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf"), 86_401, "3", None, True])
+def test_connect_refuses_a_timeout_that_no_answer_could_meet(
+    timeout_s: float, tmp_path: Path
+) -> None:
+    """At the call, and not as an actor that does not answer."""
+    with pytest.raises(errors.BadRequest, match="Expected `timeout_s` above 0, up to 86400, got"):
+        hourbook.connect("me", tmp_path, timeout_s=timeout_s)
