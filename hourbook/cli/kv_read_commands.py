@@ -191,7 +191,7 @@ def stats(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption 
         Of the keys; without it a line for each.
     """
     from hourbook.cli import kv_text  # noqa: PLC0415 - completion: none
-    from hourbook.faces.store_stats import WriteCounts, gather_holdings, gather_stats  # noqa: PLC0415
+    from hourbook.faces.store_stats import gather_holding, gather_holdings  # noqa: PLC0415 - the same
 
     if namespace:
         check_namespace(namespace)
@@ -204,13 +204,11 @@ def stats(namespace: str = "", /, *, json: JsonOption = False, home: HomeOption 
         else:
             emit_rows(kv_text.holding_lines(holdings))
         return exit_codes.OK
-    cache = (0, 0, 0, 0, 0, [0])
-    of_all = _figures(files.home, namespace)
-    found = gather_stats(files, namespace, cache, WriteCounts(), of_all=of_all)
+    held, of_all = gather_holding(files, namespace), _figures(files.home, namespace)
     if json:
-        emit_json(kv_text.stats_json(found))
+        emit_json(kv_text.stats_json(held, of_all))
     else:
-        for line in kv_text.stats_lines(found):
+        for line in kv_text.stats_lines(held, of_all):
             emit(line)
     return exit_codes.OK
 

@@ -9,12 +9,12 @@ from hourbook.cli.book_text import cut_after
 from hourbook.cli.tables import table
 from hourbook.cli.words import counted, duration_text, size_text, text_width, visible
 from hourbook.rfc3339 import format_utc_ns
-from protocols.kv_figures import NamespaceFigures
+from protocols.kv_figures import NamespaceFigures, StoreFigures
 
 if TYPE_CHECKING:
     from hourbook.book.store.past import KeyVersion
     from hourbook.book.store.reading import Item
-    from hourbook.faces.store_stats import Holding, StoreStats
+    from hourbook.faces.store_stats import Holding
     from hourbook.faces.watch import StoreEvent
     from protocols.kv_messages import Lock
 
@@ -159,7 +159,7 @@ def lock_lines(locks: list["Lock"]) -> list[str]:
     return table(rows) if locks else ["no lock is held"]
 
 
-def holding_json(held: "Holding | StoreStats") -> dict[str, Any]:
+def holding_json(held: "Holding") -> dict[str, Any]:
     """Return what a namespace holds, as a line of ``kv stats --json`` shows it of each."""
     return {
         "namespace": held.namespace,
@@ -190,33 +190,33 @@ def _types_text(entries: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(entries.items()))
 
 
-def stats_json(stats: "StoreStats") -> dict[str, Any]:
-    """Return the figures of a namespace as ``kv stats NS --json`` shows them."""
-    return {**holding_json(stats), **_used_json(stats)}
+def stats_json(held: "Holding", of_all: StoreFigures | None) -> dict[str, Any]:
+    """Return the figures of a namespace as ``kv stats NS --json`` shows them.
 
-
-def _used_json(stats: "StoreStats") -> dict[str, Any]:
-    """Return what all processes did; null where journal_writer does not answer."""
-    names = NamespaceFigures.__struct_fields__
-    if (of_all := stats.of_all) is None:
-        return {**dict.fromkeys(names), "store": None}
-    used = of_all.namespaces.get(stats.namespace, NamespaceFigures())
+    Args:
+        held: what it holds.
+        of_all: what all processes did; None where journal_writer does not answer.
+    """
+    if of_all is None:
+        names = NamespaceFigures.__struct_fields__
+        return {**holding_json(held), **dict.fromkeys(names), "store": None}
+    used = of_all.namespaces.get(held.namespace, NamespaceFigures())
     store = msgspec.structs.asdict(of_all)
     del store["namespaces"]
-    return {**msgspec.structs.asdict(used), "store": store}
+    return {**holding_json(held), **msgspec.structs.asdict(used), "store": store}
 
 
-def stats_lines(stats: "StoreStats") -> list[str]:
-    """Return the figures of a namespace for people."""
-    types = _types_text(stats.entries)
+def stats_lines(held: "Holding", of_all: StoreFigures | None) -> list[str]:
+    """Return the figures of a namespace for people; see :func:`stats_json`."""
+    types = _types_text(held.entries)
     text = (
-        f"{stats.namespace}: {counted(sum(stats.entries.values()), 'key', 'keys')}"
-        f"{f' ({types})' if types else ''}, {size_text(stats.bytes)},"
-        f" {counted(stats.locks, 'lock', 'locks')} held"
+        f"{held.namespace}: {counted(sum(held.entries.values()), 'key', 'keys')}"
+        f"{f' ({types})' if types else ''}, {size_text(held.bytes)},"
+        f" {counted(held.locks, 'lock', 'locks')} held"
     )
-    if (of_all := stats.of_all) is None:
+    if of_all is None:
         return [text, "  what is done with it is not known: the tree does not run"]
-    used = of_all.namespaces.get(stats.namespace, NamespaceFigures())
+    used = of_all.namespaces.get(held.namespace, NamespaceFigures())
     reads = f"{counted(used.reads, 'read', 'reads')}, {used.hit_rate:.1%} from memory"
     writes = f"{counted(used.writes, 'write', 'writes')}, {used.refusals} refused"
     watches = f"{counted(used.watches, 'watch', 'watches')} open"

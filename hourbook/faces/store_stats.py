@@ -1,22 +1,27 @@
 """Figures of a namespace: what is in it, and what this process has read and written of it."""
 
-import sqlite3
 from typing import Any, Final
 
 import msgspec
 
 from hourbook.book.store.census import WEIGHT
 from hourbook.book.store.files import Line, StoreFiles
-from hourbook.book.store.views import read_book
 from hourbook.latency_bins import LatencyBins, histogram_of
 from protocols.kv_figures import StoreFigures, hit_rate
 
-__all__ = ["Holding", "StoreStats", "WriteCounts", "gather_holdings", "gather_stats"]
+__all__ = [
+    "Holding",
+    "StoreStats",
+    "WriteCounts",
+    "gather_holding",
+    "gather_holdings",
+    "gather_stats",
+]
 
-_HELD: Final = f"SELECT type, count(*), {WEIGHT} FROM kv WHERE ns = ? GROUP BY type"  # noqa: S608 - constants
+_HELD: Final = f"SELECT ns, type, count(*), {WEIGHT} FROM kv WHERE ns = ? GROUP BY type"  # noqa: S608 - constants
 _ALL_HELD: Final = f"SELECT ns, type, count(*), {WEIGHT} FROM kv GROUP BY ns, type"  # noqa: S608 - constants
+_LOCKS: Final = "SELECT ns, count(*) FROM lease WHERE ns = ? GROUP BY ns"
 _ALL_LOCKS: Final = "SELECT ns, count(*) FROM lease GROUP BY ns"
-_LOCKS: Final = "SELECT count(*) FROM lease WHERE ns = ?"
 
 
 class StoreStats(msgspec.Struct, frozen=True):
@@ -91,19 +96,17 @@ def gather_stats(
     ns: str,
     cache: tuple[int, int, int, int, int, list[int]],
     counts: WriteCounts,
-    watches: int = 0,
-    of_all: StoreFigures | None = None,
+    watches: int,
+    of_all: StoreFigures | None,
 ) -> StoreStats:
     """Return the figures of a namespace; `cache` is what ``StoreCache.figures`` says."""
     hits, misses, evictions, cached_entries, cached_bytes, bins = cache
-    held = read_book(files, lambda connection: _held(connection, ns))
-    held += _in_volatile(files, _HELD, (ns,))
-    locks = read_book(files, lambda opened: opened.execute(_LOCKS, (ns,)).fetchall()[0][0])
+    held = gather_holding(files, ns)
     return StoreStats(
         ns,
-        {kind: count for kind, count, _ in held},
-        sum(size for _, _, size in held),
-        locks,
+        held.entries,
+        held.bytes,
+        held.locks,
         watches,
         hits + misses,
         hits,
@@ -120,31 +123,33 @@ def gather_stats(
     )
 
 
+def gather_holding(files: StoreFiles, ns: str) -> Holding:
+    """Return what one namespace holds."""
+    return _gather(files, _HELD, _LOCKS, (ns,)).get(ns, Holding(ns))
+
+
 def gather_holdings(files: StoreFiles) -> list[Holding]:
     """Return what each namespace holds that has keys or locks, by name."""
-
-    def read(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
-        held = connection.execute(_ALL_HELD).fetchall()
-        return held, connection.execute(_ALL_LOCKS).fetchall()
-
-    held, lent = read_book(files, read)
-    found: dict[str, Holding] = {}
-    for ns, kind, count, size in held + _in_volatile(files, _ALL_HELD, ()):
-        one = found.setdefault(ns, Holding(ns))
-        one.entries[kind] = count
-        one.bytes += size
-    for ns, count in lent:
-        found.setdefault(ns, Holding(ns)).locks = count
+    found = _gather(files, _ALL_HELD, _ALL_LOCKS, ())
     return [found[ns] for ns in sorted(found)]
 
 
-def _held(connection: sqlite3.Connection, ns: str) -> list[tuple[str, int, int]]:
-    return connection.execute(_HELD, (ns,)).fetchall()
+def _gather(
+    files: StoreFiles, held_sql: str, locks_sql: str, values: tuple[str, ...]
+) -> dict[str, Holding]:
+    def read(line: Line) -> tuple[list[Any], list[Any]]:
+        held = line.durable(held_sql, values).fetchall()
+        locks = line.durable(locks_sql, values).fetchall()
+        if volatile := line.open_volatile(files.home):
+            held += volatile(held_sql, values).fetchall()
+        return held, locks
 
-
-def _in_volatile(files: StoreFiles, sql: str, values: tuple[str, ...]) -> list[Any]:
-    def read(line: Line) -> list[Any]:
-        volatile = line.open_volatile(files.home)
-        return [] if volatile is None else volatile(sql, values).fetchall()
-
-    return files.read(read)
+    held, locks = files.read(read)
+    found: dict[str, Holding] = {}
+    for ns, kind, count, size in held:
+        one = found.setdefault(ns, Holding(ns))
+        one.entries[kind] = count
+        one.bytes += size
+    for ns, count in locks:
+        found.setdefault(ns, Holding(ns)).locks = count
+    return found

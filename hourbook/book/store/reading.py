@@ -139,8 +139,8 @@ class KeyReader:
 
     def scan(self, glob: Glob) -> Iterator[tuple[str, Any]]:
         """Yield key and value of all that fit, by key; each page is of one moment."""
-        for line_found, value in self._pages(glob, _PAGE):
-            yield line_found.key, value
+        for found, value in self._pages(glob, _PAGE):
+            yield found.key, value
 
     def keys(self, glob: Glob) -> Iterator[str]:
         """Yield the keys that fit, rising as UTF-8 does; each page is of one moment."""
@@ -151,8 +151,8 @@ class KeyReader:
         """Return how many keys fit."""
         if glob.pattern != f"{glob.prefix}*":
             return sum(1 for _ in self.keys(glob))
-        values = {"ns": self._ns, "first": glob.prefix, "end": glob.end}
-        values["now"] = self._files.time_ns()  # type: ignore[assignment]
+        now_ns = self._files.time_ns()
+        values = {"ns": self._ns, "first": glob.prefix, "end": glob.end, "now": now_ns}
 
         def read(line: Line) -> int:
             count: int = line.durable(_COUNT, values).fetchall()[0][0]
@@ -172,8 +172,13 @@ class KeyReader:
         self, glob: Glob, sql: str, after: str, line: Line
     ) -> tuple[list[tuple[Found, Any]], str | None]:
         """Return the next keys that fit, with their values, and after which to go on."""
-        values = {"ns": self._ns, "after": after, "first": glob.prefix, "end": glob.end}
-        values["limit"] = PAGE_ROWS  # type: ignore[assignment]
+        values = {
+            "ns": self._ns,
+            "after": after,
+            "first": glob.prefix,
+            "end": glob.end,
+            "limit": PAGE_ROWS,
+        }
         pages = [_fetch(line.connection, sql, values)]
         if line.open_volatile(self._files.home) and line.volatile_connection is not None:
             pages.append(_fetch(line.volatile_connection, sql, values))

@@ -49,11 +49,6 @@ class Weights:
     def __len__(self) -> int:
         return len(self._cached) + len(self._transient)
 
-    @property
-    def cached_count(self) -> int:
-        """How many keys are cached."""
-        return len(self._cached)
-
     def put(self, name: _Name, type_: str, weight: int) -> None:
         """Take in that a key was written: nothing was used later."""
         self.drop(name)
