@@ -35,6 +35,12 @@ def judged_variants(name: str) -> dict[str, dict[str, Any]]:
     return {what: judged(rows) for what, rows in variants(trace(name), random.Random(0)).items()}
 
 
+@cache
+def judged_series(kind: str) -> dict[int, dict[str, Any]]:
+    """Return the figures of a law, by seed."""
+    return {seed: judged(series(kind, random.Random(seed), 300)) for seed in SEEDS}
+
+
 def mean(values: list[float]) -> float:
     """Return the mean."""
     return sum(values) / len(values)
@@ -95,18 +101,14 @@ def test_far_horizons_are_never_worse_than_hold(name: str, horizon_s: int) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_law_is_missed(kind: str) -> None:
     """At most 1.05 of the best baseline, whichever of the four that is."""
-    for seed in SEEDS:
-        document = judged(series(kind, random.Random(seed), 300))
-
+    for seed, document in judged_series(kind).items():
         assert document["ratio"]["raw"]["to_best"] <= 1.05, (kind, seed, document["ratio"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_quantiles_hold_on_series_too(kind: str) -> None:
     """The same coverage; where a law changes in the middle as well."""
-    for seed in SEEDS:
-        document = judged(series(kind, random.Random(seed), 300))
-
+    for seed, document in judged_series(kind).items():
         for quantile, level, slack in (("q68", 0.68, 0.05), ("q95", 0.95, 0.03)):
             error = 2 * math.sqrt(level * (1 - level) / document["judged"])
             assert abs(document["coverage"][quantile]["share"] - level) <= slack + error, seed
