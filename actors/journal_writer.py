@@ -289,12 +289,16 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._write(book, ())
 
     def _refuse(self, group: Group, error: errors.HourbookError) -> None:
-        """Refuse a group, and remember it: a resend under way must hear the same."""
+        """Refuse a group, and remember it: a resend under way must hear the same.
+
+        Who was to get a lock behind its release goes on waiting for it.
+        """
         if (remark := self._repeats.remark(error.code, self.timebase.mono_ns())) is not None:
             self.log.warning("refused a group of %d: %s%s", len(group), error, remark)
         for request in group:
             if isinstance(request.body, Change):
-                self._locks.drop(request.body)
+                if self._locks.drop(request):
+                    continue
                 self._store.tally.refuse(request.body, error)
             self._door.refuse(request, error)
 

@@ -139,20 +139,15 @@ class LockDesk:
             self.waits.add(0)
         elif verdict == "refuse":
             self._give_up(request)
-        elif verdict == "wait":
-            waiter = self._table.waiter_of(change)
-            assert waiter is not None
-            self._requests[waiter] = request
-            self._wake_at(waiter.until_boot_ns)
+        elif (waiter := self._table.waiter_of(change)) is not None:
+            self._wait(waiter, request)
         return verdict != "grant"
 
-    def heir(self, change: Change) -> Request[Any] | None:
+    def heir(self, change: ReleaseLock) -> Request[Any] | None:
         """Return the call that is granted, behind it and in its transaction, what a release frees.
 
         One that waits is not made to wait for a second fsync.
         """
-        if not isinstance(change, ReleaseLock):
-            return None
         name = (change.ns, change.key)
         while (waiter := self._table.heir(name, change.token)) is not None:
             request = self._requests.pop(waiter)
@@ -180,8 +175,8 @@ class LockDesk:
         """Give a lease its whole time again."""
         body = request.body
         self._note_absence()
-        lease = self._table.renew((body.ns, body.key), body.token, _boot_ns())
-        return LockRenewed(lease.ttl_ns)
+        name = (body.ns, body.key)
+        return LockRenewed(self._table.renew(name, body.token, _boot_ns()).ttl_ns)
 
     def leave(self, request: Request[LeaveLock]) -> LockLeft:
         """Let a call go that waits; one that was granted is its caller's to release."""
@@ -206,15 +201,18 @@ class LockDesk:
             self._note_grant(change, outcome)
         elif isinstance(change, ReleaseLock) and outcome.error is None and outcome.entries:
             name = (change.ns, change.key)
-            lease = self._table.lease_of(name)
-            if lease is not None and self._table.free(name, change.token):
+            if (lease := self._table.lease_of(name)) and self._table.free(name, change.token):
                 self._holders.note_release(lease.holder, lease.name)
             self._expiries += bool(change.reason)
 
-    def drop(self, change: Change) -> None:
-        """Take in that the group of a change was not written."""
-        if isinstance(change, AcquireLock):
-            self._table.give_back((change.ns, change.key))
+    def drop(self, request: Request[Any]) -> bool:
+        """Take in that the group of a change was not written; return whether its call waits on."""
+        change = request.body
+        is_call = isinstance(change, AcquireLock)
+        waiter = self._table.wait_on((change.ns, change.key)) if is_call else None
+        if waiter is not None:
+            self._wait(waiter, request)
+        return waiter is not None
 
     def settle(self) -> None:
         """Free what belongs to processes that have ended, and lend what is free to who is next."""
@@ -311,6 +309,10 @@ class LockDesk:
             for change, outcome in zip(changes, self._write(changes), strict=True):
                 self.note(change, outcome)
 
+    def _wait(self, waiter: Waiter, request: Request[AcquireLock]) -> None:
+        self._requests[waiter] = request
+        self._wake_at(waiter.until_boot_ns)
+
     def _leave(self, waiter: Waiter) -> Request[AcquireLock]:
         self._table.leave(waiter)
         return self._requests.pop(waiter)
@@ -374,8 +376,7 @@ class LockDesk:
 
     def _free_if_over(self, name: LockName) -> None:
         """End a lease that stands in the way, where its process or its time has ended."""
-        lease = self._table.lease_of(name)
-        if lease is None:
+        if (lease := self._table.lease_of(name)) is None:
             return
         is_past = self._table.is_past(name, lease.token, _boot_ns())
         if is_past or not self._holders.can_live(lease.holder):

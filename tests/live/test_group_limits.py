@@ -1,6 +1,7 @@
 """What waits in the writer's mailbox becomes one commit, up to a number of entries and of bytes."""
 
 import contextlib
+import itertools
 import os
 import signal
 
@@ -86,15 +87,15 @@ def test_drain_ends_when_a_group_has_enough_bytes(home: Home) -> None:
     assert len(sizes) >= 10
 
 
+def ask(counter: int, wait_ns: int, ttl_ns: int = 60 * S_NS) -> AcquireLock:
+    """Return a call for one lock."""
+    nonce = make_nonce(1, counter * CHANGE_NONCES)
+    lock = {"ns": "app", "key": "k", "ttl_ns": ttl_ns, "wait_ns": wait_ns}
+    return AcquireLock(writer="agent", nonce=nonce, holder=own_holder(), **lock)  # type: ignore[arg-type]
+
+
 def test_lock_goes_to_who_is_next_in_the_group_of_its_release(home: Home) -> None:
     """A group that is full to the last entry and finds no room parts neither from the other."""
-    holder = own_holder()
-
-    def ask(counter: int, wait_ns: int) -> AcquireLock:
-        nonce = make_nonce(1, counter * CHANGE_NONCES)
-        lock = {"ns": "app", "key": "k", "ttl_ns": 60 * S_NS, "wait_ns": wait_ns}
-        return AcquireLock(writer="agent", nonce=nonce, holder=holder, **lock)  # type: ignore[arg-type]
-
     with (
         running_writer(home, size_max_mib=1) as writer,
         contextlib.closing(MailboxClient(home, "journal_writer", "agent")) as client,
@@ -116,5 +117,36 @@ def test_lock_goes_to_who_is_next_in_the_group_of_its_release(home: Home) -> Non
             replies[0].wait(20)
         granted = next_one.wait(20).body
         replies[1].wait(20)
+
+    assert msgspec.msgpack.decode(granted, type=LockGranted).token > token
+
+
+def test_who_is_next_waits_on_where_its_lock_finds_no_room(home: Home) -> None:
+    """The release is refused with its group; the lock is granted once the lease is over."""
+    with (
+        running_writer(home, size_max_mib=1) as writer,
+        contextlib.closing(MailboxClient(home, "journal_writer", "agent")) as client,
+    ):
+        granted = client.request("lock.acquire", ask(1, 0, S_NS // 2)).body
+        token = msgspec.msgpack.decode(granted, type=LockGranted).token
+        next_one = client.send("lock.acquire", ask(2, 60 * S_NS))
+        numbers = itertools.count(1)
+
+        def append() -> Append:
+            return Append("other", make_nonce(1, next(numbers)), [new(details=b"x" * 40_000)])
+
+        with contextlib.suppress(errors.DiskFull):
+            while True:
+                client.request("book.append", append())
+        nonce = make_nonce(1, 3 * CHANGE_NONCES)
+        release = ReleaseLock(writer="agent", nonce=nonce, ns="app", key="k", token=token)
+        os.kill(writer.process.pid, signal.SIGSTOP)
+        replies = [client.send("book.append", append()), client.send("lock.release", release)]
+        os.kill(writer.process.pid, signal.SIGCONT)
+
+        for reply in replies:
+            with pytest.raises(errors.DiskFull):
+                reply.wait(20)
+        granted = next_one.wait(20).body
 
     assert msgspec.msgpack.decode(granted, type=LockGranted).token > token

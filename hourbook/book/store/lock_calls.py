@@ -69,6 +69,10 @@ class Calls:
                 f"Expected at most {WAITERS_MAX} calls that wait for locks, got one more",
                 field="wait_ns",
             )
+        self.take_back(waiter)
+
+    def take_back(self, waiter: Waiter) -> None:
+        """Take a call in that was let go, however many wait."""
         change = waiter.change
         self._by_nonce.setdefault(change.writer, {})[change.nonce] = waiter
         self._by_holder.setdefault(change.holder, {})[waiter] = None

@@ -30,10 +30,11 @@ _WAITS_NAMED_MAX: Final = 100
 class _Place:
     """One lock: its lease, and who waits; forgotten when there is neither."""
 
-    __slots__ = ("deadline_boot_ns", "is_excused", "is_granting", "lease", "waiters")
+    __slots__ = ("deadline_boot_ns", "heir", "is_excused", "is_granting", "lease", "waiters")
 
     def __init__(self) -> None:
         self.lease: Lease | None = None
+        self.heir: Waiter | None = None
         self.deadline_boot_ns = 0
         self.is_granting = self.is_excused = False
         self.waiters: dict[Waiter, None] = {}
@@ -63,7 +64,7 @@ class LockTable:
     def grant(self, lease: Lease, now_boot_ns: int) -> None:
         """Take in that a lock is held, for its whole time from now on."""
         place = self._places.setdefault(lease.name, _Place())
-        place.lease, place.is_granting = lease, False
+        place.lease, place.heir, place.is_granting = lease, None, False
         place.begin(now_boot_ns)
 
     def free(self, name: LockName, token: int) -> bool:
@@ -185,14 +186,27 @@ class LockTable:
         if place.is_granting or (waiter := place.first()) is None:
             return None
         self.leave(waiter)
-        place.is_granting = True
+        place.heir, place.is_granting = waiter, True
+        return waiter
+
+    def wait_on(self, name: LockName) -> Waiter | None:
+        """Take in that the transaction of an heir was not written; it is the first in line again.
+
+        None: there was no heir, and the lock is as :meth:`give_back` leaves it.
+        """
+        place = self._places.get(name)
+        waiter = None if place is None else place.heir
+        if place is not None and waiter is not None:
+            self._calls.take_back(waiter)
+            place.waiters = {waiter: None, **place.waiters}
+        self.give_back(name)
         return waiter
 
     def give_back(self, name: LockName) -> None:
         """Take in that a lock that was being granted could not be: it is free."""
         place = self._places.get(name)
         if place is not None:
-            place.is_granting = False
+            place.heir, place.is_granting = None, False
             self._tidy(name, place)
 
     def leave(self, waiter: Waiter) -> None:
@@ -266,7 +280,7 @@ class LockTable:
     def take_over(self, leases: Iterable[Lease], now_boot_ns: int) -> None:
         """Begin anew with what a book says is held; who waits keeps waiting."""
         for name, place in list(self._places.items()):
-            place.lease, place.is_granting = None, False
+            place.lease, place.heir, place.is_granting = None, None, False
             self._tidy(name, place)
         for lease in leases:
             self.grant(lease, now_boot_ns)

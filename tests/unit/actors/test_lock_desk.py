@@ -19,7 +19,15 @@ from hourbook.process_identity import own_holder
 from protocols import errors, wire
 from protocols.change import Change
 from protocols.entry import make_nonce
-from protocols.kv_messages import AcquireLock, Delete, LeaveLock, ListLocks, LockGranted, RenewLock
+from protocols.kv_messages import (
+    AcquireLock,
+    Delete,
+    LeaveLock,
+    ListLocks,
+    LockGranted,
+    ReleaseLock,
+    RenewLock,
+)
 
 S_NS = 1_000_000_000
 
@@ -131,6 +139,28 @@ def test_call_for_a_lock_past_its_deadline_gets_it_behind_its_expiry(world: Worl
 
     assert world.kinds() == ["lock.grant", "lock.expire", "lock.grant"]
     assert world.tokens() == [1, 3]
+
+
+def test_call_that_was_to_get_what_a_refused_release_frees_waits_on(world: World) -> None:
+    """The lease is in force until its time is over; then the lock is its."""
+    world.ask()
+    world.ask(wait_s=60)
+    (token,) = world.tokens()
+    release = ReleaseLock(
+        writer="agent", nonce=make_nonce(8, 1 << 20), ns="app", key="k", token=token
+    )
+    heir = world.desk.heir(release)
+    assert heir is not None
+
+    waits_on = world.desk.drop(world.request(release)), world.desk.drop(heir)
+    waiting = world.desk.list_all(world.request(ListLocks("app"))).locks[0].waiting
+    world.pass_deadline()
+    world.desk._look()
+
+    assert waits_on == (False, True)
+    assert waiting == ["agent"]
+    assert world.tokens() == [1, 3]
+    assert world.kinds() == ["lock.grant", "lock.expire", "lock.grant"]
 
 
 def test_suspend_of_any_length_leaves_each_lease_its_whole_time(world: World) -> None:

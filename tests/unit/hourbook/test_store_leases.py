@@ -131,6 +131,24 @@ def test_heir_whose_transaction_was_not_written_leaves_the_lock_as_it_was() -> N
     assert heir.change.holder.pid == 3
 
 
+def test_heir_whose_transaction_found_no_room_is_the_first_in_line_again() -> None:
+    """However many wait meanwhile: it has its time, and may still get the lock."""
+    table = LockTable()
+    grant(table, call(1), 1)
+    table.ask(call(2), 0)
+    heir = table.heir(NAME, 1)
+    table.ask(call(3), 0)
+
+    assert table.wait_on(NAME) is heir
+
+    assert table.ask(call(4), 0) == "wait"
+    assert table.waiter_of(call(2)) is heir
+    assert table.heir(NAME, 1) is heir
+    table.grant(lease(call(2), 2), 0)
+    assert table.wait_on(NAME) is None
+    assert [each.change.holder.pid for each in table.waiters_of(call(3).holder)] == [3]
+
+
 def test_lease_is_past_at_its_deadline_and_is_held_until_it_is_ended() -> None:
     """A deadline frees nothing by itself: the book says who holds a lock."""
     table = LockTable()
