@@ -104,6 +104,7 @@ class Rules(Turns):
         """Take everything down and exit with `code`; the first reason counts."""
         if self.exit_code is None:
             self.exit_code = code
+            self._note(ROOT, "stopping")
         self._doom(self.nodes[ROOT], After.REST)
 
     def _count_significant(self, node: Node, ended: Member) -> int:

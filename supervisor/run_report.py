@@ -9,6 +9,7 @@ from typing import Final
 
 from protocols.control import Event, Status
 from supervisor import render
+from supervisor.turns import ROOT
 
 __all__ = ["Report"]
 
@@ -36,8 +37,7 @@ class Report:
         self._first_mono_ns: int | None = None
         self._last_mono_ns = 0
         self._is_up = False
-        self._stopping_mono_ns: int | None = None  # of the whole tree
-        self._stop_began_mono_ns: int | None = None  # of whatever is being stopped
+        self._stopping_mono_ns: int | None = None
 
     def feed(self, events: Iterable[Event], status: Status | None) -> list[str]:
         """Take in what happened and how things are since; return the lines to print."""
@@ -50,18 +50,14 @@ class Report:
             if self._first_mono_ns is None:
                 self._first_mono_ns = event.mono_ns
             self._last_mono_ns = event.mono_ns
-            if event.event == "starting":
-                self._stop_began_mono_ns = None
-            elif event.event == "stopping" and self._stop_began_mono_ns is None:
-                self._stop_began_mono_ns = event.mono_ns
+            if (event.name, event.event) == (ROOT, "stopping"):
+                self._stopping_mono_ns = event.mono_ns
+                lines.append("stopping, last started first")
             if event.event == "run_dir_lost":
                 lines.append(f"error: {event.detail}")
             if event.name in self._actors:
                 lines += self._lines(event, endpoints.get(event.name, {}))
         if status is not None:
-            if status.supervisor.state == "STOPPING" and self._stopping_mono_ns is None:
-                self._stopping_mono_ns = self._stop_began_mono_ns or self._last_mono_ns
-                lines.append("stopping, last started first")
             lines += self._turning_points(status)
         return lines
 
@@ -72,10 +68,9 @@ class Report:
 
     def end(self) -> list[str]:
         """Return the last line, when nothing runs any more."""
-        began_ns = self._stopping_mono_ns or self._stop_began_mono_ns
-        if began_ns is None:
+        if self._stopping_mono_ns is None:
             return ["stopped"] if self._first_mono_ns is not None else []
-        return [f"stopped in {(self._last_mono_ns - began_ns) / 1e9:.2f} s"]
+        return [f"stopped in {(self._last_mono_ns - self._stopping_mono_ns) / 1e9:.2f} s"]
 
     @property
     def _is_stopping(self) -> bool:

@@ -198,7 +198,11 @@ def test_report_of_a_stop_names_whom_it_waits_for() -> None:
     report.feed([event("a", "ready", 1)], in_state("READY", "a", "b"))
 
     lines = report.feed(
-        [event("b", "stopping", 7), event("b", "exited", 7.5, "requested")],
+        [
+            event("root", "stopping", 7),
+            event("b", "stopping", 7),
+            event("b", "exited", 7.5, "requested"),
+        ],
         in_state("STOPPING", "a", "b"),
     )
     report.feed([event("a", "exited", 9, "requested")], None)
@@ -210,13 +214,21 @@ def test_report_of_a_stop_names_whom_it_waits_for() -> None:
     assert report.end() == ["stopped in 2.00 s"]
 
 
-def test_report_of_a_stop_too_quick_to_be_asked_has_its_time() -> None:
+def test_report_of_a_stop_too_quick_to_be_asked_is_the_same() -> None:
     """The last events may come when nobody answers a status any more."""
     report = Report(["a"], has_colour=False)
     report.feed([event("a", "stopping", 1), event("a", "starting", 2)], None)
 
-    report.feed([event("a", "stopping", 5), event("a", "exited", 5.5, "requested")], None)
+    lines = report.feed(
+        [
+            event("root", "stopping", 5),
+            event("a", "stopping", 5),
+            event("a", "exited", 5.5, "requested"),
+        ],
+        None,
+    )
 
+    assert lines == ["stopping, last started first"]
     assert report.end() == ["stopped in 0.50 s"]
 
 
