@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, Literal, Self, overload
 
 import msgspec
 
+from hourbook.book.branches import MAIN
 from hourbook.book.digest import last_session
 from hourbook.book.nonces import nonce_after
 from hourbook.faces.book_keeping import BookKeeping
-from hourbook.faces.book_views import MAIN_BRANCH, BookViews
+from hourbook.faces.book_link import BookLink
+from hourbook.faces.book_views import BookViews
 from hourbook.faces.entry_future import EntryFuture, Received
 from hourbook.faces.lock_keeper import LockKeeper
 from hourbook.faces.membership import Membership
@@ -27,7 +29,7 @@ from hourbook.link.client import TIMEOUT_S, MailboxClient
 from hourbook.link.nonce_source import NonceSource
 from protocols import book_messages, errors, wire
 from protocols.book_messages import Append, Appended, NewEntry
-from protocols.change import CHANGE_NONCES, JOURNAL_WRITER
+from protocols.change import JOURNAL_WRITER
 from protocols.entry import Entry
 from protocols.kv_keys import check_namespace
 from protocols.session_messages import SessionStarted, StartSession
@@ -41,7 +43,6 @@ __all__ = ["TIMEOUT_S_MAX", "Book", "EntryFuture", "Received", "connect"]
 TIMEOUT_S_MAX: Final = 86_400
 """A day: who waits for longer has been forgotten."""
 
-_decode_started = msgspec.msgpack.Decoder(SessionStarted).decode
 _decode_appended = msgspec.msgpack.Decoder(Appended).decode
 
 
@@ -66,11 +67,14 @@ class Book(BookKeeping, BookViews):
         _check_timeout(timeout_s)
         self.name = name
         self.session = session
-        self._on_branch = self._branch_number(branch) if branch else MAIN_BRANCH
+        self._on_branch = self._branch_number(branch) if branch else MAIN
         self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
         self._nonces, self._reads = NonceSource(), ReadReporter()
         self._membership = Membership(
             self._client, home, name, self._nonces, self._reads, shared=shared
+        )
+        self._link = BookLink(
+            self._client, self._membership, self._nonces, name, lambda: self.session
         )
         self._stores: dict[str, Store] = {}
         self._store_files: StoreFiles | None = None
@@ -202,18 +206,14 @@ class Book(BookKeeping, BookViews):
             What :meth:`log` raises.
         """
         book_messages.check_name(name, "name")
-        self._client.check_usable()
-        self._membership.require()
-        change = StartSession(
-            writer=self.name,
-            nonce=self._nonces.take(CHANGE_NONCES),
+        started = self._change(
+            StartSession,
+            "session.start",
+            SessionStarted,
             session=name,
-            hlc=process_clock.to_send(time.time_ns()),
             name=name,
             purpose=purpose,
         )
-        envelope = self._client.send("session.start", change).wait()
-        started = _decode_started(envelope.body)
         self.session = name
         written = self._open_reader().entry(started.seq)
         assert written is not None
@@ -249,15 +249,7 @@ class Book(BookKeeping, BookViews):
             if self._store_files is None:
                 self._store_files = StoreFiles(self.home)
         self._store_files.check_open()
-        link = StoreLink(
-            self._client,
-            self._nonces,
-            self._membership,
-            self.name,
-            lambda: self.session,
-            self._lock_keeper,
-            self._reads,
-        )
+        link = StoreLink(self._link, self._lock_keeper, self._reads)
         made = Store(namespace, self._store_files, link, self._on_branch)
         return self._stores.setdefault(namespace, made)
 

@@ -3,7 +3,6 @@
 Nothing is ever unsaid: each of these writes an entry that says what was done, why and by whom.
 """
 
-import time
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,11 +11,8 @@ from hourbook.book.book_view import seq_at
 from hourbook.book.branches import branch_number
 from hourbook.book.moment import MomentLike
 from hourbook.book.reader import BookReader
-from hourbook.faces.membership import Membership
+from hourbook.faces.book_link import BookLink
 from hourbook.home import Home
-from hourbook.hybrid_clock import process_clock
-from hourbook.link.client import MailboxClient
-from hourbook.link.nonce_source import NonceSource
 from protocols import errors
 from protocols.branch_messages import (
     BRANCH_CREATE,
@@ -31,7 +27,7 @@ from protocols.branch_messages import (
     MergedBranch,
     Strategy,
 )
-from protocols.change import CHANGE_NONCES, Change
+from protocols.change import Change
 from protocols.keep_messages import BOOK_REDACT, Redact, Redaction
 
 __all__ = ["BookKeeping"]
@@ -43,11 +39,7 @@ class BookKeeping:
     """What a connection to the book can do beside writing and reading it."""
 
     home: Home
-    name: str
-    session: str
-    _client: MailboxClient
-    _nonces: NonceSource
-    _membership: Membership
+    _link: BookLink
 
     def redact(self, seq: int, why: str) -> Redaction:
         """Drop the details of one entry for good, from the book and from its archive.
@@ -139,17 +131,10 @@ class BookKeeping:
         Raises:
             BadRequest: a field is of another type than its change wants; nothing was sent.
         """
-        self._client.check_usable()
+        self._link.client.check_usable()
         _check_fields(change, fields)
-        self._membership.require()
-        request = change(
-            writer=self.name,
-            nonce=self._nonces.take(CHANGE_NONCES),
-            session=self.session,
-            hlc=process_clock.to_send(time.time_ns()),
-            **fields,
-        )
-        return msgspec.msgpack.decode(self._client.request(kind, request).body, type=answer)
+        envelope = self._link.change(kind, change, **fields).wait()
+        return msgspec.msgpack.decode(envelope.body, type=answer)
 
 
 def _check_fields(change: type[Change], fields: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hourbook.book.as_of import seq_since
-from hourbook.book.branches import Branch, BranchDiff, diff_branches, list_branches, tail_of
+from hourbook.book.branches import MAIN, Branch, BranchDiff, diff_branches, list_branches, tail_of
 from hourbook.book.diffing import InstanceDiff
 from hourbook.book.digest import (
     Digest,
@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     from hourbook.book.sql.query import Parameters, QueryResult
     from hourbook.context_text import ContextFormat
 
-__all__ = ["MAIN_BRANCH", "BookViews"]
+__all__ = ["BookViews"]
 
 DIGEST_LIMITS: Final = DigestLimits()
-
-MAIN_BRANCH: Final = 0
 
 
 class BookViews:
@@ -50,8 +48,7 @@ class BookViews:
 
     home: Home
     _membership: Membership
-
-    _on_branch: int = MAIN_BRANCH
+    _on_branch: int = MAIN
 
     def __init__(self, home: Home, branch: str = "") -> None:
         """Open nothing yet."""

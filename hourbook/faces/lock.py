@@ -15,7 +15,7 @@ from typing import Final, Self
 import msgspec
 
 from hourbook.book.store.leases import TTL_NS_MAX, TTL_NS_MIN, WAIT_NS_MAX
-from hourbook.faces.lock_keeper import RENEWALS_PER_LEASE, LockKeeper
+from hourbook.faces.lock_keeper import RENEWALS_PER_LEASE
 from hourbook.faces.store_link import StoreLink
 from hourbook.link.client import TIMEOUT_S
 from hourbook.link.reply import Reply
@@ -52,20 +52,14 @@ class Lock:
     """
 
     def __init__(
-        self,
-        namespace: str,
-        key: str,
-        ttl_s: float,
-        wait_s: float,
-        link: StoreLink,
-        keeper: LockKeeper,
+        self, namespace: str, key: str, ttl_s: float, wait_s: float, link: StoreLink
     ) -> None:
         """Use ``Store.lock``."""
         check_key(key)
         self._ttl_ns = _nanoseconds("ttl_s", ttl_s, TTL_NS_MIN, TTL_NS_MAX)
         self._wait_ns = _nanoseconds("wait_s", wait_s, 0, WAIT_NS_MAX)
         self.namespace, self.key, self.ttl_s, self.wait_s = namespace, key, ttl_s, wait_s
-        self._link, self._keeper = link, keeper
+        self._link, self._keeper = link, link.keeper
         self._pid = os.getpid()
         self._owner: threading.Thread | None = None
         self._token = 0

@@ -1,21 +1,15 @@
-"""How a store asks journal_writer: the connection of its book, one request for each write."""
+"""How a store asks journal_writer: for its writes, and for what was counted of it."""
 
 import contextlib
-import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from hourbook.faces.book_link import BookLink
 from hourbook.faces.lock_keeper import LockKeeper
-from hourbook.faces.membership import Membership
 from hourbook.faces.read_report import ReadReporter
-from hourbook.hybrid_clock import process_clock
-from hourbook.link.client import MailboxClient
-from hourbook.link.nonce_source import NonceSource
 from hourbook.link.reply import Reply
 from protocols import errors, wire
-from protocols.change import CHANGE_NONCES, Change
 from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
 from protocols.kv_messages import KvWrite, KvWritten, Op
 
@@ -28,55 +22,22 @@ _decode_written = msgspec.msgpack.Decoder(KvWritten).decode
 
 
 class StoreLink:
-    """One connection, for all stores of a book and all threads.
+    """One store's way to journal_writer: the connection of its book, which all its threads share.
 
     Attributes:
         client: of journal_writer.
-        writer: the instance's name.
+        change: sends a change, as ``BookLink.change`` does.
         keeper: renews the locks that are held.
         reads: is told what is read.
     """
 
-    def __init__(
-        self,
-        client: MailboxClient,
-        nonces: NonceSource,
-        membership: Membership,
-        writer: str,
-        session: Callable[[], str],
-        keeper: LockKeeper,
-        reads: ReadReporter,
-    ) -> None:
-        """Use ``Book.store``; `session` says in which session the book writes just now."""
-        self.client: Final = client
-        self.writer: Final = writer
+    def __init__(self, link: BookLink, keeper: LockKeeper, reads: ReadReporter) -> None:
+        """Made by a Book."""
+        self._membership = link.membership
+        self.client: Final = link.client
+        self.change: Final = link.change
         self.keeper: Final = keeper
         self.reads: Final = reads
-        self._nonces, self._membership, self._session = nonces, membership, session
-
-    def change(
-        self,
-        kind: str,
-        request: type[Change],
-        *,
-        attended: bool = True,
-        extra_s: float = 0.0,
-        **fields: Any,  # noqa: ANN401 - of the change
-    ) -> Reply:
-        """Send a change and return its reply to be, `extra_s` later than usual at most.
-
-        Raises:
-            UsedAfterFork, BookClosed, LimitExceeded, NameTaken: nothing was sent.
-        """
-        self._membership.require()
-        change = request(
-            writer=self.writer,
-            nonce=self._nonces.take(CHANGE_NONCES),
-            session=self._session(),
-            hlc=process_clock.to_send(time.time_ns()),
-            **fields,
-        )
-        return self.client.send(kind, change, attended=attended, extra_s=extra_s)
 
     def figures(self, ns: str) -> StoreFigures | None:
         """Return what journal_writer has counted of a namespace; None: it does not answer."""
@@ -94,17 +55,7 @@ class StoreLink:
 
     def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> Reply:
         """Send steps that are done together or not at all."""
-        self._membership.require()
-        change = KvWrite(
-            writer=self.writer,
-            nonce=self._nonces.take(CHANGE_NONCES),
-            session=self._session(),
-            hlc=process_clock.to_send(time.time_ns()),
-            ns=ns,
-            ops=ops,
-            branch=branch,
-        )
-        return self.client.send(KV_WRITE, change, attended=attended)
+        return self.change(KV_WRITE, KvWrite, attended=attended, ns=ns, ops=ops, branch=branch)
 
 
 def written(envelope: wire.Envelope) -> KvWritten:

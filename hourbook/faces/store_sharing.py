@@ -5,6 +5,7 @@ from weakref import ReferenceType, ref
 
 import msgspec
 
+from hourbook.book.branches import MAIN
 from hourbook.book.moment import MomentLike
 from hourbook.book.store.glob import parse_glob
 from hourbook.faces.store_link import StoreLink
@@ -21,7 +22,6 @@ __all__ = ["LOCK_TTL_S", "LOCK_WAIT_S", "StoreSharing"]
 
 LOCK_TTL_S = 30.0
 LOCK_WAIT_S = 10.0
-_MAIN = 0
 _decode_locks = msgspec.msgpack.Decoder(Locks).decode
 
 
@@ -56,7 +56,7 @@ class StoreSharing:
         from hourbook.faces.lock import Lock  # noqa: PLC0415 - few stores are locked
 
         self._require_main("locks")
-        return Lock(self.namespace, key, ttl_s, wait_s, self._link, self._link.keeper)
+        return Lock(self.namespace, key, ttl_s, wait_s, self._link)
 
     def locks(self) -> list[HeldLock]:
         """Return the locks of this namespace that are held, by key, and who waits for them.
@@ -106,7 +106,7 @@ class StoreSharing:
         return [watch for watch in found if watch is not None and not watch.is_closed]
 
     def _require_main(self, what: str) -> None:
-        if self._branch != _MAIN:
+        if self._branch != MAIN:
             raise errors.BadRequest(
                 f"Expected main, got a branch, which has no {what}", field="branch"
             )
