@@ -149,6 +149,8 @@ def incr(
 ) -> int:
     """Add to a number, which is 0 where the key is not there; print what it is now.
 
+    A value that `kv set` gave is text, unless it was given with --value-json.
+
     Example: `hourbook kv incr metrics builds`
 
     Parameters

@@ -22,7 +22,8 @@ HomeOption = Annotated[
     str | None,
     Parameter(
         name="--home",
-        help="The Hourbook to use; else $HOURBOOK_HOME, else ~/.local/share/hourbook.",
+        help="The Hourbook to use; else $HOURBOOK_HOME, else hourbook in $XDG_DATA_HOME or"
+        " ~/.local/share.",
         show_default=False,
     ),
 ]
