@@ -63,7 +63,7 @@ class Attendant:
             poll.register(gathered, select.POLLIN)
         waits_seen = -1
         while self._await_traffic():
-            if leadership.is_taken or leadership.waits != waits_seen:
+            if leadership.claim is not None or leadership.waits != waits_seen:
                 waits_seen = leadership.waits
                 if grace.poll(GRACE_MS):
                     traffic.hasten()

@@ -117,14 +117,17 @@ class MailboxClient:
         until_ns = reply.deadline_ns
         if timeout_s is not None:
             until_ns = min(until_ns, time.monotonic_ns() + int(timeout_s * _S_NS))
+        leadership, claim = self._leadership, object()
         while not reply.done():
-            wake = self._leadership.take(reply)
-            if wake is None:
-                try:
+            try:
+                wake = leadership.take(reply, claim)
+                if wake is None:
                     self._lead(reply, until_ns)
-                finally:
-                    self._leadership.hand_over()
-            elif not reply.done():
+            finally:  # whoever is interrupted leads no longer, wherever that was
+                if leadership.claim is claim:
+                    leadership.claim = None
+                    leadership.rouse()
+            if wake is not None and not reply.done():
                 wake.wait(max(0, until_ns - time.monotonic_ns()) / _S_NS)
             if time.monotonic_ns() >= until_ns and not reply.done():
                 if until_ns < reply.deadline_ns:

@@ -17,7 +17,7 @@ class Leadership:
     """Whether a thread of one client leads, and which follow.
 
     Attributes:
-        is_taken: one leads.
+        claim: of the thread that leads; None: no thread does.
         waits: how often a thread has come to wait: who sees another number than before knows that
             some do.
         bell: wakes the leader, who watches it.
@@ -27,26 +27,29 @@ class Leadership:
         """Begin without a leader; `state_lock` is what replies are settled under."""
         self._state_lock = state_lock
         self._followers: list[Reply] = []
-        self.is_taken = False
+        self.claim: object = None
         self.waits = 0
         self.bell = Bell()
 
-    def take(self, reply: Reply) -> threading.Event | None:
-        """Lead (None), or follow; return what is set when `reply` is settled or the leader ends."""
+    def take(self, reply: Reply, claim: object) -> threading.Event | None:
+        """Lead (None), or follow; return what is set when `reply` is settled or the leader ends.
+
+        Who leads under a claim ends that by taking it away and calling :meth:`rouse`. It takes no
+        call to take it away, and so no interrupt keeps it from that.
+        """
         with self._state_lock:
             self.waits += 1
-            if not self.is_taken:
-                self.is_taken = True
+            if self.claim is None:
+                self.claim = claim
                 return None
             wake = reply.wake = reply.wake or threading.Event()
             wake.clear()
             self._followers.append(reply)
             return wake
 
-    def hand_over(self) -> None:
-        """End leading; every follower wakes, and one of them leads on."""
+    def rouse(self) -> None:
+        """Wake every follower, once the leader has ended; one of them leads on."""
         with self._state_lock:
-            self.is_taken = False
             followers, self._followers = self._followers, []
             for follower in followers:
                 if follower.wake is not None:
@@ -54,5 +57,5 @@ class Leadership:
 
     def wake(self) -> None:
         """Have the leader look at its reply, which another thread may have settled."""
-        if self.is_taken:
+        if self.claim is not None:
             self.bell.ring()

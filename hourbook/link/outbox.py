@@ -13,6 +13,7 @@ order in which it was asked. No two threads may be in here at a time.
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -98,20 +99,20 @@ class Outbox:
         while self.waiting:
             message = self._next_message()
             if not self._connection.try_send([reply.frame for reply in message]):
-                self.waiting.extendleft(reversed(message))
                 return now_ns + _RETRY_NS
             self._had_company = len(message) > 1
             for reply in message:
-                size = len(reply.frame)
-                self._bytes -= size
                 reply.was_sent = True
+                size = len(reply.frame)
                 is_small = size <= LARGE_BYTES
                 reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
+                self._bytes -= size
+                self.waiting.popleft()  # not before: what an interrupt leaves here is sent again
         return now_ns + _RESEND_NS
 
     def withdraw(self, reply: Reply) -> None:
         """Drop a request that is given up: it is not sent after that."""
-        if reply.resend_ns == NEVER_NS:
+        if reply.resend_ns == NEVER_NS and reply in self.waiting:
             self.waiting.remove(reply)
             self._bytes -= len(reply.frame)
             if not self.waiting:  # who watches would be woken again and again for nothing
@@ -128,12 +129,12 @@ class Outbox:
             self._timer.stop()
 
     def _next_message(self) -> list[Reply]:
-        """Take the first of those that wait, and those that may travel with it."""
+        """Return the first of those that wait, and those that may travel with it."""
         message: list[Reply] = []
-        size, waiting = 0, self.waiting
-        while waiting and len(message) < FRAMES_JOINED_MAX:
-            size += len(waiting[0].frame)
+        size = 0
+        for reply in islice(self.waiting, FRAMES_JOINED_MAX):
+            size += len(reply.frame)
             if message and size > LARGE_BYTES:
                 break
-            message.append(waiting.popleft())
+            message.append(reply)
         return message

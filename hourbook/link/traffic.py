@@ -120,7 +120,12 @@ class Traffic:
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
             return []
-        ready = wait(min(until_ns, self._due_ns) - now_ns)
+        try:
+            ready = wait(min(until_ns, self._due_ns) - now_ns)
+        except BaseException:
+            with self._lock:
+                self._pollers -= 1
+            raise
         with self._lock:
             self._pollers -= 1
             arrived = self._receive(is_signalled=self._has_frames in ready)
