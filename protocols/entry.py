@@ -294,7 +294,7 @@ def encode_value(value: object, field: str) -> bytes:
         return _encode(value)
     except UnicodeEncodeError as error:
         raise not_utf8(error, field) from None
-    except (TypeError, OverflowError, RecursionError, ValueError) as error:
+    except (TypeError, OverflowError, RecursionError, ValueError, BufferError) as error:
         is_endless = isinstance(error, RecursionError)
         got = "one that holds itself, or is nested too deep" if is_endless else f"another: {error}"
         raise errors.BadRequest(

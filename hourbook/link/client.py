@@ -28,7 +28,20 @@ __all__ = ["TIMEOUT_S", "MailboxClient"]
 
 TIMEOUT_S: Final = 5.0
 _S_NS: Final = 1_000_000_000
-_encode_body = msgspec.msgpack.Encoder().encode
+
+
+def _plain(value: object) -> object:
+    """Return text or a number of a class of its own, as numpy's are, as what it is."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise NotImplementedError(type(value))
+
+
+_encode_body = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 
 class MailboxClient:

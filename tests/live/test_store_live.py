@@ -120,6 +120,7 @@ BAD: dict[str, Callable[[Store], object]] = {
     "a ttl that is no number": lambda s: s.set("k", 1, ttl_s=math.nan),
     "an endless ttl": lambda s: s.set("k", 1, ttl_s=math.inf),
     "a ttl of many digits": lambda s: s.set("k", 1, ttl_s=10**5000),
+    "a value with gaps": lambda s: s.set("k", memoryview(b"abcd")[::2]),
     "both ttls": lambda s: s.set("k", 1, ttl_s=1, keep_ttl=True),
     "an unknown type": lambda s: s.set("k", 1, type="eternal"),  # type: ignore[arg-type]
     "a negative version": lambda s: s.set("k", 1, if_version=-1),
@@ -555,6 +556,29 @@ def test_asyncio_locks_and_watches_while_its_loop_goes_on(store: Store) -> None:
         return [most, sorted(tokens) == sorted(seen), held, ours.get("k") == max(tokens)]
 
     assert asyncio.run(work()) == [1, True, (True, False), True]
+
+
+def test_names_and_numbers_may_be_of_classes_of_their_own(book: Book, store: Store) -> None:
+    """As those of numpy are: they are taken for what they say."""
+
+    class Name(str):
+        __slots__ = ()
+
+    class Count(int):
+        pass
+
+    class Share(float):
+        pass
+
+    own = book.store(Name(store.namespace))
+
+    version = own.set(Name("k"), 1, type=Name("versioned"))  # type: ignore[arg-type]
+    assert own.set(Name("k"), 2, if_version=Count(version)) > version
+    assert [own.increment(Name("k"), Count(2)), own.increment("k", Share(0.5))] == [4, 4.5]
+    with own.lock(Name("k")) as lock:
+        own.delete(Name("k"), token=Count(lock.token))
+    assert book.log(Name("did"), Name("it"), tags=[Name("tag")]).action == "did"
+    assert store.get("k") is None
 
 
 def test_reading_needs_no_tree_and_changes_nothing(home: Home) -> None:
