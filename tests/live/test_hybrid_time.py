@@ -22,8 +22,8 @@ pytestmark = pytest.mark.live
 def clock_of_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin as a new process does: other tests of this one lived in other years."""
     fresh = HybridClock()
-    for module in ("hourbook.faces.clock", "hourbook.faces.book"):
-        monkeypatch.setattr(f"{module}.process_clock", fresh)
+    for module in ("clock", "book_writes", "book_link"):
+        monkeypatch.setattr(f"hourbook.faces.{module}.process_clock", fresh)
 
 
 def test_entry_is_after_what_its_process_heard_and_before_what_follows(home: Home) -> None:

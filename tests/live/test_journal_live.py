@@ -13,7 +13,8 @@ from waiting import wait_until
 
 import hourbook
 from hourbook.book.reader import BookReader
-from hourbook.faces.book import Book, Received, connect
+from hourbook.faces.book import Book, connect
+from hourbook.faces.entry_future import Received
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from protocols import book_messages, errors
