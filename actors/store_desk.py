@@ -95,10 +95,11 @@ class StoreDesk:
     def has_lost_volatile(self, *, thoroughly: bool = False) -> bool:
         """Return whether the file of volatile keys was removed, replaced or spoiled.
 
-        No reader sees what is written then; whoever opens it anew makes another.
+        No reader sees what is written then; whoever opens it anew makes another. The same goes for
+        one that could not be made, as soon as it can.
         """
         if self._volatile is None:
-            return False
+            return not thoroughly and self._has_found_place()
         path = self._home.volatile_db
         try:
             if path.stat().st_ino != self._inode:
@@ -106,6 +107,13 @@ class StoreDesk:
         except FileNotFoundError:
             return True
         return not is_of_boot(path, current_boot_id(), thoroughly=thoroughly)
+
+    def _has_found_place(self) -> bool:
+        try:
+            open_volatile(self._home.volatile_db, current_boot_id()).close()
+        except (OSError, sqlite3.Error):
+            return False
+        return True
 
     def open(self, book: BookWriter) -> None:
         """Serve the store of an opened book; what is over by now is taken away."""

@@ -63,3 +63,20 @@ def test_full_run_directory_refuses_volatile_writes_for_good(
 
         assert merged == ("durable", {"k": "durable"})
         assert (store.get("k"), store.get("large")) == (None, None)
+
+
+def test_volatile_keys_outlive_their_writer_in_a_full_run_directory(
+    home: Home, small_run_dir: Path
+) -> None:
+    """Its successor knows them, and never says of one that nothing is there."""
+    with running_writer(home) as writer, connect("main", home, shared=True) as book:
+        store = book.store("notes")
+        store.set("k", 1, type="transient")
+        fill(small_run_dir / "ballast")
+        writer.kill()
+        writer.start()
+
+        assert store.get("k") == 1
+        with contextlib.suppress(errors.DiskFull):
+            assert store.delete("k") > 0
+        assert store.set("durable", 1) > 0

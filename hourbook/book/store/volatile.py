@@ -93,7 +93,7 @@ def _make(path: Path, boot_id: bytes) -> None:
         for suffix in ("-wal", "-shm"):
             Path(f"{name}{suffix}").unlink(missing_ok=True)
     made.unlink(missing_ok=True)
-    connection = _connect(made)
+    connection = _connect(made, is_new=True)
     connection.execute("BEGIN IMMEDIATE")
     script = resources.files("hourbook.book.store").joinpath("volatile.sql").read_text("utf-8")
     schema.run_script(connection, script)
@@ -103,11 +103,12 @@ def _make(path: Path, boot_id: bytes) -> None:
     made.replace(path)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=32, timeout=0)
     path.chmod(0o600)
     connection.execute(f"PRAGMA busy_timeout={schema.BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if is_new:  # said again, it takes room: a full file must be opened all the same
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA trusted_schema=OFF")

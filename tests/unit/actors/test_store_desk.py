@@ -218,6 +218,21 @@ def test_key_that_moved_leaves_the_other_file_once_there_is_room(desk: Desk) -> 
     assert (left, desk.left()) == ({"k"}, set())
 
 
+def test_volatile_keys_that_could_not_be_kept_are_once_they_can(desk: Desk) -> None:
+    """Who had no place for them ends, and its successor finds one."""
+    desk.close()
+    desk.home.volatile_db.unlink()
+    desk.home.volatile_db.mkdir()
+    desk.open()
+    without = desk.desk.volatile(), desk.desk.has_lost_volatile()
+
+    desk.home.volatile_db.rmdir()
+
+    assert without == (None, False)
+    assert not desk.desk.has_lost_volatile(thoroughly=True)
+    assert desk.desk.has_lost_volatile()
+
+
 def test_many_values_that_end_together_end_in_several_groups(desk: Desk) -> None:
     """A thousand in each, so that others are served between; each has one entry."""
     ops = [put(f"{number:04}", 1, ttl_ns=S_NS) for number in range(2100)]
