@@ -7,7 +7,7 @@ that is the server's, not the model's; what a model read it protects by `if_vers
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, JsonValue
 
@@ -18,7 +18,6 @@ from hourbook.mcp_shapes import KvItem, KvKeys, KvNumber, KvVersion
 from hourbook.mcp_tool_errors import as_tool_error
 from hourbook.rfc3339 import format_utc_ns
 from protocols import errors
-from protocols.kv_messages import ValueType
 
 __all__ = ["StoreTools"]
 
@@ -34,6 +33,8 @@ IfVersion = Annotated[
     str | int | None,
     Field(description="only where the key has this version; 0: only where it is not there"),
 ]
+KeyType = Literal["", "persistent", "versioned", "shared", "transient", "cached"]
+"""Of the store's types all but `locked`: to write such a key takes a lock."""
 Ttl = Annotated[float | None, Field(description="seconds that it lives; null: as usual there")]
 
 
@@ -78,7 +79,7 @@ class StoreTools:
         ttl_seconds: Ttl = None,
         if_version: IfVersion = None,
         type: Annotated[  # noqa: A002 - as the store calls it
-            ValueType,
+            KeyType,
             Field(
                 description="persistent; versioned: its past is kept; shared: shown to all agents;"
                 ' transient, cached: not for long; "": as it is or as usual there'

@@ -40,6 +40,7 @@ from hourbook.mcp_tool_errors import as_tool_error
 from hourbook.rfc3339 import format_utc_ns
 from hourbook.tree_status import fetch_status
 from protocols import control, errors
+from protocols.wire import printable
 
 __all__ = ["HourbookTools", "build_server"]
 
@@ -276,10 +277,11 @@ def build_server(tools: HourbookTools) -> MCPServer[Any]:
 
 
 def _one_line(error: ValidationError) -> str:
-    problems = (
-        f"Expected `{'.'.join(str(part) for part in problem['loc'])}`: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_context=False)
-    )
+    problems = []
+    for problem in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        got = "none" if problem["type"] == "missing" else printable(repr(problem["input"]))
+        problems.append(f"Expected `{where}`: {problem['msg']}, got {got}")
     return "; ".join(problems)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -31,6 +31,7 @@ from protocols import errors
 from protocols.book_messages import Append, NewEntry
 from protocols.change import CHANGE_NONCES
 from protocols.entry import encode_value, make_nonce
+from protocols.kv_messages import ValueType
 from shm.writer import TimeWriter
 
 pytestmark = pytest.mark.live
@@ -151,6 +152,9 @@ BAD_FOR_TOOLS: list[tuple[str, dict[str, Any]]] = [
     ("kv_increment", {**KV, "key": "n", "by": 1 << 63}),
     ("kv_get", {**KV, "at": "never"}),
     ("kv_keys", {"namespace": "app", "glob": "["}),
+    ("kv_keys", {"namespace": "app", "limit": 0}),
+    ("kv_increment", {**KV, "by": "x"}),
+    ("kv_set", KV),
 ]
 
 
@@ -163,6 +167,25 @@ def test_store_tools_refuse_in_one_line_and_change_nothing(book: Book) -> None:
 
     assert [text for text in refused if ", got " not in text] == []
     assert book.tail(1)[0].seq == head
+
+
+def test_tool_offers_each_type_that_it_can_write(book: Book) -> None:
+    """A key of type `locked` is written under a lock, which no tool holds."""
+    from mcp import Client  # noqa: PLC0415 - 0.6 s
+
+    from hourbook.mcp_tools import HourbookTools, build_server  # noqa: PLC0415 - as above
+
+    async def offered() -> list[str]:
+        async with Client(build_server(HourbookTools(book.home))) as client:
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+            return list(tools["kv_set"].input_schema["properties"]["type"]["enum"])
+
+    types = asyncio.run(offered())
+
+    assert set(types) == set(get_args(ValueType)) - {"locked"}
+    for kind in types:
+        asked = {**KV, "key": kind or "usual", "value": 1, "type": kind}
+        assert ask_mcp(book.home, "kv_set", **asked).is_error is not True
 
 
 STEP: dict[str, Any] = {"op": "set", "key": "k", "value": 1}
