@@ -22,7 +22,13 @@ from hourbook.book.archive.frame_cache import Archive
 from hourbook.book.branches import branch_number, tail_of
 from hourbook.book.proof.keys import read_public
 from hourbook.book.proof.verify import StageProgress, Verdict, verify_book
-from hourbook.book.rows import COMMIT_COLUMNS, ENTRY_COLUMNS, commit_from_row, entry_from_row
+from hourbook.book.rows import (
+    COMMIT_COLUMNS,
+    ENTRY_COLUMNS,
+    FIND_ENTRY,
+    commit_from_row,
+    entry_from_row,
+)
 from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Commit, Entry
@@ -79,7 +85,7 @@ class BookReader:
 
     def entry(self, seq: int) -> Entry | None:
         """Return one entry; None when there is none of this seq."""
-        found = self._entries(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?", (seq,))  # noqa: S608 - constants
+        found = self._entries(FIND_ENTRY, (seq,))
         return found[0] if found else None
 
     def tail(

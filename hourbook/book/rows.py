@@ -11,6 +11,7 @@ from protocols.entry import Commit, Entry
 __all__ = [
     "COMMIT_COLUMNS",
     "ENTRY_COLUMNS",
+    "FIND_ENTRY",
     "INSERT_ENTRY",
     "commit_from_row",
     "entry_from_row",
@@ -25,6 +26,7 @@ ENTRY_COLUMNS: Final = (
 COMMIT_COLUMNS: Final = (
     "commit_no, first_seq, last_seq, head_hash, prev_commit, parents, hlc, key, signature"
 )
+FIND_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa: S608 - constants
 INSERT_ENTRY: Final = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES ({'?,' * 16}?)"  # noqa: S608 - constants
 _INSERT_NEW: Final = (
     f"INSERT INTO entry ({ENTRY_COLUMNS.replace(' details_hash,', '')})"  # noqa: S608 - constants

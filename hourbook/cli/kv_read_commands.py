@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["get", "history", "keys", "locks", "stats", "watch"]
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-_ENDLESS = (1 << 63) - 1
 
 
 def get(
@@ -167,9 +166,8 @@ def history(
 
     name = _checked(namespace, key)
     files, number = _open(home, branch)
-    until = _ENDLESS if before is None else before
     width = terminal_width()
-    for version in _view(files, namespace, number, None).history(name, until, count):
+    for version in _view(files, namespace, number, None).history(name, count, before):
         if json:
             emit_json(version_json(version))
         else:

@@ -41,7 +41,6 @@ CACHE_BYTES: Final = 64 << 20
 HISTORY_LIMIT: Final = 100
 NEWS_S: Final = 1.0
 """How often the writer hears which keys of type cached were read; while any is read at all."""
-_ENDLESS: Final = (1 << 63) - 1
 
 
 class Getter(Protocol):
@@ -174,8 +173,9 @@ class Store(StoreWrites, StoreSharing, StoreSchema):
             BadRequest, LimitExceeded: no key, or no such limit.
             BookMissing, NeedsWriter, BookClosed: the store cannot be read.
         """
-        until = _ENDLESS if before is None else min(check_count(before, "before"), _ENDLESS)
-        return self._view.history(key, until, min(check_count(limit, "limit"), _ENDLESS))
+        if before is not None:
+            check_count(before, "before")
+        return self._view.history(key, check_count(limit, "limit"), before)
 
     def stats(self) -> StoreStats:
         """Return what is in the namespace, and what was read and written of it.

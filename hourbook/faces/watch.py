@@ -17,7 +17,7 @@ from hourbook.book.entry_filter import RawFilter, make_filter
 from hourbook.book.moment import MomentLike, parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.book.store.glob import Glob
-from hourbook.book.store.past import KeyVersion
+from hourbook.book.store.past import KeyVersion, floor_of
 from hourbook.book.store.rows import KV_DELETE, KV_EXPIRE, KV_SET, split_entity
 from hourbook.faces.feed import Follower
 from hourbook.faces.feed_async import AsyncFollower
@@ -30,7 +30,6 @@ __all__ = ["WATCHED_KINDS", "AsyncWatch", "EventKind", "StoreEvent", "Watch"]
 EventKind = Literal["kv.set", "kv.delete", "kv.expire", "lock.grant", "lock.release", "lock.expire"]
 LOCK_GRANT: Final = "lock.grant"
 WATCHED_KINDS: Final = (KV_SET, KV_DELETE, KV_EXPIRE, LOCK_GRANT, "lock.release", "lock.expire")
-_FLOOR: Final = "SELECT first_seq FROM kv_floor WHERE ns = ?"
 
 
 class StoreEvent(KeyVersion, frozen=True):
@@ -171,8 +170,7 @@ def _begin(home: Home, namespace: str, since: MomentLike) -> int:
     moment = parse_moment(since, "since")
     with BookReader(home) as reader:
         begin = reader.query(lambda connection: seq_since(home, connection, moment))
-        row = reader.query(lambda opened: opened.execute(_FLOOR, (namespace,)).fetchone())
-    first = 0 if row is None else int(row[0])
+        first = reader.query(lambda connection: floor_of(connection, namespace))
     if begin + 1 < first:
         raise errors.Compacted(
             f"Expected a position not before seq {first - 1}, after which namespace {namespace}"

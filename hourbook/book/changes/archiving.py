@@ -14,7 +14,7 @@ from hourbook.book.changes.erasing import detach, erase
 from hourbook.book.changes.redaction import check_text
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Row
-from hourbook.book.rows import ENTRY_COLUMNS
+from hourbook.book.rows import FIND_ENTRY
 from hourbook.book.store.rows import KEY_OF_ENTITY, NS_OF_ENTITY
 from protocols import entry, errors
 from protocols.change import check_change, is_own_record
@@ -32,7 +32,6 @@ __all__ = ["RETAIN", "SEAL_ARCHIVE"]
 
 ENTRIES_MAX: Final = entry.BATCH_ENTRIES_MAX
 """Of one change: as many as take some 40 ms."""
-_FIND_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa: S608 - constants
 
 
 def _check_seal(change: SealArchive) -> None:
@@ -83,7 +82,7 @@ def _read_back(change: SealArchive, content: bytes) -> list[Detail]:
 def _row_of(change: SealArchive, scope: Scope, detail: Detail) -> Row:
     """Return the entry whose details a file holds, and which may leave."""
     seq, salt, raw = detail
-    row: Row | None = scope.connection.execute(_FIND_ENTRY, (seq,)).fetchone()
+    row: Row | None = scope.connection.execute(FIND_ENTRY, (seq,)).fetchone()
     if row is None or row[12:14] != (salt, raw):
         raise _unfit(f"other details than seq {seq} has", change.file)
     if is_own_record(row[8]) or row[1] > scope.stamp.time_ns - SEALED_AGE_NS:

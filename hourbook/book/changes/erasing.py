@@ -14,7 +14,7 @@ from hourbook.book.archive.frame_cache import open_archived
 from hourbook.book.archive.frames import read_index, without
 from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.journal import Row
-from hourbook.book.rows import ENTRY_COLUMNS, INSERT_ENTRY
+from hourbook.book.rows import FIND_ENTRY, INSERT_ENTRY
 from protocols import errors
 from protocols.entry import details_digest
 
@@ -22,7 +22,6 @@ __all__ = ["detach", "erase"]
 
 _SALT: Final = 12
 _DETAILS: Final = 13
-_FIND_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa: S608 - constants
 _FIND_FILE: Final = "SELECT file, first_seq, last_seq FROM archive WHERE number = ?"
 
 
@@ -78,7 +77,7 @@ def erase(
     inside: list[Row] = []
     archived: defaultdict[int, set[int]] = defaultdict(set)
     for seq in seqs:
-        row = _row(connection, _FIND_ENTRY, seq)
+        row = _row(connection, FIND_ENTRY, seq)
         if row[_DETAILS] is not None:
             inside.append(row)
             continue

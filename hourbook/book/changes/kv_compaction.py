@@ -9,6 +9,7 @@ commit makes the list anew from them.
 from typing import Final
 
 from hourbook.book.changes.scope import ChangeKind, Scope
+from hourbook.book.store.rows import FIND_LAST
 from protocols import errors
 from protocols.change import check_change
 from protocols.kv_keys import check_key, check_namespace
@@ -18,7 +19,6 @@ __all__ = ["COMPACT_KEYS", "VERSIONS_MAX"]
 
 VERSIONS_MAX: Final = 10_000
 """Of one change: some 20 ms."""
-_LAST: Final = "SELECT max(seq) FROM kv_log WHERE branch = ? AND ns = ? AND key = ? AND seq <= ?"
 _FORGET: Final = "DELETE FROM kv_log WHERE branch = ? AND ns = ? AND key = ? AND seq < ?"
 _RAISE_FLOOR: Final = (
     "INSERT INTO kv_floor VALUES (?, ?)"
@@ -60,7 +60,7 @@ def _compact(change: CompactKeys, scope: Scope) -> KeysCompacted:
     count = 0
     for each in change.keys:
         name = (each.branch, each.ns, each.key)
-        (last_seq,) = connection.execute(_LAST, (*name, first_seq)).fetchone()
+        (last_seq,) = connection.execute(FIND_LAST, (*name, first_seq)).fetchone()
         if last_seq is None or each.below > last_seq:
             raise errors.BadRequest(
                 f"Expected to keep what {each.ns}/{each.key} held at seq {first_seq},"

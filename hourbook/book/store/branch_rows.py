@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from hourbook.book.archive.detached import attach_beside
 from hourbook.book.branches import view_of
-from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
+from hourbook.book.rows import FIND_ENTRY, entry_from_row
 from hourbook.book.store.rows import (
+    FIND_LAST,
     INSERT_LOG,
     KV_SET,
     KvRow,
@@ -23,8 +24,6 @@ from protocols import errors
 
 __all__ = ["BranchRows", "row_of_entry"]
 
-_LAST: Final = "SELECT max(seq) FROM kv_log WHERE branch = ? AND ns = ? AND key = ? AND seq <= ?"
-_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa: S608 - constants
 _LIVING: Final = "SELECT 1 FROM branch WHERE number = ? AND deleted_seq IS NULL"
 
 
@@ -35,7 +34,7 @@ def row_of_entry(connection: sqlite3.Connection, name: Name, seq: int) -> KvRow 
         NotInBook: it is not in the book yet.
         ArchiveDamaged: its details are in a file that cannot be read.
     """
-    found: Any = connection.execute(_ENTRY, (seq,)).fetchone()
+    found: Any = connection.execute(FIND_ENTRY, (seq,)).fetchone()
     if found is None:
         raise errors.NotInBook(f"Expected entry {seq}, got none", field="seq", value=str(seq))
     (entry,) = attach_beside(connection, [entry_from_row(found)])
@@ -77,7 +76,7 @@ class BranchRows(KeyRows):
     def _read(self, name: Name) -> KvRow | None:
         for stretch in view_of(self._connection, self._branch):
             asked = (stretch.number, *name, stretch.last_seq)
-            (seq,) = self._connection.execute(_LAST, asked).fetchone()
+            (seq,) = self._connection.execute(FIND_LAST, asked).fetchone()
             if seq is not None:
                 return row_of_entry(self._connection, name, seq)
         return None

@@ -16,18 +16,17 @@ import msgspec
 
 from hourbook.book.archive.detached import attach_beside
 from hourbook.book.branches import MAIN, Stretch, view_of
-from hourbook.book.rows import ENTRY_COLUMNS, entry_from_row
+from hourbook.book.rows import ENTRY_COLUMNS, FIND_ENTRY, entry_from_row
 from hourbook.book.store.glob import Glob
 from hourbook.book.store.reading import Item, merge_pages
-from hourbook.book.store.rows import KV_SET
+from hourbook.book.store.rows import FIND_LAST, KV_SET
 from protocols import errors
 from protocols.entry import Entry
 
-__all__ = ["KeyVersion", "PastReader"]
+__all__ = ["KeyVersion", "PastReader", "floor_of"]
 
 PAGE_ROWS: Final = 256
 _FLOOR: Final = "SELECT first_seq FROM kv_floor WHERE ns = ?"
-_LAST: Final = "SELECT max(seq) FROM kv_log WHERE branch = ? AND ns = ? AND key = ? AND seq <= ?"
 _STATES: Final = (
     "SELECT key, max(seq) FROM kv_log WHERE branch = :branch AND ns = :ns AND seq <= :last"
     " AND key > :after AND key >= :first AND (:end IS NULL OR key < :end)"
@@ -38,7 +37,6 @@ _VERSIONS: Final = (
     " WHERE branch = ? AND ns = ? AND key = ? AND seq <= ? ORDER BY seq DESC LIMIT ?)"
     " ORDER BY seq DESC"
 )
-_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa: S608 - constants
 
 
 class KeyVersion(msgspec.Struct, frozen=True):
@@ -135,7 +133,7 @@ class PastReader:
         view = self._view(connection)
         self._check_floor(connection, view)
         for stretch in view:
-            seq = _one(connection, _LAST, (stretch.number, self._ns, key, stretch.last_seq))
+            seq = _one(connection, FIND_LAST, (stretch.number, self._ns, key, stretch.last_seq))
             if seq is not None:
                 return _versions(connection, key, [_entry(connection, seq)])[0]
         return None
@@ -149,10 +147,10 @@ class PastReader:
         """
         for stretch in self._view(connection):
             if version <= stretch.last_seq:
-                seq = _one(connection, _LAST, (stretch.number, self._ns, key, version))
+                seq = _one(connection, FIND_LAST, (stretch.number, self._ns, key, version))
                 if seq == version:
                     return _versions(connection, key, [_entry(connection, seq)])[0]
-        first_seq = self._floor(connection)
+        first_seq = floor_of(connection, self._ns)
         if version < first_seq:
             raise self._compacted(first_seq, f"version {version} of {key!r}")
         raise errors.NotInBook(
@@ -177,7 +175,7 @@ class PastReader:
                 asked = (stretch.number, self._ns, key, last_seq, limit - len(found))
                 rows: list[Any] = connection.execute(_VERSIONS, asked).fetchall()
                 found += [entry_from_row(row) for row in rows]
-        if not found and before <= (first_seq := self._floor(connection)):
+        if not found and before <= (first_seq := floor_of(connection, self._ns)):
             raise self._compacted(first_seq, f"versions of {key!r} before {before}")
         return _versions(connection, key, found)
 
@@ -213,11 +211,8 @@ class PastReader:
     def _view(self, connection: sqlite3.Connection) -> list[Stretch]:
         return view_of(connection, self._branch, self._until_seq)
 
-    def _floor(self, connection: sqlite3.Connection) -> int:
-        return _one(connection, _FLOOR, (self._ns,)) or 0
-
     def _check_floor(self, connection: sqlite3.Connection, view: Sequence[Stretch]) -> None:
-        first_seq = self._floor(connection)
+        first_seq = floor_of(connection, self._ns)
         if view[-1].last_seq < first_seq:
             raise self._compacted(first_seq, f"what {self._ns} held at seq {view[-1].last_seq}")
 
@@ -229,8 +224,13 @@ class PastReader:
         )
 
 
+def floor_of(connection: sqlite3.Connection, ns: str) -> int:
+    """Return the seq from which on the past of a namespace is known; 0: all of it."""
+    return _one(connection, _FLOOR, (ns,)) or 0
+
+
 def _entry(connection: sqlite3.Connection, seq: int) -> Entry:
-    row: Any = connection.execute(_ENTRY, (seq,)).fetchone()
+    row: Any = connection.execute(FIND_ENTRY, (seq,)).fetchone()
     return entry_from_row(row)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "DELETE_ROW",
     "FIND_HEAD",
     "FIND_ID",
+    "FIND_LAST",
     "FIND_ROW",
     "FIND_VALUE",
     "INSERT_LOG",
@@ -77,6 +78,10 @@ UPDATE_ROW: Final = (
 )
 """Takes what :func:`bound` returns, and the row's id, which is half as dear to find as its name."""
 DELETE_ROW: Final = "DELETE FROM kv WHERE ns = ? AND key = ?"
+FIND_LAST: Final = (
+    "SELECT max(seq) FROM kv_log WHERE branch = ? AND ns = ? AND key = ? AND seq <= ?"
+)
+"""The last entry about a key up to a seq."""
 INSERT_LOG: Final = "INSERT INTO kv_log (branch, ns, key, seq) VALUES (?, ?, ?, ?)"
 NS_OF_ENTITY: Final = "substr(entity, 1, instr(entity, '/') - 1)"
 """SQL: what :func:`split_entity` does."""

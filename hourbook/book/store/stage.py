@@ -13,6 +13,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from typing import Final
 
+from hourbook.book.branches import MAIN
 from hourbook.book.store.generations import Generations
 from hourbook.book.store.rows import (
     DELETE_ROW,
@@ -39,7 +40,6 @@ Name = tuple[str, str]
 """Namespace and key."""
 NOT_LOADED: Final = -1
 """`encoding` of a row whose value still lies in the file alone; a set never needs it."""
-_MAIN: Final = 0
 _SOONEST: Final = (
     "SELECT expires_ns FROM kv WHERE expires_ns IS NOT NULL ORDER BY expires_ns LIMIT 1"
 )
@@ -48,7 +48,7 @@ _SOONEST: Final = (
 class KeyRows(ABC):
     """Rows of keys as one change after another leaves them, and what the one at work would do."""
 
-    def __init__(self, branch: int = _MAIN) -> None:
+    def __init__(self, branch: int = MAIN) -> None:
         """Begin with nothing known."""
         self._branch = branch
         self._rows: dict[Name, KvRow | None] = {}

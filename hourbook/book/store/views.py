@@ -7,7 +7,7 @@ on, and each page of it is of its own.
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hourbook.book.as_of import find_commit_at
 from hourbook.book.branches import MAIN
@@ -20,6 +20,8 @@ from protocols.kv_keys import check_key
 
 __all__ = ["ViewReader", "view_at"]
 
+_ENDLESS: Final = (1 << 63) - 1
+"""As far as SQLite counts."""
 _T = TypeVar("_T")
 
 
@@ -67,10 +69,12 @@ class ViewReader:
         check_key(key)
         return self.read(lambda connection: self._past.version(connection, key, version))
 
-    def history(self, key: str, before: int, limit: int) -> list[KeyVersion]:
-        """Return up to `limit` writes of a key below the version `before`, the newest first."""
+    def history(self, key: str, limit: int, before: int | None = None) -> list[KeyVersion]:
+        """Return up to `limit` writes of a key, the newest first; only versions below `before`."""
         check_key(key)
-        return self.read(lambda opened: self._past.history(opened, key, before, limit))
+        end = _ENDLESS if before is None else min(before, _ENDLESS)
+        count = min(limit, _ENDLESS)
+        return self.read(lambda opened: self._past.history(opened, key, end, count))
 
     def many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those keys that are there; raises what :meth:`find` does."""
