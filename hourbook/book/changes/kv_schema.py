@@ -3,8 +3,8 @@
 from typing import Final
 
 from hourbook.book.changes.scope import ChangeKind, Scope
+from hourbook.book.store.json_schema import compile_schema
 from hourbook.book.store.rows import KV_SCHEMA
-from hourbook.book.store.schemas import compile_schema
 from protocols.change import check_change
 from protocols.kv_keys import check_namespace
 from protocols.kv_messages import SchemaSet, SetSchema

@@ -12,8 +12,8 @@ from hourbook.book.copies.rewind import find_cut, rewind
 from hourbook.book.journal import Stamp
 from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
+from hourbook.book.store.json_schema import SCHEMA_BYTES_MAX, compile_schema
 from hourbook.book.store.rebuild import find_fault
-from hourbook.book.store.schemas import SCHEMA_BYTES_MAX, compile_schema
 from hourbook.book.store.volatile import Capacity
 from hourbook.book.writer import BookWriter
 from hourbook.faces.book import connect
