@@ -2,12 +2,17 @@
 
 import inspect
 import pydoc
+import re
 from pathlib import Path
 
 import pytest
 
 import hourbook
+from hourbook.faces.store import Store
+from hourbook.faces.store_async import AsyncStore
 from protocols import errors
+
+STORE_DOC = Path(__file__).parents[3] / "docs" / "STORE.md"
 
 
 def test_every_public_name_is_found_before_it_was_used() -> None:
@@ -28,6 +33,14 @@ def test_errors_are_there_to_be_caught() -> None:
     """`except hourbook.errors.VersionConflict`, as docs/STORE.md says."""
     assert hourbook.errors is errors
     assert issubclass(hourbook.errors.VersionConflict, hourbook.HourbookError)
+
+
+def test_store_in_asyncio_has_all_but_what_the_document_says() -> None:
+    """What is asked of the store itself stands behind the example."""
+    lacking = {name for name in dir(Store) if name[0] != "_"} - set(dir(AsyncStore))
+
+    section = STORE_DOC.read_text().partition("## In asyncio")[2].partition("\n## ")[0]
+    assert lacking - {"asynchronous"} == set(re.findall(r"`(\w+)`", section))
 
 
 def test_get_of_a_store_has_a_signature() -> None:
