@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line, entry_lines, parse_details
+from hourbook.cli.open_book import open_book
 from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, terminal_width
 from hourbook.cli.words import typed_text
@@ -64,11 +65,7 @@ def log(
         raise errors.BadRequest("Expected DETAILS or --stdin, got both", field="details")
     text = _read_stdin() if stdin else details and typed_text(details)
     value = parse_details(text, is_json=details_json)
-    from hourbook.faces.book import connect  # noqa: PLC0415 - the other commands need no sockets
-
-    found = find_home(home)
-    check_running(found)
-    with connect(writer, found, shared=True, session=session or "", branch=branch) as book:
+    with open_book(writer, home, session=session or "", branch=branch) as book:
         if session is None:
             book.resume_session()
         tags = [typed_text(each) for each in tag]

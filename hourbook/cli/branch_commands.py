@@ -8,11 +8,11 @@ from cyclopts.validators import Number
 
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import entry_line
+from hourbook.cli.open_book import open_book
 from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, terminal_width
 from hourbook.cli.words import counted, typed_text
 from hourbook.home import Home, find_home
-from hourbook.tree_status import check_running
 
 if TYPE_CHECKING:
     from hourbook.book.branches import BranchDiff
@@ -42,11 +42,7 @@ def create(
     parent:
         The branch that it comes from.
     """
-    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
-
-    found = find_home(home)
-    check_running(found)
-    with connect(writer, found, shared=True) as book:
+    with open_book(writer, home) as book:
         done = book.create_branch(name, at=at and typed_text(at), parent=parent)
     if json:
         emit_json({"name": name, **msgspec.structs.asdict(done)})
@@ -159,11 +155,8 @@ def merge(
         a merge is refused, and the entities are named.
     """
     from hourbook.cli.branch_text import merge_lines  # noqa: PLC0415 - completion: no database
-    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
 
-    found = find_home(home)
-    check_running(found)
-    with connect(writer, found, shared=True) as book:
+    with open_book(writer, home) as book:
         done = book.merge_branch(name, strategy or "")
     if json:
         emit_json({"name": name, **msgspec.structs.asdict(done)})
@@ -189,11 +182,7 @@ def delete(
     name:
         Of the branch.
     """
-    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
-
-    found = find_home(home)
-    check_running(found)
-    with connect(writer, found, shared=True) as book:
+    with open_book(writer, home) as book:
         done = book.delete_branch(name)
     if json:
         emit_json({"name": name, **msgspec.structs.asdict(done)})

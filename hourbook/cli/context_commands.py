@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
+from hourbook.cli.open_book import open_book
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, emit_rows
 from hourbook.cli.words import typed_text
@@ -99,11 +100,8 @@ def session_start(
     """
     from hourbook.book.render import entry_json  # noqa: PLC0415 - completion needs no database
     from hourbook.cli.book_text import entry_lines  # noqa: PLC0415 - the same
-    from hourbook.faces.book import connect  # noqa: PLC0415 - the others need no sockets
 
-    found = find_home(home)
-    check_running(found)
-    with connect(writer, found, shared=True) as book:
+    with open_book(writer, home) as book:
         entry = book.start_session(typed_text(name), typed_text(purpose))
     if json:
         emit_json(entry_json(entry))

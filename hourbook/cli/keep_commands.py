@@ -7,6 +7,7 @@ import msgspec
 from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
+from hourbook.cli.open_book import open_book
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.progress import ProgressLine
@@ -45,11 +46,7 @@ def redact(
     why:
         The reason. It stays in the book for ever: do not repeat the secret.
     """
-    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
-
-    found = find_home(home)
-    check_running(found)
-    with connect(writer, found, shared=True) as book:
+    with open_book(writer, home) as book:
         done = book.redact(seq, typed_text(why))
     if json:
         emit_json(msgspec.structs.asdict(done))

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
+from hourbook.cli.open_book import open_book
 from hourbook.cli.options import HomeOption, WriterOption
 from hourbook.cli.words import typed_text, visible
-from hourbook.home import find_home
-from hourbook.tree_status import check_running
 from protocols import errors
 
 if TYPE_CHECKING:
@@ -67,14 +66,10 @@ def lock(
     wait:
         Seconds to wait for others (0 to 43200); then exit code 7.
     """
-    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
-
     if not command:
         raise errors.BadRequest("Expected a command to run after --, got none", field="command")
-    found = find_home(home)
-    check_running(found)
     with (
-        connect(writer, found, shared=True) as book,
+        open_book(writer, home) as book,
         book.store(namespace).lock(typed_text(key), ttl_s=ttl, wait_s=wait) as held,
     ):
         return _run(command, held)

@@ -1,23 +1,19 @@
 """`kv set | delete | incr`: writing the store. Each returns once it is done for good."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from hourbook.book.render import json_value
 from hourbook.cli import exit_codes
 from hourbook.cli.book_text import parse_details
+from hourbook.cli.open_book import open_book
 from hourbook.cli.options import BranchOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.words import typed_text, visible
-from hourbook.home import find_home
-from hourbook.tree_status import check_running
 from protocols import errors
 from protocols.entry import ENTRY_BYTES_MAX
-
-if TYPE_CHECKING:
-    from hourbook.faces.book import Book
 
 __all__ = ["delete", "incr", "set_"]
 
@@ -32,7 +28,7 @@ TokenOption = Annotated[int, Parameter(show_default=False)]
 def set_(
     namespace: str,
     key: str,
-    value: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    value: str | None = None,
     /,
     *,
     value_json: Flag = False,
@@ -83,7 +79,7 @@ def set_(
     said = _said(value, stdin=stdin, is_json=value_json, is_bytes=value_bytes)
     about = metadata and typed_text(metadata)
     about = parse_details(about, is_json=True, what="--metadata")
-    with _connect(writer, home, branch) as book:
+    with open_book(writer, home, branch=branch) as book:
         name = typed_text(key)
         version = book.store(namespace).set(
             name,
@@ -126,7 +122,7 @@ def delete(
     token:
         Of the lock that protects the key.
     """
-    with _connect(writer, home, branch) as book:
+    with open_book(writer, home, branch=branch) as book:
         name = typed_text(key)
         version = book.store(namespace).delete(name, if_version=if_version, token=token)
     _print(namespace, name, version, json=json)
@@ -169,7 +165,7 @@ def incr(
         Of the lock that protects the key.
     """
     step = _number(by)
-    with _connect(writer, home, branch) as book:
+    with open_book(writer, home, branch=branch) as book:
         name = typed_text(key)
         number = book.store(namespace).increment(
             name, step, ttl_s=ttl, type=kind or "", token=token
@@ -179,14 +175,6 @@ def incr(
     else:
         emit(str(number))
     return exit_codes.OK
-
-
-def _connect(writer: str, home: str | None, branch: str) -> "Book":
-    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
-
-    found = find_home(home)
-    check_running(found)
-    return connect(writer, found, shared=True, branch=branch)
 
 
 def _print(namespace: str, key: str, version: int, *, json: bool) -> None:

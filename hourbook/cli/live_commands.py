@@ -12,6 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from hourbook.cli import exit_codes
+from hourbook.cli.open_book import open_book
 from hourbook.cli.options import BranchOption, HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json, emit_rows, terminal_width
 from hourbook.cli.words import typed_text
@@ -87,12 +88,8 @@ def updates(
     since:
         Read again from here: the last seq already seen, or a time.
     """
-    from hourbook.faces.book import connect  # noqa: PLC0415 - completion needs no sockets
-
-    found = find_home(home)
-    check_running(found)
     with (
-        connect(name, found, shared=True) as book,
+        open_book(name, home) as book,
         book.updates(since and typed_text(since)) as waiting,
     ):
         while (entry := waiting.poll(0.0)) is not None:
