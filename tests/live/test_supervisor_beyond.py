@@ -170,6 +170,7 @@ def test_p07_wall_clock_steps_change_nothing(tmp_path: Path) -> None:
             if before.event == "backoff":
                 assert after.mono_ns - before.mono_ns < 1.5e9
         assert s.rows()["a"].incarnation == 1
+        s.stop()  # of what is killed, libfaketime leaves its memory behind
 
 
 def test_p08_sigterm_during_start_up(tmp_path: Path) -> None:
