@@ -485,3 +485,16 @@ def test_value_may_be_as_deep_as_the_refusal_says(tree: FullTree) -> None:
     """Four levels of the message are not its own."""
     assert kv(tree, "set", "config", "deep", "[" * 28 + "]" * 28, "--value-json")[0] == 0
     assert kv(tree, "get", "config", "deep") == (0, "[" * 28 + "]" * 28 + "\n")
+
+
+@pytest.mark.parametrize("word", ["--stdn", "-x", "-"])
+def test_set_takes_no_slip_for_the_value(tree: FullTree, word: str) -> None:
+    """What begins with a dash and is no number stands after `--`, as everywhere."""
+    result = tree.hourbook("kv", "set", "dashed", "slip", word, text_in=b"meant")
+
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "Unknown option" in result.stderr
+    assert tree.hourbook("kv", "get", "dashed", "slip").returncode == 1
+    assert kv(tree, "set", "dashed", "k", "-5")[0] == 0
+    assert kv(tree, "set", "dashed", "k", "--", word)[0] == 0
+    assert kv(tree, "get", "dashed", "k") == (0, f"{word}\n")
