@@ -114,13 +114,10 @@ class Book(BookWrites, BookViews):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check_usable(self) -> None:
-        self._client.check_usable()
-
 
 def _check_timeout(timeout_s: float) -> None:
-    is_number = type(timeout_s) in (int, float)
-    if not is_number or not 0 < timeout_s <= TIMEOUT_S_MAX:
+    is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if not (is_number and 0 < timeout_s <= TIMEOUT_S_MAX):
         raise errors.BadRequest(
             f"Expected `timeout_s` above 0, up to {TIMEOUT_S_MAX}, got {timeout_s!r}",
             field="timeout_s",

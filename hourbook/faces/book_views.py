@@ -24,8 +24,8 @@ from hourbook.book.moment import MomentLike, parse_moment
 from hourbook.book.proof.verify import StageProgress, Verdict
 from hourbook.book.reader import BookReader
 from hourbook.book.stamps import StampSource
+from hourbook.faces.book_link import BookLink
 from hourbook.faces.feed import Follower
-from hourbook.faces.membership import Membership
 from hourbook.faces.updates import Updates
 from hourbook.home import Home
 from hourbook.instance_view import InstanceStatus
@@ -47,7 +47,7 @@ class BookViews:
     """What can be read of one home's book; threads may share it."""
 
     home: Home
-    _membership: Membership
+    _link: BookLink
     _on_branch: int = MAIN
 
     def __init__(self, home: Home, branch: str = "") -> None:
@@ -153,9 +153,9 @@ class BookViews:
         if position is None:
             position = self._position()
         else:
-            self._membership.beat(position, rewind=True)
+            self._link.membership.beat(position, rewind=True)
         follower = Follower(self.home, position, wanted or make_filter())
-        updates = Updates(follower, self._membership)
+        updates = Updates(follower, self._link.membership)
         self._open_feeds.append(updates)
         return updates
 
@@ -238,7 +238,7 @@ class BookViews:
         from hourbook.book.book_view import seq_at  # noqa: PLC0415 - few look back
         from hourbook.book.sql import query  # noqa: PLC0415 - few ask in SQL
 
-        self._check_usable()
+        self._link.client.check_usable()
         return query.run_query(
             self.home,
             sql,
@@ -307,21 +307,17 @@ class BookViews:
 
     def _position(self) -> int:
         """Return how far this name has read; where it never did, the head."""
-        known = self._membership.position()
+        known = self._link.membership.position()
         if known < 0:
-            known = self._open_reader().query(self._membership.stored_position)
+            known = self._open_reader().query(self._link.membership.stored_position)
         if known < 0:
             known = self._open_reader().head_seq()
             with contextlib.suppress(errors.WorldError, errors.OperatorError):
-                self._membership.beat(known)
+                self._link.membership.beat(known)
         return known
 
-    def _check_usable(self) -> None:
-        """Raise unless the connection can be used here and now."""
-        raise errors.InternalError("Expected a connection to check")
-
     def _open_reader(self) -> BookReader:
-        self._check_usable()
+        self._link.client.check_usable()
         with self._reader_lock:
             if self._reader is None:
                 self._reader = BookReader(self.home)
