@@ -155,7 +155,7 @@ def tail_of(
     connection: sqlite3.Connection, number: int, count: int, until_seq: int | None = None
 ) -> list[Entry]:
     """Return the last `count` entries (>= 0) up to a seq that a branch sees, oldest first."""
-    if type(count) is not int or not 0 <= count < 1 << 63:
+    if not _is_count(count):
         raise errors.BadRequest(
             f"Expected `count` as an integer in 0..2^63-1, got {printable(repr(count))}",
             field="count",
@@ -165,6 +165,10 @@ def tail_of(
         if len(found) < count:
             found += _entries(connection, stretch, 0, count - len(found))
     return attach_beside(connection, found[::-1])
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 1 << 63
 
 
 def diff_branches(

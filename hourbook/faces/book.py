@@ -115,9 +115,13 @@ class Book(BookWrites, BookViews):
         self.close()
 
 
-def _check_timeout(timeout_s: float) -> None:
-    is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
-    if not (is_number and 0 < timeout_s <= TIMEOUT_S_MAX):
+def _check_timeout(timeout_s: object) -> None:
+    is_fit = (
+        isinstance(timeout_s, int | float)
+        and not isinstance(timeout_s, bool)
+        and 0 < timeout_s <= TIMEOUT_S_MAX
+    )
+    if not is_fit:
         raise errors.BadRequest(
             f"Expected `timeout_s` above 0, up to {TIMEOUT_S_MAX}, got {timeout_s!r}",
             field="timeout_s",

@@ -1,6 +1,7 @@
 """As of a seq, a time or a hash: what each text means, and what a book shows for it."""
 
 import random
+import signal
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import accumulate
 
@@ -297,6 +298,7 @@ def test_tail_of_no_count_is_the_callers_fault_and_not_the_books(home: Home, cou
     write_at(home, [(START_NS, 3)])
 
     with BookReader(home) as reader:
-        assert [len(reader.tail(count)) for count in (0, 2, (1 << 63) - 1)] == [0, 2, 3]
+        counts = [0, 2, (1 << 63) - 1, signal.SIGINT]
+        assert [len(reader.tail(count)) for count in counts] == [0, 2, 3, 2]
         with pytest.raises(errors.BadRequest, match=r"Expected `count` as an integer in 0\.\."):
             reader.tail(count)  # type: ignore[arg-type]
