@@ -217,7 +217,9 @@ def stats_lines(held: "Holding", of_all: StoreFigures | None) -> list[str]:
     if of_all is None:
         return [text, "  what is done with it is not known: the tree does not run"]
     used = of_all.namespaces.get(held.namespace, NamespaceFigures())
-    reads = f"{counted(used.reads, 'read', 'reads')}, {used.hit_rate:.1%} from memory"
+    reads = counted(used.reads, "read", "reads")
+    if used.reads:
+        reads += f", {used.hit_rate:.1%} from memory"
     writes = f"{counted(used.writes, 'write', 'writes')}, {used.refusals} refused"
     watches = f"{counted(used.watches, 'watch', 'watches')} open"
     return [text, f"  {reads}; {writes}, {used.conflicts} of them as stale; {watches}"]

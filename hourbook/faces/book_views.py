@@ -25,7 +25,8 @@ from hourbook.book.proof.verify import StageProgress, Verdict
 from hourbook.book.reader import BookReader
 from hourbook.book.stamps import StampSource
 from hourbook.faces.book_link import BookLink
-from hourbook.faces.feed import Follower
+from hourbook.faces.feed import Follower, check_since
+from hourbook.faces.living import Living
 from hourbook.faces.updates import Updates
 from hourbook.home import Home
 from hourbook.instance_view import InstanceStatus
@@ -56,7 +57,8 @@ class BookViews:
         self.branch = branch
         self._reader: BookReader | None = None
         self._reader_lock = threading.Lock()
-        self._open_feeds: list[Follower | Updates] = []
+        self._followers: Living[Follower] = Living()
+        self._updates: list[Updates] = []
 
     def tail(self, count: int = 10) -> list[Entry]:
         """Return the last `count` entries (>= 0) of our branch, oldest first."""
@@ -130,7 +132,7 @@ class BookViews:
             branch=self._on_branch if branch == -1 else branch,
         )
         follower = Follower(self.home, self._seq_of(since), wanted)
-        self._open_feeds.append(follower)
+        self._followers.add(follower)
         return follower
 
     def updates(
@@ -156,7 +158,7 @@ class BookViews:
             self._link.membership.beat(position, rewind=True)
         follower = Follower(self.home, position, wanted or make_filter())
         updates = Updates(follower, self._link.membership)
-        self._open_feeds.append(updates)
+        self._updates.append(updates)  # kept: to close one says how far it came
         return updates
 
     def instances(self) -> list[InstanceStatus]:
@@ -300,8 +302,10 @@ class BookViews:
 
     def _seq_of(self, since: int | str | None) -> int | None:
         """Return the seq after which `since` begins."""
-        if since is None or isinstance(since, int):
-            return since
+        if since is None:
+            return None
+        if isinstance(since, int):
+            return check_since(since)
         moment = parse_moment(since, "since")
         return self._open_reader().query(lambda opened: seq_since(self.home, opened, moment))
 
@@ -324,8 +328,10 @@ class BookViews:
             return self._reader
 
     def _close_views(self) -> None:
-        for feed in self._open_feeds:
-            feed.close()
+        for follower in self._followers.all():
+            follower.close()
+        for updates in self._updates:
+            updates.close()
         with self._reader_lock:
             if self._reader is not None:
                 self._reader.close()

@@ -6,6 +6,7 @@ reads on in the database, and returns to the ring when it has caught up. Entries
 of seq, without gaps; the ring is published after the commit: what it has is in the database too.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from copy import copy
@@ -24,7 +25,7 @@ from shm.reader import Lapped, RingReader
 if TYPE_CHECKING:
     from hourbook.faces.feed_async import AsyncFollower
 
-__all__ = ["EVERYTHING", "Follower"]
+__all__ = ["EVERYTHING", "Follower", "check_since"]
 
 LOOK_MAX: Final = 256
 """Records that are looked at together."""
@@ -50,11 +51,12 @@ class Follower(Iterator[Entry]):
             wanted: which entries; the others are passed over.
 
         Raises:
+            BadRequest: no entry ever has the seq `since`.
             ActorUnreachable: there is no ring to follow: the tree has not run since the boot.
             BookMissing: there is no book yet.
         """
-        if since is not None and since < 0:
-            raise errors.BadRequest(f"since must be >= 0, got {since}", field="since")
+        if since is not None:
+            check_since(since)
         self._segment_path = home.segment
         try:
             self._ring = RingReader(segment.open_reader(home.segment))
@@ -76,6 +78,15 @@ class Follower(Iterator[Entry]):
         """Decodes one when one is asked for: its memory is still warm when it is let go."""
         self._closed = False
         self._looks_mono_ns = 0
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        """Close with whoever drops it: descriptors do not wait for the garbage collector.
+
+        A child leaves its parent's as they are.
+        """
+        if getattr(self, "_pid", 0) == os.getpid():
+            self.close()
 
     @property
     def position(self) -> int:
@@ -145,10 +156,6 @@ class Follower(Iterator[Entry]):
         self._closed = True
         self._reader.close()
 
-    def end(self) -> None:
-        """Ask the thread that iterates to end, and to close. For a finalizer: this never waits."""
-        self._closed = True
-
     def _batches(self) -> Iterator[Iterator[Entry]]:
         """Give what is ready; more is gathered when all of that is taken."""
         while True:
@@ -215,3 +222,16 @@ class Follower(Iterator[Entry]):
     def _offer(self, rest: Iterator[bytes | Entry], entries: Iterator[Entry]) -> None:
         self._rest = rest
         self._ready = entries if self._passes is None else filter(self._passes, entries)
+
+
+def check_since(since: int) -> int:
+    """Return the seq after which somebody wants to follow.
+
+    Raises:
+        BadRequest: no entry ever has it.
+    """
+    if not 0 <= since < 1 << 63:
+        raise errors.BadRequest(
+            f"Expected a seq of 0 or more, of 63 bits, got {since}", field="since", value=str(since)
+        )
+    return since

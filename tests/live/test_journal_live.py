@@ -288,6 +288,9 @@ def test_plain_msgpack_client_of_another_language_appends_and_resends(
         (lambda b: b.log_many([("x", "y"), ("x", "")]), errors.BadRequest, "entity"),
         (lambda b: b.log("x", "y", kind=""), errors.BadRequest, "kind"),
         (lambda b: b.follow(since=-1), errors.BadRequest, "since"),
+        (lambda b: b.follow(since=1 << 63), errors.BadRequest, "since"),
+        (lambda b: b.updates(since=-1), errors.BadRequest, "since"),
+        (lambda b: b.updates(since=1 << 63), errors.BadRequest, "since"),
         (lambda b: b.tail(-1), errors.BadRequest, "count"),
     ],
 )  # fmt: skip

@@ -58,14 +58,14 @@ class Lease(NamedTuple):
 
 
 def require_token(ns: str, key: str, token: int, in_force: int, *, is_locked: bool = False) -> None:
-    """Check the token that a write names for its key.
+    """Check the token that a write names for its key, or a renewal for its lock.
 
-    Whoever calls it has had leases past their deadlines expired first (``LockDesk.expire_due``).
+    Whoever calls it has had leases past their deadlines expired first (``LockDesk.prepare``).
 
     Args:
         ns: the namespace.
         key: the key.
-        token: named by the write; 0: none.
+        token: named by the caller; 0: none.
         in_force: of the lock of this name, FREE where nobody holds it.
         is_locked: the value is of type ``locked``, which may not be written without.
 
@@ -77,7 +77,7 @@ def require_token(ns: str, key: str, token: int, in_force: int, *, is_locked: bo
     got = f"token {token}" if token else "no token"
     now = f"token {in_force} is in force" if in_force else "nobody holds the lock"
     raise errors.TokenStale(
-        f"Expected a write under the lock of {ns}/{key}, got {got}, and {now}",
+        f"Expected the token of the lock of {ns}/{key}, got {got}, and {now}",
         field="token",
         value=str(in_force),
     )
