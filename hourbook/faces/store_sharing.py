@@ -1,13 +1,13 @@
 """The part of a Store by which processes wait for each other: locks, and what others have done."""
 
 from typing import TYPE_CHECKING
-from weakref import ReferenceType, ref
 
 import msgspec
 
 from hourbook.book.branches import MAIN
 from hourbook.book.moment import MomentLike
 from hourbook.book.store.glob import parse_glob
+from hourbook.faces.living import Living
 from hourbook.faces.store_link import StoreLink
 from hourbook.home import Home
 from protocols import errors
@@ -35,7 +35,7 @@ class StoreSharing:
 
     def __init__(self) -> None:
         """Begin unwatched."""
-        self._watches: dict[ReferenceType[Watch], None] = {}
+        self._watches: Living[Watch] = Living()
 
     def lock(self, key: str, *, ttl_s: float = LOCK_TTL_S, wait_s: float = LOCK_WAIT_S) -> "Lock":
         """Return a lock of a key, to be held by this thread: ``with store.lock("k") as lock:``.
@@ -91,8 +91,7 @@ class StoreSharing:
         self._require_main("watch")
         self._link.client.check_usable()
         made = Watch(self._home, self.namespace, parse_glob(glob), since)
-        watches = self._watches
-        watches[ref(made, lambda gone: watches.pop(gone, None))] = None
+        self._watches.add(made)
         return made
 
     def end_watches(self) -> None:
@@ -102,8 +101,7 @@ class StoreSharing:
 
     def _open_watches(self) -> list["Watch"]:
         """Return the watches of this store that somebody has and nobody has closed."""
-        found = [known() for known in list(self._watches)]
-        return [watch for watch in found if watch is not None and not watch.is_closed]
+        return [watch for watch in self._watches.all() if not watch.is_closed]
 
     def _require_main(self, what: str) -> None:
         if self._branch != MAIN:

@@ -6,7 +6,6 @@ is missed or comes twice; `position` is where to go on another time. Volatile ke
 and cannot be watched.
 """
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Final, Literal, Self, cast
 
@@ -80,18 +79,7 @@ class Watch(Iterator[StoreEvent]):
     def __init__(self, home: Home, namespace: str, glob: Glob, since: MomentLike | None) -> None:
         """Use ``Store.watch``."""
         begin = None if since is None else _begin(home, namespace, since)
-        self._is_async, self._pid = False, os.getpid()
         self._follower = Follower(home, begin, WatchFilter(namespace, glob))
-
-    def __del__(self) -> None:
-        """End with whoever drops it: descriptors do not wait for the garbage collector."""
-        follower = getattr(self, "_follower", None)
-        if follower is None or self._pid != os.getpid():  # a child leaves its parent's as they are
-            return
-        if self._is_async:
-            follower.end()  # its thread closes it; it may be what collects us
-        else:
-            follower.close()
 
     @property
     def position(self) -> int:
@@ -127,7 +115,6 @@ class Watch(Iterator[StoreEvent]):
 
     def __aiter__(self) -> "AsyncWatch":
         """Watch in asyncio; a thread of its own waits."""
-        self._is_async = True
         return AsyncWatch(self, self._follower)
 
 
@@ -135,8 +122,8 @@ class AsyncWatch(AsyncIterator[StoreEvent]):
     """An endless asynchronous iterator over events; for one task."""
 
     def __init__(self, watch: Watch, follower: Follower) -> None:
-        """Take `follower` over, in a running event loop; it ends when nobody has `watch`."""
-        self._watch = watch
+        """Take `follower` of `watch` over, in a running event loop."""
+        self._watch = watch  # which its store may end for as long as we are
         self._follower = AsyncFollower(follower)
 
     def __aiter__(self) -> Self:

@@ -1,12 +1,16 @@
 """Following a real journal_writer: filtered, in asyncio, from a time, over a clock set back."""
 
 import asyncio
+import os
 import resource
+import threading
 import time
+from itertools import islice
 
 import pytest
 from book_actors import running_writer
 from books import STAMP, append, open_writer
+from waiting import wait_until
 
 from hourbook.book.journal import Stamp
 from hourbook.faces.book import Book, connect
@@ -161,3 +165,38 @@ def test_idle_follower_uses_no_processor(book: Book) -> None:
     after = resource.getrusage(resource.RUSAGE_THREAD)
     used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert used_s < 1.5 * 0.005
+
+
+def descriptors() -> int:
+    """Return how many this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a number
+
+
+def test_dropped_followers_leave_nothing_open(book: Book) -> None:
+    """Who looks at one entry and breaks off, again and again, never runs out of descriptors."""
+    book.log("did", "it")
+    assert [entry.seq for entry in islice(book.follow(0), 1)] == [1]
+    before = descriptors()
+
+    for _ in range(5):
+        assert [entry.seq for entry in islice(book.follow(0), 1)] == [1]
+
+    assert descriptors() == before
+
+
+def test_dropped_async_followers_end_their_threads(book: Book) -> None:
+    """A task that breaks off leaves no thread behind, while its loop goes on."""
+    book.log("did", "it")
+
+    def threads() -> int:
+        return sum(thread.name == "hourbook-follow" for thread in threading.enumerate())
+
+    async def main() -> int:
+        for _ in range(3):
+            async for entry in book.follow(0):
+                assert entry.seq == 1
+                break
+        await asyncio.to_thread(wait_until, lambda: threads() == 0, 5, "the ends of the threads")
+        return threads()
+
+    assert asyncio.run(main()) == 0

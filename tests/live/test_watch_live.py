@@ -279,7 +279,7 @@ def test_watch_that_is_closed_or_dropped_leaves_nothing_behind(store: Store) -> 
         gc.enable()
 
     assert after == before
-    assert store._watches == {}
+    assert store._watches.all() == []
 
 
 def test_watch_ends_with_its_book(writer: ActorProcess) -> None:
