@@ -69,13 +69,17 @@ class Connection:
 
         Asks for events instead of trying until ``zmq.Again``, which costs more to raise; but where
         the descriptor has just signalled (`is_signalled`), there is nearly always a frame. Which
-        frames came in one message does not matter: each answers one request.
+        frames came in one message does not matter: each answers one request. But a message is taken
+        to its end before events are asked for again: libzmq hears of a lost connection then, drops
+        the rest, and aborts the process that asks for it ("Assertion failed: !_more", fq.cpp).
         """
         frames: list[bytes] = []
         socket = self._socket
         while len(frames) < expected and (is_signalled or int(socket.get(zmq.EVENTS)) & _POLLIN):
             try:
                 frames.append(socket.recv(_DONTWAIT))
+                while socket.get(zmq.RCVMORE):
+                    frames.append(socket.recv(_DONTWAIT))
             except zmq.Again:
                 break
             is_signalled = False
