@@ -212,10 +212,15 @@ def _entries(
 ) -> list[Entry]:
     """Return entries of one branch, newest first."""
     # Written out for each, since the index of branches is partial.
-    which = "branch = 0" if stretch.number == MAIN else "branch <> 0 AND branch = ?1"
+    which = "branch = 0" if stretch.number == MAIN else "branch <> 0 AND branch = :branch"
     rows: list[Any] = connection.execute(
         f"SELECT {ENTRY_COLUMNS} FROM entry WHERE {which}"  # noqa: S608 - constants
-        " AND seq > ?2 AND seq <= ?3 ORDER BY seq DESC LIMIT ?4",
-        (stretch.number, after_seq, stretch.last_seq, limit),
+        " AND seq > :after AND seq <= :last ORDER BY seq DESC LIMIT :limit",
+        {
+            "branch": stretch.number,
+            "after": after_seq,
+            "last": stretch.last_seq,
+            "limit": limit,
+        },
     ).fetchall()
     return [entry_from_row(row) for row in rows]

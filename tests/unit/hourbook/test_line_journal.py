@@ -270,7 +270,7 @@ def test_export_leaves_entries_of_branches_out(home: Home) -> None:
         (b'{"a":NaN}', {"value": "nan"}),
         (b'{"a":18446744073709551616}', {"value": "18446744073709551616"}),
         (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", {"value": "more"}),
-        (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", {"json": None}),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", {"json": None}),
         (b'{"a":"\t"}', {"json": None}),
     ],
 )  # fmt: skip

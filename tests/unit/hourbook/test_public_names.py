@@ -23,7 +23,8 @@ def test_every_public_name_is_found_before_it_was_used() -> None:
 
 def test_help_shows_the_classes_and_how_to_connect() -> None:
     """Not just the first words of a list of names."""
-    text = pydoc.plain(pydoc.render_doc(hourbook))
+    text = " ".join(pydoc.plain(pydoc.render_doc(hourbook)).split())
+    text = text.replace("( ", "(")  # Python 3.13 breaks long signatures
 
     for words in ("connect(name: str", "class Book", "class Store", "class Clock", "set_nowait("):
         assert words in text, words
