@@ -22,6 +22,9 @@ HEADER: Row = ("what", "ours", "peer", "ratio", "target")
 
 def main(arguments: Sequence[str]) -> int:
     """Run the named benchmarks, or all of them."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     quick = "--quick" in arguments
     known = sorted(m.name for m in pkgutil.iter_modules(bench.__path__) if m.name[0] != "_")
     chosen = [a for a in arguments if not a.startswith("-")] or known
