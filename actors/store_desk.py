@@ -152,8 +152,11 @@ class StoreDesk:
         For readers such a key is absent; it must not be in the way of one of another type.
         """
         self.sweep_due()
-        book, now_ns = self._book, self._stamps.time_ns()
-        if book is None or (due_ns := book.store.soonest_ns) is None or due_ns > now_ns:
+        book = self._book
+        if book is None or (due_ns := book.store.soonest_ns) is None:
+            return
+        now_ns = self._stamps.time_ns()
+        if due_ns > now_ns:
             return
         writes = [body for body in group if isinstance(body, KvWrite) and not body.branch]
         names = dict.fromkeys((write.ns, op.key) for write in writes for op in write.ops)
