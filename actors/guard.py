@@ -10,7 +10,7 @@ else that goes wrong in an actor ends it: the supervisor knows what to do.
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypeVar, assert_never
+from typing import Any, Final, Protocol, assert_never
 
 import msgspec
 
@@ -31,14 +31,12 @@ _TRACEBACK_LINES: Final = 12
 _log = logging.getLogger(__name__)
 
 
-class _Kind(Protocol):
-    @property
-    def name(self) -> str: ...
+class _Group(Protocol):
+    """A group at work (``changes.group.GroupAtWork``)."""
 
-
-_KindT = TypeVar("_KindT", bound=_Kind)
-_ScopeT = TypeVar("_ScopeT")
-_OutcomeT = TypeVar("_OutcomeT")
+    def run(self) -> None: ...
+    def at_work(self) -> tuple[str, Change] | None: ...
+    def refuse(self, error: errors.HourbookError) -> None: ...
 
 
 def answer_init(name: str, incarnation: int, init: Callable[[], Outcome]) -> InitResult:
@@ -82,38 +80,36 @@ def serve(
 
 
 def containing(
-    attempt_bare: Callable[[_KindT, Change, _ScopeT], _OutcomeT],
-    actor: str,
-    home: Home,
-    wall_ns: Callable[[], int],
-    is_fatal: Callable[[Exception], bool],
-) -> Callable[[_KindT, Change, _ScopeT], _OutcomeT]:
-    """Return how a writer attempts a change: a bug of it becomes a refusal of that change alone.
+    actor: str, home: Home, wall_ns: Callable[[], int], is_fatal: Callable[[Exception], bool]
+) -> Callable[[_Group], None]:
+    """Return how a writer applies a group: a bug of a change becomes a refusal of it alone.
 
     Args:
-        attempt_bare: does a change (``changes.group.attempt_bare``).
         actor: whose dead letters.
         home: where they are.
         wall_ns: UTC, for the letter.
         is_fatal: tells what is no bug of a change, and passes: the disk failed.
     """
 
-    def attempt(kind: _KindT, change: Change, scope: _ScopeT) -> _OutcomeT:
-        try:
-            return attempt_bare(kind, change, scope)
-        except errors.HourbookError:
-            raise
-        except Exception as error:
-            if is_fatal(error):
-                raise
-            _log.exception("applying %s of %s", kind.name, change.writer)
-            body = msgspec.Raw(msgspec.msgpack.encode(change))
-            frame = wire.encode(wire.Envelope(kind=kind.name, id=0, src=change.writer, body=body))
-            kept = _bury(actor, frame, error, home, wall_ns())
-            raise errors.InternalError(
-                f"Expected to apply {kind.name}, got {type(error).__name__}; nothing of it was"
-                f" done, and {kept}"
-            ) from error
+    def attempt(group: _Group) -> None:
+        while True:
+            try:
+                return group.run()
+            except Exception as error:
+                at_work = group.at_work()
+                if at_work is None or is_fatal(error):
+                    raise
+                group.refuse(refusal_of(*at_work, error))
+
+    def refusal_of(kind: str, change: Change, error: Exception) -> errors.InternalError:
+        _log.exception("applying %s of %s", kind, change.writer)
+        body = msgspec.Raw(msgspec.msgpack.encode(change))
+        frame = wire.encode(wire.Envelope(kind=kind, id=0, src=change.writer, body=body))
+        kept = _bury(actor, frame, error, home, wall_ns())
+        return errors.InternalError(
+            f"Expected to apply {kind}, got {type(error).__name__}; nothing of it was done, and"
+            f" {kept}"
+        )
 
     return attempt
 

@@ -32,7 +32,6 @@ from actors.waiting_groups import Group, WaitingGroups
 from actors.writer_figures import WriterFigures
 from actors.writer_upkeep import WriterUpkeep
 from hourbook.book import schema
-from hourbook.book.changes.group import attempt_bare
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.locks import ACQUIRE, RELEASE
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
@@ -310,7 +309,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self.home.book_db,
             self.home.keys_dir,
             size_max_bytes=self.config.size_max_mib << 20,
-            attempt=guard.containing(attempt_bare, *about),
+            attempt=guard.containing(*about),
             generations=self._store.generations,
             volatile=self._store.volatile(),
         )

@@ -190,7 +190,7 @@ class StoreDesk:
         }
         if (volatile := self._volatile) is not None:
             figures["store_evictions_total"] = float(volatile.evictions)
-            figures["store_volatile_keys"] = float(len(volatile.weights))
+            figures["store_volatile_keys"] = float(len(volatile.weights.names))
             figures["store_cached_bytes"] = float(volatile.weights.cached_bytes)
             figures["store_transient_bytes"] = float(volatile.weights.transient_bytes)
         return figures

@@ -13,6 +13,7 @@ __all__ = [
     "check_metadata_size",
     "check_namespace",
     "check_value_size",
+    "value_too_large",
 ]
 
 METADATA_BYTES_MAX: Final = 64 << 10
@@ -49,12 +50,17 @@ def check_value_size(size: int, key: str) -> None:
         LimitExceeded: more than an entry may have.
     """
     if size > entry.ENTRY_BYTES_MAX:
-        raise errors.LimitExceeded(
-            f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
-            f" said of it, got {size}, of key {key!r}",
-            field="value",
-            value=str(size),
-        )
+        raise value_too_large(size, key)
+
+
+def value_too_large(size: int, key: str) -> errors.LimitExceeded:
+    """Return why a key cannot hold so much (bytes)."""
+    return errors.LimitExceeded(
+        f"Expected a value of at most {entry.ENTRY_BYTES_MAX} bytes (16 MiB), with all that is"
+        f" said of it, got {size}, of key {key!r}",
+        field="value",
+        value=str(size),
+    )
 
 
 def check_metadata_size(size: int) -> None:

@@ -114,7 +114,7 @@ class Admission:
                 field="nonce",
                 value=change.nonce.hex(),
             )
-        return outcomes.succeed(replay(change, rows))
+        return Outcome(outcomes.encode_answer(replay(change, rows)))
 
     def _rows(self, request: Append | Change) -> list[journal.Row]:
         return self._connection.execute(

@@ -121,7 +121,7 @@ def _merge(change: MergeBranch, scope: Scope) -> MergedBranch:
     marked = clashing if change.strategy == "both" else frozenset()
     if not branch.parent:
         _require_unlocked(scope, {found.entity for found in theirs if found.entity not in left})
-    keys = scope.store.rows(scope.connection, branch.parent)
+    keys = scope.store.rows(branch.parent)
     brought = _bring(scope, keys, theirs, branch.parent, left, marked)
     kept = conflicts[:CONFLICTS_KEPT_MAX]
     details = {

@@ -8,9 +8,7 @@ is hashed here; what the changes record becomes appends, in their place.
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import msgspec
+from typing import Any, Final, TypeAlias
 
 from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.changes import outcomes
@@ -23,21 +21,91 @@ from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change
 
-__all__ = ["Attempt", "Kinds", "apply_group", "attempt_bare"]
+__all__ = ["Attempt", "GroupAtWork", "Kinds", "apply_group", "attempt_bare"]
 
 Kinds = Mapping[type[Change], ChangeKind[Any]]
-Attempt = Callable[[ChangeKind[Any], Change, Scope], Outcome]
-"""Does a change as :func:`attempt_bare`, and may raise another error in place of its own."""
 
 
-def attempt_bare(kind: ChangeKind[Any], change: Change, scope: Scope) -> Outcome:
-    """Do a change, and keep what it did to keys, for whoever wants to hear of its bugs."""
-    answer = kind.apply(change, scope)
-    scope.store.keep()
-    if isinstance(answer, errors.HourbookError):
-        return outcomes.refuse(answer, scope.count)
-    assert isinstance(answer, msgspec.Struct)
-    return outcomes.succeed(answer, scope.count)
+class GroupAtWork:
+    """A group, while its changes are applied.
+
+    Attributes:
+        scope: what they may see and do, and what they have recorded.
+        outcomes: of each of them so far.
+    """
+
+    def __init__(self, kinds: Kinds, group: Sequence[Append | Change], scope: Scope) -> None:
+        """Begin with nothing applied."""
+        self._kinds, self._left, self.scope = kinds, iter(group), scope
+        self._kind: ChangeKind[Any] | None = None  # of the change at work
+        self.outcomes: list[Outcome] = []
+
+    def run(self) -> None:
+        """Apply what is left of the group.
+
+        What a change raises that is no HourbookError ends the run, and leaves it at work: who takes
+        it for a bug may :meth:`refuse` the change, and run the rest.
+        """
+        scope, store, kinds = self.scope, self.scope.store, self._kinds
+        for request in self._left:
+            if isinstance(request, Append):
+                scope.add(request)
+                continue
+            kind = kinds[type(request)]
+            assert not (kind.begins_group and scope.appends), "its group had begun"
+            if not kind.is_staged:
+                store.main.flush()
+                scope.connection.execute("SAVEPOINT change")
+            scope.request, scope.count = request, 0
+            scope.is_volatile = scope.keeps_outcome = False
+            self._kind = kind
+            try:
+                answer = kind.apply(request, scope)
+                if isinstance(answer, errors.HourbookError):
+                    outcome = outcomes.refuse(answer, scope.count)
+                else:
+                    outcome = Outcome(outcomes.encode_answer(answer), None, scope.count)
+                store.keep()
+            except errors.HourbookError as error:
+                self.refuse(error)
+            else:
+                self._end(kind, outcome)
+
+    def at_work(self) -> tuple[str, Change] | None:
+        """Return kind and body of the change that is being applied; None: none is."""
+        return None if self._kind is None else (self._kind.name, self.scope.request)
+
+    def refuse(self, error: errors.HourbookError) -> None:
+        """Undo what the change at work had begun."""
+        kind, self._kind = self._kind, None
+        assert kind is not None, "no change is at work"
+        if not kind.is_staged:
+            self.scope.connection.execute("ROLLBACK TO change")
+        self.scope.undo()
+        self._end(kind, outcomes.refuse(error))
+
+    def _end(self, kind: ChangeKind[Any], outcome: Outcome) -> None:
+        """Take in what became of the change at work, and keep it where its entries do not tell."""
+        self._kind, scope = None, self.scope
+        if not kind.is_staged:
+            scope.connection.execute("RELEASE change")
+        if scope.is_volatile:
+            stage = scope.store.require_volatile()
+            stage.answer(len(self.outcomes), scope.request, outcome)
+        elif (
+            outcome.error is not None
+            or kind.replay is None
+            or not outcome.entries
+            or scope.keeps_outcome
+        ):
+            outcomes.store(scope.connection, scope.request, outcome, scope.stamp.time_ns)
+        self.outcomes.append(outcome)
+
+
+Attempt: TypeAlias = Callable[[GroupAtWork], None]
+"""Applies a group as :func:`attempt_bare`, and may refuse a change for an error of its own."""
+attempt_bare: Final[Attempt] = GroupAtWork.run
+"""For whoever wants to hear of bugs."""
 
 
 def apply_group(
@@ -60,50 +128,7 @@ def apply_group(
         change, in their order.
     """
     scope = Scope(connection, head_seq, stamp, keys, shelf, store)
-    results: list[Outcome] = []
-    for request in group:
-        if isinstance(request, Append):
-            scope.add(request)
-            continue
-        kind = kinds[type(request)]
-        assert not (kind.begins_group and scope.appends), "its group had begun"
-        scope.begin(request)
-        outcome = (_apply if kind.is_staged else _apply_to_tables)(kind, request, scope, attempt)
-        if scope.is_volatile:
-            store.require_volatile().answer(len(results), request, outcome)
-        elif (
-            outcome.error is not None
-            or kind.replay is None
-            or not outcome.entries
-            or scope.keeps_outcome
-        ):
-            outcomes.store(connection, request, outcome, stamp.time_ns)
-        results.append(outcome)
+    work = GroupAtWork(kinds, group, scope)
+    attempt(work)
     store.main.flush()
-    return scope.appends, results
-
-
-def _apply(kind: ChangeKind[Any], request: Change, scope: Scope, attempt: Attempt) -> Outcome:
-    """Do one change, or undo what it had begun."""
-    try:
-        return attempt(kind, request, scope)
-    except errors.HourbookError as error:
-        scope.undo()
-        return outcomes.refuse(error)
-
-
-def _apply_to_tables(
-    kind: ChangeKind[Any], request: Change, scope: Scope, attempt: Attempt
-) -> Outcome:
-    """Do the same for a change that works on the tables themselves."""
-    connection = scope.connection
-    scope.store.main.flush()
-    connection.execute("SAVEPOINT change")
-    try:
-        outcome = attempt(kind, request, scope)
-    except errors.HourbookError as error:
-        connection.execute("ROLLBACK TO change")
-        scope.undo()
-        outcome = outcomes.refuse(error)
-    connection.execute("RELEASE change")
-    return outcome
+    return scope.appends, work.outcomes

@@ -4,6 +4,7 @@ Nothing touches the tables here: a draft is made, and what it means is recorded.
 raised leaves neither; so a write needs no savepoint (``ChangeKind.is_staged``).
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -11,7 +12,9 @@ import msgspec
 from hourbook.book.changes.locks import token_in_force
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.journal import Row
-from hourbook.book.store.decide import DELETE, NOTHING, Effect, decide, is_expired
+from hourbook.book.store.branch_rows import BranchRows
+from hourbook.book.store.decide import DELETE, NOTHING, decide
+from hourbook.book.store.json_schema import check_value
 from hourbook.book.store.key_files import find_due
 from hourbook.book.store.leases import require_token
 from hourbook.book.store.rows import (
@@ -19,17 +22,23 @@ from hourbook.book.store.rows import (
     KV_EXPIRE,
     KV_SET,
     KvDetails,
-    KvRow,
     decode_details,
     encode_details,
     entity_of,
     row_of_details,
 )
-from hourbook.book.store.stage import KeyRows, Name
+from hourbook.book.store.stage import KeyRows, KvStage, Name
+from hourbook.book.store.volatile import VolatileStage
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_change
-from protocols.kv_keys import check_key, check_metadata_size, check_namespace, check_value_size
+from protocols.kv_keys import (
+    check_key,
+    check_metadata_size,
+    check_namespace,
+    check_value_size,
+    value_too_large,
+)
 from protocols.kv_messages import (
     ABSENT,
     NO_METADATA,
@@ -112,27 +121,34 @@ def _check_metadata(raw: msgspec.Raw) -> None:
 
 
 def _apply(change: KvWrite, scope: Scope) -> KvWritten:
-    ns, store = change.ns, scope.store
-    work = _work_on(change, scope)
-    defaults, now_ns = defaults_of(ns), scope.stamp.time_ns
-    has_schema = store.schemas.has(ns)
+    ns, store, now_ns = change.ns, scope.store, scope.stamp.time_ns
+    defaults = defaults_of(ns)
+    rows = store.rows_of(change, defaults.type)
+    scope.is_volatile = rows is store.volatile
+    work = _WORK[type(rows)](scope, rows)
+    schema = store.schemas[ns]
     versions: list[int] = []
     numbers: list[int | float] = []
     for op in change.ops:
         name = (ns, op.key)
-        row = work.living(name)
-        value = None
-        if row is not None and type(op) is Increment:
-            value = work.rows.value(name, row)
+        row = rows.find(name)
+        if row is not None and row.expires_ns is not None and row.expires_ns <= now_ns:
+            work.expire(name, row.expires_ns)
+            row = None
+        value = rows.value(name, row) if type(op) is Increment and row is not None else None
         try:
             effect = decide(op, row, value, now_ns, defaults)
-            _check_token(ns, op, row, effect, scope)
-            if has_schema and isinstance(effect, KvDetails):
-                store.schemas.check(ns, op.key, bytes(effect.value))
+            held_type = "" if row is None or effect is NOTHING else row.type
+            is_locked = "locked" in (held_type, effect.type)
+            if op.token or is_locked:
+                in_force = token_in_force(scope.connection, ns, op.key)
+                require_token(ns, op.key, op.token, in_force, is_locked=is_locked)
+            if schema is not None and type(effect) is KvDetails:
+                check_value(schema, ns, op.key, bytes(effect.value))
         except errors.HourbookError as error:
             _place(error, len(versions))
             raise
-        if isinstance(effect, KvDetails):
+        if type(effect) is KvDetails:
             if (effect.type in VOLATILE) != scope.is_volatile:
                 raise _mixed(op.key, effect.type)
             versions.append(work.put(name, effect))
@@ -144,21 +160,8 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             versions.append(ABSENT if row is None else row.version)
             # What a check has found its entries do not tell to a resend.
             scope.keeps_outcome |= type(op) is Check and op.if_version is None
-    return KvWritten(versions, numbers, _redacted(change))
-
-
-def _work_on(change: KvWrite, scope: Scope) -> "_Work":
-    store = scope.store
-    if store.is_volatile(change):
-        work = _VolatileWork(scope, store.require_volatile())
-        scope.is_volatile = True
-        return work
-    rows = store.rows(scope.connection, change.branch)
-    return (_BranchWork if change.branch else _Work)(scope, rows, change.branch)
-
-
-def _redacted(change: KvWrite) -> tuple[int, ...]:
-    return change.redacted if isinstance(change, ScreenedWrite) else ()
+    redacted = change.redacted if isinstance(change, ScreenedWrite) else ()
+    return KvWritten(versions, numbers, redacted)
 
 
 def _place(error: errors.HourbookError, index: int) -> None:
@@ -167,63 +170,39 @@ def _place(error: errors.HourbookError, index: int) -> None:
         error.field = f"ops[{index}].{error.field}"
 
 
-def _check_token(ns: str, op: Op, row: KvRow | None, effect: Effect, scope: Scope) -> None:
-    """Check that a step may write its key: under the lock that it names, or that the key needs.
-
-    Raises:
-        TokenStale: it may not.
-    """
-    is_locked = effect is not NOTHING and row is not None and row.type == "locked"
-    is_locked |= effect.type == "locked"
-    if op.token or is_locked:
-        in_force = token_in_force(scope.connection, ns, op.key)
-        require_token(ns, op.key, op.token, in_force, is_locked=is_locked)
-
-
-class _Work:
+class _Work(msgspec.Struct, frozen=True, gc=False):
     """What the steps of a write do to durable keys: entries, and the rows that follow from them."""
 
-    __slots__ = ("_branch", "_scope", "rows")
-
-    def __init__(self, scope: Scope, rows: KeyRows, branch: int = 0) -> None:
-        self._scope, self.rows, self._branch = scope, rows, branch
-
-    def living(self, name: Name) -> KvRow | None:
-        """Return what a key holds; a value whose time has come is taken away first."""
-        row = self.rows.find(name)
-        if row is None or row.expires_ns is None or not is_expired(row, self._scope.stamp.time_ns):
-            return row
-        self.expire(name, row.expires_ns)
-        return None
+    scope: Scope
+    rows: KeyRows
 
     def expire(self, name: Name, expires_ns: int) -> None:
         """Take away a value whose time has come."""
         details = {"expires_ns": expires_ns}
-        seq = self._scope.record(KV_EXPIRE, "expire", entity_of(*name), details)
+        seq = self.scope.record(KV_EXPIRE, "expire", entity_of(*name), details)
         self.rows.put(name, None, seq)
 
     def put(self, name: Name, details: KvDetails) -> int:
         """Let a key hold something; return its version."""
-        raw = encode_details(details)
-        check_value_size(len(raw), name[1])
+        (ns, key), raw = name, encode_details(details)
+        if len(raw) > entry.ENTRY_BYTES_MAX:
+            raise value_too_large(len(raw), key)
         action = "set" if details.by is None else "increment"
-        new = NewEntry(action, entity_of(*name), msgspec.Raw(raw), (), KV_SET)
-        seq = self._scope.record_raw(new, self._branch)
-        self.rows.put(name, row_of_details(*name, seq, details), seq)
+        new = NewEntry(action, entity_of(ns, key), msgspec.Raw(raw), (), KV_SET)
+        seq = self.scope.record_raw(new, self.rows.branch)
+        self.rows.put(name, row_of_details(ns, key, seq, details), seq)
         return seq
 
     def delete(self, name: Name) -> int:
         """Take a key away; return the version of that."""
         deleted = NewEntry("delete", entity_of(*name), kind=KV_DELETE)
-        seq = self._scope.record_raw(deleted, self._branch)
+        seq = self.scope.record_raw(deleted, self.rows.branch)
         self.rows.put(name, None, seq)
         return seq
 
 
-class _BranchWork(_Work):
+class _BranchWork(_Work, frozen=True, gc=False):
     """The same on a branch, which nobody sweeps: what is over there is absent, and no more."""
-
-    __slots__ = ()
 
     def expire(self, name: Name, expires_ns: int) -> None:  # noqa: ARG002 - nobody is told
         """Take away a value whose time has come."""
@@ -243,10 +222,8 @@ class _BranchWork(_Work):
         return super().put(name, details)
 
 
-class _VolatileWork(_Work):
+class _VolatileWork(_Work, frozen=True, gc=False):
     """The same for volatile keys, without entries."""
-
-    __slots__ = ()
 
     def expire(self, name: Name, expires_ns: int) -> None:  # noqa: ARG002 - nobody is told
         """Take away a value whose time has come."""
@@ -267,8 +244,15 @@ class _VolatileWork(_Work):
         return version
 
     def _next_version(self) -> int:
-        stage = self._scope.store.require_volatile()
-        return stage.next_version(self._scope.stamp.time_ns)
+        stage = self.scope.store.require_volatile()
+        return stage.next_version(self.scope.stamp.time_ns)
+
+
+_WORK: Final[Mapping[type[KeyRows], type[_Work]]] = {
+    KvStage: _Work,
+    BranchRows: _BranchWork,
+    VolatileStage: _VolatileWork,
+}
 
 
 def _mixed(key: str, type_: str) -> errors.MixedDurability:
@@ -293,7 +277,8 @@ def _replay(change: KvWrite, rows: list[Row]) -> KvWritten:
     found = iter([row for row in rows if row[_KIND] != KV_EXPIRE])
     row = next(found, None)
     seen: dict[str, int] = {}
-    written = KvWritten([], [], _redacted(change))
+    redacted = change.redacted if isinstance(change, ScreenedWrite) else ()
+    written = KvWritten([], [], redacted)
     for op in change.ops:
         if row is not None and _is_of(row, op, change.ns):
             version = int(row[0])

@@ -27,7 +27,7 @@ def _set(change: SetSchema, scope: Scope) -> SchemaSet:
     if change.schema:
         values = (change.ns, seq, change.schema)
         connection.execute("INSERT INTO kv_schema VALUES (?, ?, ?)", values)
-    scope.store.schemas.forget()
+    scope.store.schemas.clear()
     return SchemaSet(seq)
 
 

@@ -6,6 +6,7 @@ first, and are dropped a few at a time by later changes.
 
 import hashlib
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -14,12 +15,14 @@ from protocols import errors
 from protocols.change import Change
 from protocols.wire import ErrorBody
 
-__all__ = ["OUTCOME_KEPT_NS", "Outcome", "find", "refuse", "store", "succeed"]
+__all__ = ["OUTCOME_KEPT_NS", "Outcome", "encode_answer", "find", "refuse", "store"]
 
 OUTCOME_KEPT_NS: Final = 24 * 3600 * 1_000_000_000
 """As long as the window in which a nonce may come again."""
 _DROPPED_AT_ONCE: Final = 16
 _DIGEST_SIZE: Final = 16
+encode_answer: Final[Callable[[msgspec.Struct], bytes]] = msgspec.msgpack.Encoder().encode
+"""Returns the body of the outcome of a change that was done."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_error = msgspec.msgpack.Decoder(ErrorBody).decode
 
@@ -36,11 +39,6 @@ class Outcome(msgspec.Struct, frozen=True):
     body: bytes
     error: errors.HourbookError | None = None
     entries: int = 0
-
-
-def succeed(answer: msgspec.Struct, entries: int = 0) -> Outcome:
-    """Return the outcome of a change that was done."""
-    return Outcome(_encode(answer), None, entries)
 
 
 def refuse(error: errors.HourbookError, entries: int = 0) -> Outcome:

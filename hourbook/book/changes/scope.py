@@ -37,6 +37,7 @@ class Scope:
         shelf: the files of the archive.
         store: the keys of the store, as this group has them.
         head_seq: the last seq of the book as the change at work sees it, its own entries included.
+        request: the change at work.
         count: how many entries it has recorded so far.
         is_volatile: what it does is not journaled: its outcome is kept with the volatile keys.
         keeps_outcome: the entries do not tell the answer to a resend: it must be kept.
@@ -45,7 +46,6 @@ class Scope:
     """
 
     __slots__ = (
-        "_request",
         "appends",
         "connection",
         "count",
@@ -53,12 +53,13 @@ class Scope:
         "is_volatile",
         "keeps_outcome",
         "keys",
+        "request",
         "shelf",
         "stamp",
         "store",
     )
 
-    _request: Change
+    request: Change
 
     def __init__(
         self,
@@ -79,11 +80,6 @@ class Scope:
         """Take in a plain append between two changes."""
         self.appends.append(request)
         self.head_seq += len(request.entries)
-
-    def begin(self, request: Change) -> None:
-        """Go on with the next change."""
-        self._request, self.count = request, 0
-        self.keeps_outcome = self.is_volatile = False
 
     def undo(self) -> None:
         """Forget what the change at work has recorded and done to keys: it was refused."""
@@ -123,8 +119,8 @@ class Scope:
         if count and appends[-1].branch == branch:
             appends[-1].entries.append(new)
         else:
-            request = self._request
-            nonce = nonce_after(request.nonce, count)
+            request = self.request
+            nonce = nonce_after(request.nonce, count) if count else request.nonce
             appends.append(
                 Append(
                     request.writer, nonce, [new], "durable", request.session, branch, request.hlc

@@ -69,12 +69,13 @@ class BranchRows(KeyRows):
 
     def keep(self) -> None:
         """Take over what the change at work has done, and write its log."""
-        super().keep()
+        self._rows |= self.draft
+        self.draft = {}
         self._connection.executemany(INSERT_LOG, self._log)
-        self._log, self._log_kept = [], 0
+        self._log = []
 
     def _read(self, name: Name) -> KvRow | None:
-        for stretch in view_of(self._connection, self._branch):
+        for stretch in view_of(self._connection, self.branch):
             asked = (stretch.number, *name, stretch.last_seq)
             (seq,) = self._connection.execute(FIND_LAST, asked).fetchone()
             if seq is not None:

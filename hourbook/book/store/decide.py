@@ -68,13 +68,13 @@ def decide(
     """
     if op.if_version is not None:
         require_version(op, row)
-    if isinstance(op, Set):
+    if type(op) is Set:
         return _put(op, row, now_ns, defaults)
-    if isinstance(op, Delete):
+    if type(op) is Delete:
         return NOTHING if row is None else DELETE
-    if isinstance(op, Increment):
+    if type(op) is Increment:
         return _add(op, row, value, now_ns, defaults)
-    assert isinstance(op, Check)
+    assert type(op) is Check
     return NOTHING
 
 
@@ -96,14 +96,24 @@ def require_version(op: Op, row: KvRow | None) -> None:
 
 
 def _put(op: Set, row: KvRow | None, now_ns: int, defaults: Namespace) -> KvDetails:
-    type_ = _type_of(op, row, defaults)
-    if op.keep_ttl:
-        expires_ns = None if row is None else row.expires_ns
-    else:
+    created, type_, expires_ns = 0, op.type or defaults.type, None
+    if row is not None:
+        created, type_ = row.created, op.type or row.type
+        if (type_ in VOLATILE) != (row.type in VOLATILE):
+            raise errors.MixedDurability(
+                f"Expected a type that lies in one file with {row.type}, got {type_},"
+                f" of key {op.key!r}",
+                field="type",
+                value=type_,
+                hint="delete it first",
+            )
+        if op.keep_ttl:
+            expires_ns = row.expires_ns
+    if not op.keep_ttl and (op.ttl_ns or defaults.ttl_ns):
         expires_ns = _expiry(op.ttl_ns, now_ns, defaults)
     # Nil that was said is nil that was not: what is usual is left out.
     metadata = NO_METADATA if op.metadata == NO_METADATA else op.metadata
-    return KvDetails(op.value, type_, expires_ns, metadata, 0 if row is None else row.created)
+    return KvDetails(op.value, type_, expires_ns, metadata, created)
 
 
 def _add(
@@ -111,8 +121,7 @@ def _add(
 ) -> KvDetails:
     if row is None:
         expires_ns = _expiry(op.ttl_ns, now_ns, defaults)
-        type_ = _type_of(op, row, defaults)
-        return KvDetails(_sum(op, 0), type_, expires_ns, by=op.by)
+        return KvDetails(_sum(op, 0), op.type or defaults.type, expires_ns, by=op.by)
     if value is None:
         raise errors.Redacted(
             f"Expected a number to add to, of key {op.key!r}, whose value was redacted",
@@ -138,20 +147,6 @@ def _sum(op: Increment, number: object) -> msgspec.Raw:
             f"Expected a sum in 64 bits, got {total}, of key {op.key!r}", field="by"
         )
     return msgspec.Raw(_encode(total))
-
-
-def _type_of(op: Set | Increment, row: KvRow | None, defaults: Namespace) -> str:
-    if row is None:
-        return op.type or defaults.type
-    if op.type and (op.type in VOLATILE) != (row.type in VOLATILE):
-        raise errors.MixedDurability(
-            f"Expected a type that lies in one file with {row.type}, got {op.type},"
-            f" of key {op.key!r}",
-            field="type",
-            value=op.type,
-            hint="delete it first",
-        )
-    return op.type or row.type
 
 
 def _expiry(ttl_ns: int | None, now_ns: int, defaults: Namespace) -> int | None:

@@ -15,11 +15,9 @@ from hourbook.book.store.stage import KeyRows, KvStage, Name
 from hourbook.book.store.volatile import VolatileStage
 from protocols import errors
 from protocols.kv_messages import VOLATILE, Increment, KvWrite, Set
-from protocols.kv_namespaces import defaults_of
 
 __all__ = ["KeyFiles", "find_due"]
 
-_GIVING: Final = (Set, Increment)
 _DUE_AT_ONCE: Final = 1000
 _DUE: Final = "SELECT ns, key, expires_ns FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?"
 _CURRENT: Final = (
@@ -50,28 +48,31 @@ class KeyFiles:
         self.schemas = main.schemas()
         self._branches: dict[int, BranchRows] = {}
 
-    def is_volatile(self, change: KvWrite) -> bool:
-        """Return which file a write is about.
+    def rows_of(self, change: KvWrite, usual: str) -> KeyRows:
+        """Return the keys that a write is about, inside the open transaction.
 
-        A key is where it is; one that is nowhere goes where its type, or its namespace, says.
+        A key is where it is; one that is nowhere goes where its type says, or the `usual` one of
+        its namespace.
 
         Raises:
-            MixedDurability: both.
+            MixedDurability: some are durable, and some are not.
             BadRequest: volatile keys on a branch.
             UnknownName: there is no such branch.
+            HomeUnusable: there is no place for volatile keys.
         """
-        elsewhere = () if change.branch or self.volatile is None else self.volatile.weights
-        ns, usual = change.ns, defaults_of(change.ns).type
+        ns, branch = change.ns, change.branch
+        durable = self.rows(branch) if branch else self.main
+        elsewhere = () if branch or self.volatile is None else self.volatile.weights.names
         is_here = is_there = False
         placed: set[Name] = set()
         for op in change.ops:
             name = (ns, op.key)
             if name in placed:
                 continue
-            type_ = (op.type or usual) if isinstance(op, _GIVING) else ""
+            type_ = (op.type or usual) if type(op) is Set or type(op) is Increment else ""
             if name in elsewhere:
                 is_there = True
-            elif (type_ and type_ not in VOLATILE) or self._is_in_book(change, name):
+            elif (type_ and type_ not in VOLATILE) or durable.find(name) is not None:
                 is_here = True
             elif type_:
                 is_there = True
@@ -85,15 +86,14 @@ class KeyFiles:
                 hint="write them one after the other, or delete first what shall change its type",
             )
         if not is_here and not is_there:
-            is_there = usual in VOLATILE and not change.branch
-        if is_there and change.branch:
+            is_there = usual in VOLATILE and not branch
+        if not is_there:
+            return durable
+        if branch:
             raise errors.BadRequest(
                 "Expected a type that is journaled, got a volatile one, on a branch", field="type"
             )
-        return is_there
-
-    def _is_in_book(self, change: KvWrite, name: Name) -> bool:
-        return self.rows(self._connection, change.branch).find(name) is not None
+        return self.require_volatile()
 
     def require_volatile(self) -> VolatileStage:
         """Return where volatile keys are.
@@ -108,7 +108,7 @@ class KeyFiles:
             )
         return self.volatile
 
-    def rows(self, connection: sqlite3.Connection, branch: int) -> KeyRows:
+    def rows(self, branch: int) -> KeyRows:
         """Return the durable keys of main (0) or of a branch, inside the open transaction.
 
         Raises:
@@ -118,13 +118,13 @@ class KeyFiles:
             return self.main
         self.main.flush()
         if branch not in self._branches:
-            self._branches[branch] = BranchRows(connection, branch)
+            self._branches[branch] = BranchRows(self._connection, branch)
         return self._branches[branch]
 
     def is_over(self, name: Name, now_ns: int) -> bool:
         """Return whether a key of main is still there though its time has come (UTC)."""
         volatile = self.volatile
-        is_there = volatile is not None and name in volatile.weights
+        is_there = volatile is not None and name in volatile.weights.names
         row = volatile.find(name) if volatile is not None and is_there else self.main.find(name)
         return row is not None and is_expired(row, now_ns)
 
@@ -141,7 +141,7 @@ class KeyFiles:
         if (volatile := self.volatile) is None:
             return
         for name in names:
-            if name in volatile.weights and self.main.find(name) is not None:
+            if name in volatile.weights.names and self.main.find(name) is not None:
                 volatile.hold(name, None)
 
     def keep(self) -> None:
@@ -150,10 +150,11 @@ class KeyFiles:
         Raises:
             LimitExceeded: transient keys would weigh more than they may; nothing was taken over.
         """
-        if self.volatile is not None:
-            self.volatile.keep()  # first: it may refuse
-        for branch in self._branches.values():
-            branch.keep()
+        volatile = self.volatile
+        if volatile is not None and volatile.draft:
+            volatile.keep()  # first: it may refuse
+        for branch in self._branches:
+            self._branches[branch].keep()
         self.main.keep()
 
     def undo(self) -> None:
@@ -195,7 +196,7 @@ class KeyFiles:
     def abandon(self) -> None:
         """Forget what the group has done: it was not committed."""
         self._branches = {}
-        self.schemas.forget()
+        self.schemas.clear()
         self.main.abandon()
         if self.volatile is not None:
             self.volatile.abandon()

@@ -8,8 +8,8 @@ Details of ``kv.set`` are a MessagePack map: `value`, and where they say more th
 one) and `by` (of an increment). Those of ``kv.expire`` have `expires_ns`; of ``kv.delete`` none.
 """
 
-import functools
 import zlib
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -42,13 +42,12 @@ __all__ = [
     "KvDetails",
     "KvRow",
     "bound",
-    "bucket_of",
+    "buckets_of",
     "corrupt_value",
     "decode_details",
     "decode_stored",
     "encode_details",
     "entity_of",
-    "pack_value",
     "row_of_details",
     "split_entity",
     "unpack_value",
@@ -125,7 +124,7 @@ class KvRow(msgspec.Struct, frozen=True, gc=False):
     metadata: bytes | None
 
 
-class KvDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+class KvDetails(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The details of ``kv.set`` (see the module)."""
 
     value: msgspec.Raw
@@ -138,16 +137,12 @@ class KvDetails(msgspec.Struct, frozen=True, omit_defaults=True):
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises of a value that is none."""
-_encode = msgspec.msgpack.Encoder().encode
+encode_details: Final[Callable[[KvDetails], bytes]] = msgspec.msgpack.Encoder().encode
+"""Returns what the entry says; `value` and `metadata` go in as they are."""
 _decode = msgspec.msgpack.Decoder().decode
 _decode_details = msgspec.msgpack.Decoder(KvDetails).decode
 _crc32 = zlib.crc32
 _NO_METADATA: Final = bytearray()
-
-
-def encode_details(details: KvDetails) -> bytes:
-    """Return what the entry says; `value` and `metadata` go in as they are."""
-    return _encode(details)
 
 
 def decode_details(raw: bytes) -> KvDetails:
@@ -179,7 +174,9 @@ def bound(row: KvRow) -> tuple[object, ...]:
 
 def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:
     """Return the row that the entry `seq` of a key means."""
-    encoding, value = pack_value(bytes(details.value))
+    encoding, value = PLAIN, bytes(details.value)
+    if len(value) >= COMPRESS_BYTES_MIN:
+        encoding, value = _pack_value(value)
     metadata = None if details.metadata == NO_METADATA else bytes(details.metadata)
     return KvRow(
         ns,
@@ -194,10 +191,8 @@ def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:
     )
 
 
-def pack_value(raw: bytes) -> tuple[int, bytes]:
+def _pack_value(raw: bytes) -> tuple[int, bytes]:
     """Return (encoding, bytes to keep) of a value: compressed where that saves a tenth."""
-    if len(raw) < COMPRESS_BYTES_MIN:
-        return PLAIN, raw
     import zstandard  # noqa: PLC0415 - small values never need it
 
     packed = zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
@@ -255,11 +250,6 @@ def split_entity(entity: str) -> tuple[str, str]:
     return ns, key
 
 
-def bucket_of(ns: str, key: str) -> int:
-    """Return the bucket (0..BUCKETS - 1) whose counter moves when the key does."""
-    return _crc32(key.encode(), _seed_of(ns)) & (BUCKETS - 1)
-
-
-@functools.lru_cache(maxsize=1024)
-def _seed_of(ns: str) -> int:
-    return _crc32(ns.encode())
+def buckets_of(names: Iterable[tuple[str, str]]) -> list[int]:
+    """Return the buckets (0..BUCKETS - 1) whose counters move when these keys do."""
+    return [_crc32((ns + key).encode()) & (BUCKETS - 1) for ns, key in names]

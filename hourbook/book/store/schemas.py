@@ -6,7 +6,7 @@ Compiled when one is asked for first (``json_schema``), and read anew after any 
 import sqlite3
 from typing import Final
 
-from hourbook.book.store.json_schema import Compiled, check_value, compile_schema
+from hourbook.book.store.json_schema import Compiled, compile_schema
 
 __all__ = ["Schemas"]
 
@@ -15,36 +15,21 @@ NAMESPACES_MAX: Final = 1000
 _SCHEMA: Final = "SELECT schema FROM kv_schema WHERE ns = ?"
 
 
-class Schemas:
-    """The schemas of one book, for its writer."""
+class Schemas(dict[str, Compiled | None]):
+    """What values of each namespace of one book must fit; None: anything does.
+
+    To be asked by subscript, which reads what is not known; to be cleared when one was changed, or
+    a change of one was undone.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Compile nothing yet."""
+        super().__init__()
         self._connection = connection
-        self._known: dict[str, Compiled | None] = {}
 
-    def has(self, ns: str) -> bool:
-        """Return whether values of a namespace must fit one."""
-        return self._find(ns) is not None
-
-    def check(self, ns: str, key: str, raw: bytes) -> None:
-        """Check a value that is to be written.
-
-        Raises:
-            SchemaViolation, LimitExceeded: as of ``json_schema.check_value``.
-        """
-        compiled = self._find(ns)
-        if compiled is not None:
-            check_value(compiled, ns, key, raw)
-
-    def forget(self) -> None:
-        """Read them anew: one was changed, or a change of one was undone."""
-        self._known = {}
-
-    def _find(self, ns: str) -> Compiled | None:
-        if ns not in self._known:
-            if len(self._known) >= NAMESPACES_MAX:
-                self._known = {}
-            row = self._connection.execute(_SCHEMA, (ns,)).fetchone()
-            self._known[ns] = None if row is None else compile_schema(row[0])
-        return self._known[ns]
+    def __missing__(self, ns: str) -> Compiled | None:
+        if len(self) >= NAMESPACES_MAX:
+            self.clear()
+        row = self._connection.execute(_SCHEMA, (ns,)).fetchone()
+        self[ns] = found = None if row is None else compile_schema(row[0])
+        return found

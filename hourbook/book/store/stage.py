@@ -26,7 +26,7 @@ from hourbook.book.store.rows import (
     UPDATE_ROW,
     KvRow,
     bound,
-    bucket_of,
+    buckets_of,
     unpack_value,
 )
 from hourbook.book.store.schemas import Schemas
@@ -46,19 +46,24 @@ _SOONEST: Final = (
 
 
 class KeyRows(ABC):
-    """Rows of keys as one change after another leaves them, and what the one at work would do."""
+    """Rows of keys as one change after another leaves them, and what the one at work would do.
+
+    Attributes:
+        branch: number of theirs.
+        draft: what the change at work would do.
+    """
 
     def __init__(self, branch: int = MAIN) -> None:
         """Begin with nothing known."""
-        self._branch = branch
+        self.branch = branch
+        self.draft: dict[Name, KvRow | None] = {}
         self._rows: dict[Name, KvRow | None] = {}
-        self._draft: dict[Name, KvRow | None] = {}
         self._log: list[tuple[int, str, str, int]] = []
         self._log_kept = 0
 
     def find(self, name: Name) -> KvRow | None:
         """Return what a key holds, as the change at work sees it; its value may be NOT_LOADED."""
-        draft = self._draft
+        draft = self.draft
         if draft and name in draft:
             return draft[name]
         try:
@@ -74,23 +79,20 @@ class KeyRows(ABC):
 
     def put(self, name: Name, row: KvRow | None, seq: int) -> None:
         """Let a key hold something, or nothing, as the entry `seq` says."""
-        self._draft[name] = row
-        ns, key = name
-        self._log.append((self._branch, ns, key, seq))
+        self.draft[name] = row
+        self._log.append((self.branch, *name, seq))
 
     def hold(self, name: Name, row: KvRow | None) -> None:
         """Let a key hold something, or nothing, of which no entry tells."""
-        self._draft[name] = row
+        self.draft[name] = row
 
+    @abstractmethod
     def keep(self) -> None:
         """Take over what the change at work has done."""
-        self._rows.update(self._draft)
-        self._draft.clear()
-        self._log_kept = len(self._log)
 
     def undo(self) -> None:
         """Forget what the change at work has done: it was refused."""
-        self._draft.clear()
+        self.draft = {}
         del self._log[self._log_kept :]
 
     @abstractmethod
@@ -124,8 +126,10 @@ class KvStage(KeyRows):
 
     def keep(self) -> None:
         """Take over what the change at work has done."""
-        self._dirty.update(self._draft)
-        super().keep()
+        self._rows |= self.draft
+        self._dirty |= self.draft
+        self.draft = {}
+        self._log_kept = len(self._log)
 
     def _read(self, name: Name) -> KvRow | None:
         found = self._connection.execute(FIND_HEAD, name).fetchone()
@@ -165,7 +169,7 @@ class KvStage(KeyRows):
         Raises:
             sqlite3.Error: no room, or the disk failed.
         """
-        assert not self._draft, "a change is at work"
+        assert not self.draft, "a change is at work"
         if self._dirty:
             self._write_rows()
             self.touched.update(self._dirty)
@@ -213,7 +217,7 @@ class KvStage(KeyRows):
     def announce(self) -> None:
         """Tell readers what the COMMIT that follows may change."""
         if self.touched:
-            self._odd = [bucket_of(ns, key) for ns, key in self.touched]
+            self._odd = buckets_of(self.touched)
             self._generations.begin(self._odd)
 
     def settle(self) -> None:
@@ -221,13 +225,19 @@ class KvStage(KeyRows):
         if self._odd:
             self._generations.end(self._odd)
             self._odd = []
-        self._forget_surplus()  # what was only looked at, too
         self.touched = set()
+        # What was only looked at is known, too; but neither too much of it, nor what is large.
+        if len(self._ids) > ROWS_KEPT_MAX:
+            self._forget()
+        for name in self._large:
+            self._rows.pop(name, None)
+            self._ids.pop(name, None)
+        self._large = []
 
     def abandon(self) -> None:
         """Begin anew, once the transaction was rolled back."""
         self._forget()
-        self._draft, self._dirty = {}, {}
+        self.draft, self._dirty = {}, {}
         self._log, self._log_kept = [], 0
         self.settle()
 
@@ -235,12 +245,3 @@ class KvStage(KeyRows):
         """Read anew whatever is asked for."""
         self._rows, self._ids, self._large = {}, {}, []
         self._last_id = None
-
-    def _forget_surplus(self) -> None:
-        """Keep rows for the next group, but neither too many nor large ones."""
-        if len(self._ids) > ROWS_KEPT_MAX:
-            self._forget()
-        for name in self._large:
-            self._rows.pop(name, None)
-            self._ids.pop(name, None)
-        self._large = []

@@ -165,7 +165,7 @@ class VolatileStage(KvStage):
 
     def find(self, name: Name) -> KvRow | None:
         """Return what a key holds, as the change at work sees it."""
-        if name not in self.weights and name not in self._draft:
+        if name not in self.weights.names and name not in self.draft:
             return None
         return super().find(name)
 
@@ -180,10 +180,8 @@ class VolatileStage(KvStage):
         Raises:
             LimitExceeded: transient keys would weigh more than they may; nothing was taken over.
         """
-        if not self._draft:
-            return
         self._require_room()
-        for name, row in self._draft.items():
+        for name, row in self.draft.items():
             if row is None:
                 self.weights.drop(name)
             else:
@@ -253,7 +251,8 @@ class VolatileStage(KvStage):
         ).fetchall()
         for name in rows:
             self.hold(name, None)
-        self.keep()
+        if self.draft:
+            self.keep()
         left = self.commit([], now_ns)
         self.soonest_ns = self.next_expiry_ns()
         return 0 if left else len(rows)
@@ -305,7 +304,7 @@ class VolatileStage(KvStage):
         added = sum(
             (weight_of(row) if row is not None and row.type == "transient" else 0)
             - self.weights.of(name)
-            for name, row in self._draft.items()
+            for name, row in self.draft.items()
         )
         room = self._capacity.transient_bytes
         if added > 0 and self.weights.transient_bytes + added > room:

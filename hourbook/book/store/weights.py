@@ -34,24 +34,21 @@ class Weights:
     """The volatile keys of one book.
 
     Attributes:
+        names: of all of them.
         cached_bytes: what cached keys weigh together.
         transient_bytes: what all others do.
     """
 
     def __init__(self) -> None:
+        self.names: set[_Name] = set()
         self.cached_bytes = self.transient_bytes = 0
         self._cached: OrderedDict[_Name, int] = OrderedDict()
         self._transient: dict[_Name, int] = {}
 
-    def __contains__(self, name: _Name) -> bool:
-        return name in self._cached or name in self._transient
-
-    def __len__(self) -> int:
-        return len(self._cached) + len(self._transient)
-
     def put(self, name: _Name, type_: str, weight: int) -> None:
         """Take in that a key was written: nothing was used later."""
         self.drop(name)
+        self.names.add(name)
         if type_ == _CACHED:
             self._cached[name] = weight
             self.cached_bytes += weight
@@ -61,6 +58,7 @@ class Weights:
 
     def drop(self, name: _Name) -> None:
         """Take in that a key is gone."""
+        self.names.discard(name)
         if (weight := self._cached.pop(name, None)) is not None:
             self.cached_bytes -= weight
         elif (weight := self._transient.pop(name, None)) is not None:

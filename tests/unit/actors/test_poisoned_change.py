@@ -11,7 +11,7 @@ from books import STAMP, append, open_writer
 
 from actors import dead_letters, guard
 from hourbook.book import schema
-from hourbook.book.changes.group import attempt_bare
+from hourbook.book.changes import outcomes
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.scope import ChangeKind, Scope
 from hourbook.book.reader import BookReader
@@ -67,7 +67,7 @@ def poison(how: str, counter: int = 2) -> Poison:
 def open_guarded(home: Home) -> BookWriter:
     """Open a book as journal_writer does, with one kind of change more."""
     now_ns, is_fatal = lambda: NOW_NS, schema.has_failed
-    attempt = guard.containing(attempt_bare, "journal_writer", home, now_ns, is_fatal)
+    attempt = guard.containing("journal_writer", home, now_ns, is_fatal)
     return open_writer(home, kinds=POISONED, attempt=attempt)
 
 
@@ -158,3 +158,21 @@ def test_letter_that_cannot_be_kept_changes_nothing(home: Home) -> None:
     assert len(rows) == 1
     assert isinstance(answers[0].error, errors.InternalError)
     assert "could not be kept" in str(answers[0].error)
+
+
+def test_what_fails_around_a_change_is_no_bug_of_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be kept what became of it: the group ends, and nobody is buried for it."""
+    writer = open_guarded(home)
+
+    def fail(*_: object) -> None:
+        raise KeyError("nobody expected this")
+
+    monkeypatch.setattr(outcomes, "store", fail)
+    with pytest.raises(KeyError):
+        writer.write([append(1), poison("fine")], STAMP)
+
+    assert writer.head.seq == 0
+    assert letters(home) == []
+    writer.close()

@@ -8,7 +8,7 @@ import pytest
 from kv_writes import FullDisk, increment, kv_write, open_store, put, rows_of, say, written
 
 from hourbook.book.journal import Stamp
-from hourbook.book.store.rows import bucket_of
+from hourbook.book.store import rows
 from hourbook.home import Home
 from protocols import errors
 from protocols.kv_messages import Delete, Op
@@ -44,7 +44,7 @@ def _versions_in(path: Path) -> list[int]:
 
 def buckets_of(*keys: str) -> list[int]:
     """Return the buckets of keys."""
-    return sorted(bucket_of("notes", key) for key in keys)
+    return sorted(rows.buckets_of(("notes", key) for key in keys))
 
 
 @pytest.mark.parametrize("kind", ["persistent", "transient"])

@@ -14,6 +14,7 @@ from hourbook.book.moment import parse_moment
 from hourbook.book.reader import BookReader
 from hourbook.book.store.json_schema import SCHEMA_BYTES_MAX, compile_schema
 from hourbook.book.store.rebuild import find_fault
+from hourbook.book.store.schemas import Schemas
 from hourbook.book.store.volatile import Capacity
 from hourbook.book.writer import BookWriter
 from hourbook.faces.book import connect
@@ -201,7 +202,7 @@ def test_key_that_both_files_have_is_the_books(home: Home) -> None:
     written(say(book, put("moved", "again")))
     assert rows_of(book)["notes", "moved"] == "again"
     assert book.store.volatile is not None
-    assert len(book.store.volatile.weights) == 1
+    assert len(book.store.volatile.weights.names) == 1
 
 
 def test_value_is_over_at_its_very_time_for_every_way_of_asking() -> None:
@@ -282,7 +283,7 @@ def test_cached_keys_go_by_last_use_and_are_never_refused(home: Home) -> None:
     assert "k19" in names
     assert "k0" not in names
     assert volatile.weights.cached_bytes <= 2000
-    assert len(names) == len(volatile.weights)
+    assert len(names) == len(volatile.weights.names)
 
 
 def test_transient_keys_are_refused_where_there_is_no_room(home: Home) -> None:
@@ -517,13 +518,13 @@ def test_an_exception_in_the_middle_leaves_nothing_half_done(
     before = rows_of(book)
     steps: list[str] = []
 
-    def fail_late(ns: str) -> bool:
+    def fail_late(_: Schemas, ns: str) -> None:
         steps.append(ns)
         if len(steps) == 2:
             raise RuntimeError("a bug")
-        return False
 
-    monkeypatch.setattr(book.store.schemas, "has", fail_late)
+    book.store.schemas.clear()
+    monkeypatch.setattr(Schemas, "__missing__", fail_late)
     with pytest.raises(RuntimeError):
         book.write([kv_write(put("a", 2)), kv_write(put("b", 2))], Stamp(NOW_NS, 0))
     monkeypatch.undo()
