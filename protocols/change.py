@@ -8,12 +8,13 @@ The entries of a change take consecutive nonces from its own on. How many there 
 does not know, so a change reserves CHANGE_NONCES of them.
 """
 
+import functools
 from typing import Annotated, Final
 
 import msgspec
 
 from protocols import entry, errors
-from protocols.names import check_name
+from protocols.names import check_name, check_sent_name
 
 __all__ = [
     "CHANGE_NONCES",
@@ -63,12 +64,13 @@ def check_change(change: Change) -> None:
     """
     check_writer(change.writer)
     if change.session:
-        check_name(change.session, "session")
+        check_sent_name(change.session, "session")
     check_nonce(change.nonce, CHANGE_NONCES)
 
 
+@functools.lru_cache(maxsize=1024)
 def check_writer(writer: str) -> None:
-    """Check the name of whoever asks for something to be written.
+    """Check the name of whoever asks for something to be written; most ask often.
 
     Raises:
         BadRequest: it is no name, or the one under which journal_writer writes.

@@ -1,4 +1,4 @@
-"""Names of instances and sessions: they appear in paths, tables and terminals. Pure."""
+"""Names of instances, sessions and namespaces: they appear in paths, tables and terminals. Pure."""
 
 import functools
 import re
@@ -6,7 +6,7 @@ from typing import Final
 
 from protocols import errors, wire
 
-__all__ = ["NAME_PATTERN", "check_name"]
+__all__ = ["NAME_PATTERN", "check_name", "check_sent_name"]
 
 NAME_PATTERN: Final = r"[a-z0-9._-]{1,64}"
 _SIZE_MAX: Final = 64
@@ -14,12 +14,12 @@ _find: Final = re.compile(NAME_PATTERN).fullmatch
 
 
 def check_name(name: object, field: str) -> None:
-    """Check the name of an instance or a session.
+    """Check what somebody gave as a name.
 
     Raises:
         BadRequest: not ``[a-z0-9._-]{1,64}``.
     """
-    if not (isinstance(name, str) and len(name) <= _SIZE_MAX and _is_name(name)):
+    if not (isinstance(name, str) and len(name) <= _SIZE_MAX and _find(name)):
         raise errors.BadRequest(
             f"Expected `{field}` to fit {NAME_PATTERN}, got {wire.printable(name)!r}",
             field=field,
@@ -28,6 +28,6 @@ def check_name(name: object, field: str) -> None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_name(text: str) -> bool:
-    """Return whether it fits; nearly every message bears names that the one before bore."""
-    return _find(text) is not None
+def check_sent_name(name: str, field: str) -> None:
+    """Do the same for a name in a message; nearly all bear names that the one before bore."""
+    check_name(name, field)

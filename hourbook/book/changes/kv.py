@@ -32,13 +32,7 @@ from hourbook.book.store.volatile import VolatileStage
 from protocols import entry, errors
 from protocols.book_messages import NewEntry
 from protocols.change import check_change
-from protocols.kv_keys import (
-    check_key,
-    check_metadata_size,
-    check_namespace,
-    check_value_size,
-    value_too_large,
-)
+from protocols.kv_keys import check_key, check_metadata_size, check_value_size, value_too_large
 from protocols.kv_messages import (
     ABSENT,
     NO_METADATA,
@@ -55,6 +49,7 @@ from protocols.kv_messages import (
     Swept,
 )
 from protocols.kv_namespaces import defaults_of
+from protocols.names import check_sent_name
 
 __all__ = ["KV_WRITE", "SWEEP", "ScreenedWrite"]
 
@@ -79,33 +74,34 @@ class ScreenedWrite(KvWrite, frozen=True, kw_only=True, omit_defaults=True):
 
 def _check(change: KvWrite) -> None:
     check_change(change)
-    check_namespace(change.ns, "ns")
+    check_sent_name(change.ns, "ns")
     count = len(change.ops)
     if not 1 <= count <= OPS_MAX:
         raise errors.LimitExceeded(
             f"Expected 1..{OPS_MAX} steps in a write, got {count}", field="ops", value=str(count)
         )
-    for index, op in enumerate(change.ops):
-        try:
-            _check_op(op)
-        except errors.HourbookError as error:
-            error.field = f"ops[{index}].{error.field}"
-            raise
+    index = 0
+    try:
+        for index, op in enumerate(change.ops):  # noqa: B007 - says which step was refused
+            check_key(op.key)
+            if type(op) is Set:
+                _check_set(op)
+            elif type(op) is Increment and op.by - op.by != 0:  # not finite
+                raise errors.BadRequest(f"Expected a finite `by`, got {op.by}", field="by")
+    except errors.HourbookError as error:
+        error.field = f"ops[{index}].{error.field}"
+        raise
 
 
-def _check_op(op: Op) -> None:
-    check_key(op.key)
-    if isinstance(op, Set):
-        check_value_size(len(op.value), op.key)
-        entry.decode_value(op.value, "value")
-        if op.metadata != NO_METADATA:
-            _check_metadata(op.metadata)
-        if op.keep_ttl and op.ttl_ns is not None:
-            raise errors.BadRequest(
-                "Expected either `keep_ttl` or `ttl_ns`, got both", field="keep_ttl"
-            )
-    elif isinstance(op, Increment) and op.by - op.by != 0:  # not finite
-        raise errors.BadRequest(f"Expected a finite `by`, got {op.by}", field="by")
+def _check_set(op: Set) -> None:
+    check_value_size(len(op.value), op.key)
+    entry.decode_value(op.value, "value")
+    if op.metadata != NO_METADATA:
+        _check_metadata(op.metadata)
+    if op.keep_ttl and op.ttl_ns is not None:
+        raise errors.BadRequest(
+            "Expected either `keep_ttl` or `ttl_ns`, got both", field="keep_ttl"
+        )
 
 
 def _check_metadata(raw: msgspec.Raw) -> None:
