@@ -38,7 +38,7 @@ class AdmissionDesk:
         self._figures = figures
         self._refused = RememberedRefusals()
         self._resent: list[Request[Any]] = []
-        self._hlc_max = 0
+        self._hlc_max = 0  # up to there a request is welcome, whatever else may be
 
     @property
     def owes_answers(self) -> bool:
@@ -49,12 +49,13 @@ class AdmissionDesk:
         """Return whether a request is to be done; one that was seen is answered after the drain.
 
         Raises:
-            HourbookError: what :meth:`require_welcome` and ``BookWriter.is_new`` raise.
+            HourbookError: what :meth:`require_welcome` and ``Admission.is_new`` raise.
         """
-        body = request.body
-        self.require_welcome(body, book)
+        body, admission = request.body, book.admission
+        if body.hlc > self._hlc_max or self._refused:
+            self.require_welcome(body, book)
         try:
-            if book.is_above(body) or book.is_new(
+            if admission.is_above(body) or admission.is_new(
                 body, self._pending(body), self._stamps.time_ns()
             ):
                 return True
@@ -70,8 +71,9 @@ class AdmissionDesk:
         Raises:
             HourbookError: why.
         """
-        # Our own time may be far ahead, where our clock once was. It is asked once a drain.
-        if body.hlc > self._hlc_max and body.hlc > book.head.hlc:
+        if body.hlc > self._hlc_max:
+            self._hlc_max = book.head.hlc  # may be far ahead, where our clock once was
+        if body.hlc > self._hlc_max:  # then the clock is asked, once a drain
             now_ns = self._stamps.time_ns()
             hlc.merge(0, body.hlc, now_ns)
             self._hlc_max = now_ns + hlc.AHEAD_MAX_NS
@@ -112,7 +114,7 @@ class AdmissionDesk:
         if book is None:
             return refusal
         if isinstance(body, Append):
-            rows = book.recall(body)
+            rows = book.admission.rows_of(body)
             return appended_body(rows, body) if rows else refusal
-        outcome = book.recall_change(body)
+        outcome = book.admission.outcome_of(body)
         return refusal if outcome is None else outcome_body(outcome)

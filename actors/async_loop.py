@@ -127,10 +127,11 @@ class AsyncLoop(LinkReporter):
         while True:
             peer, *frames = await router.recv_multipart()
             now_ns = self._timebase.mono_ns()
-            replies.hold()
+            replies.is_holding = True
             for index, frame in enumerate(frames):
-                service.serve(peer, frame, now_ns, is_first=not index)
+                service.serve(peer, frame, index, now_ns)
             actor.after_drain()
+            replies.is_holding = False
             replies.release()
 
     def _send_soon(self, router: zmq.asyncio.Socket, peer: bytes, frames: list[bytes]) -> None:

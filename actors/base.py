@@ -50,12 +50,14 @@ class BaseActor(Generic[ConfigT]):
         frame_bytes_max: the largest message that its mailbox accepts (bytes).
         drain_messages_max: messages served before ``after_drain`` (count).
         drain_bytes_max: bytes served before ``after_drain``.
+        is_full: the drain is to end here: what comes next has to find it done.
     """
 
     config_type: ClassVar[type[Any]]
     frame_bytes_max: int = wire.FRAME_BYTES_MAX_DEFAULT
     drain_messages_max: int = 4096
     drain_bytes_max: int = 1 << 20
+    is_full: bool = False
 
     def __init__(
         self, config: ConfigT, context: ActorContext, home: Home, timebase: Timebase
@@ -87,10 +89,6 @@ class BaseActor(Generic[ConfigT]):
 
     def after_drain(self) -> None:
         """Finish what a drain of the mailbox has gathered."""
-
-    def is_full(self) -> bool:
-        """Say whether the drain should end here."""
-        return False
 
     def reload(self, config: dict[str, Any]) -> bool:
         """Take a changed configuration into force; False asks for a restart."""

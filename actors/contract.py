@@ -66,32 +66,28 @@ class Ignore:
 Outcome = Ready | Degraded | Ignore
 
 
-class Request(Generic[BodyT]):
-    """One message in a mailbox, and the way back to its sender."""
+class Request(msgspec.Struct, Generic[BodyT], eq=False):
+    """One message in a mailbox, and the way back to its sender.
 
-    __slots__ = ("_answer", "body", "envelope", "frame_size", "peer")
+    Attributes:
+        peer: who sent it.
+        envelope: what it came in.
+        body: what it says.
+        answer: how it is answered; by :meth:`reply` and :meth:`refuse`.
+    """
 
-    def __init__(
-        self,
-        peer: bytes,
-        envelope: wire.Envelope,
-        body: BodyT,
-        frame_size: int,
-        answer: Callable[["Request[Any]", Any], None],
-    ) -> None:
-        self.peer = peer
-        self.envelope = envelope
-        self.body = body
-        self.frame_size = frame_size
-        self._answer = answer
+    peer: bytes
+    envelope: wire.Envelope
+    body: BodyT
+    answer: Callable[["Request[Any]", Any], None]
 
     def reply(self, body: object) -> None:
-        """Answer ``ok``; `body` is a Struct or a dict."""
-        self._answer(self, body)
+        """Answer ``ok``; `body` is a Struct, a dict, or either of them encoded."""
+        self.answer(self, body)
 
     def refuse(self, error: errors.HourbookError) -> None:
         """Answer ``error``."""
-        self._answer(self, error)
+        self.answer(self, error)
 
 
 class Handler(NamedTuple):
@@ -148,6 +144,7 @@ class Behaviour(Protocol):
     frame_bytes_max: int
     drain_messages_max: int
     drain_bytes_max: int
+    is_full: bool
 
     def init(self) -> Outcome:
         """Acquire what the actor owns."""
@@ -157,9 +154,6 @@ class Behaviour(Protocol):
 
     def after_drain(self) -> None:
         """Finish what a drain of the mailbox has gathered."""
-
-    def is_full(self) -> bool:
-        """Say whether the drain should end here."""
 
     def reload(self, config: dict[str, Any]) -> bool:
         """Take a changed configuration into force; False asks for a restart."""

@@ -61,18 +61,22 @@ def answer_init(name: str, incarnation: int, init: Callable[[], Outcome]) -> Ini
 
 
 def serve(
-    mailbox: Mailbox, request: Request[Any], frame: bytes, home: Home, time_wall_ns: int
+    mailbox: Mailbox,
+    request: Request[Any],
+    frame: bytes,
+    home: Home,
+    wall_ns: Callable[[], int],
 ) -> Mapping[str, Any] | object | None:
     """Call a request's handler; return the body of the reply, a HourbookError, or None."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return mailbox.serve(request)
+            return mailbox.handlers[request.envelope.kind].function(request)
         except errors.HourbookError as error:
             return error
         except Exception as error:  # noqa: BLE001 - see the module: buried after the third
             last = error
             _log.exception("attempt %d of %d at %s", attempt, ATTEMPTS, request.envelope.kind)
-    kept = _bury(mailbox.name, frame, last, home, time_wall_ns)
+    kept = _bury(mailbox.name, frame, last, home, wall_ns())
     return errors.InternalError(
         f"Expected to handle {request.envelope.kind}, failed {ATTEMPTS} times:"
         f" {type(last).__name__}; {kept}"

@@ -91,9 +91,9 @@ class HeldBook:
 
     def require_writable(self) -> BookWriter:
         """Return the book; raises why it may not be written."""
-        if self.refusal is not None:
-            raise self.refusal
-        return self.require_open()
+        if self.book is None or self.refusal is not None:
+            raise self.refusal or errors.InternalError("Expected an open book")
+        return self.book
 
     def refuse_from_now_on(self, error: errors.HourbookError) -> None:
         """Write nothing more, and say why to whoever asks."""

@@ -15,12 +15,15 @@ import contextlib
 import itertools
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
+
+import msgspec
 
 from actors import guard
 from actors.admission_desk import AdmissionDesk
 from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
-from actors.book_answers import appended_body, outcome_body
+from actors.book_answers import appended_body
 from actors.config import JournalWriterConfig
 from actors.feed_publisher import FeedPublisher
 from actors.held_book import HeldBook
@@ -35,6 +38,7 @@ from hourbook.book import schema
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.locks import ACQUIRE, RELEASE
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
+from hourbook.book.changes.scope import ChangeKind
 from hourbook.book.screening import open_screen
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter, Written
@@ -43,7 +47,7 @@ from protocols.book_messages import Append, Appended, Maintain, Maintained, chec
 from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Register
-from protocols.kv_messages import AcquireLock, KvWrite, ReleaseLock
+from protocols.kv_messages import AcquireLock, CompactKeys, KvWrite, ReleaseLock
 
 __all__ = ["JournalWriter"]
 
@@ -64,6 +68,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
     def init(self) -> Outcome:
         """Open the book and announce its head to the followers."""
         self._waiting = WaitingGroups()
+        self.is_full = False
         self._repeats = Repeats()
         self._sightings_due = False
         self._screen = open_screen(self.config.redact, self.config.redact_patterns)
@@ -90,19 +95,19 @@ class JournalWriter(Actor[JournalWriterConfig]):
             **self._instances.handlers(),
             **self._store.handlers(self._locks),
             **self._locks.handlers(),
-            **{kind.name: Handler(kind.request, self._change) for kind in KINDS.values()},
+            **{
+                kind.name: Handler(kind.request, partial(self._change, kind))
+                for kind in KINDS.values()
+            },
             ACQUIRE.name: Handler(AcquireLock, self._acquire),
             RELEASE.name: Handler(ReleaseLock, self._release),
         }
-
-    def is_full(self) -> bool:
-        """End the drain when a group is full, or what comes next has to find it done."""
-        return self._waiting.is_full
 
     def after_drain(self) -> None:
         """Commit what was gathered, in groups of at most BATCH_ENTRIES_MAX entries."""
         if not self._waiting.entries and not self._door.owes_answers:
             return
+        self.is_full = False
         self._door.end_drain()
         for group in self._waiting.take():
             self._commit(group)
@@ -145,12 +150,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if self._door.is_new(request, book):
             if body.branch:
                 book.require_branch(body.branch)
-            self._waiting.add(request, len(body.entries))
+            self.is_full = self._waiting.add(request, len(body.entries))
         return Appended() if body.ack == "received" else None
 
-    def _change(self, request: Request[Change]) -> None:
+    def _change(self, kind: ChangeKind[Any], request: Request[Change]) -> None:
         """Queue a change for the next commit, or have it answered as it was before."""
-        book = self._take(request)
+        book = self._take(kind, request)
         change, count = request.body, 1
         if isinstance(change, KvWrite):
             count = len(change.ops)
@@ -158,32 +163,32 @@ class JournalWriter(Actor[JournalWriterConfig]):
         elif isinstance(change, Register):
             self._instances.prepare(change)
         if self._door.is_new(request, book):
-            self._waiting.add(request, count, KINDS[type(change)])
+            self.is_full = self._waiting.add(request, count, kind)
 
     def _acquire(self, request: Request[AcquireLock]) -> None:
         """Do the same for a lock, or let the call wait for it."""
-        book = self._take(request)
+        book = self._take(ACQUIRE, request)
         self._door.require_welcome(request.body, book)
         if self._locks.keeps_place(request):
             self._figures.resends += 1
         elif self._door.is_new(request, book) and not self._locks.must_wait(request):
-            self._waiting.add(request, 1)
+            self.is_full = self._waiting.add(request, 1)
 
     def _release(self, request: Request[ReleaseLock]) -> None:
         """Do the same for a lock that is let go; who is next gets it in the same commit."""
-        if self._door.is_new(request, self._take(request)):
+        if self._door.is_new(request, self._take(RELEASE, request)):
             heir = self._locks.heir(request.body)
-            self._waiting.add(request, 1 if heir is None else 2)  # with the room of both
+            entries = 1 if heir is None else 2  # with the room of both
+            self.is_full = self._waiting.add(request, entries)
             if heir is not None:
                 self._waiting.add(heir, 0)
 
-    def _take(self, request: Request[Any]) -> BookWriter:
+    def _take(self, kind: ChangeKind[Any], request: Request[Any]) -> BookWriter:
         """Check a change, and take out its secrets; return the book that it is for."""
         book, change = self._held.require_writable(), request.body
-        check = KINDS[type(change)].check
-        check(change)
+        kind.check(change)
         if self._screen is not None and (clean := self._screen.change(change)) is not change:
-            check(clean)
+            kind.check(clean)
             request.body = clean
         return book
 
@@ -217,7 +222,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
         except errors.HourbookError as error:
             self._refuse(group, error)
             return
-        position, outcomes = 0, iter(written.outcomes)
+        self._answer(group, written)
+
+    def _answer(self, group: Group, written: Written) -> None:
+        """Tell each request of a group what it has come to."""
+        position, outcomes, tally = 0, iter(written.outcomes), self._store.tally
+        has_writes = False
         for request in group:
             body = request.body
             if isinstance(body, Append):
@@ -228,15 +238,21 @@ class JournalWriter(Actor[JournalWriterConfig]):
                 continue
             outcome = next(outcomes)
             position += outcome.entries
-            self._store.tally.note(body, outcome)
-            if not isinstance(body, KvWrite):
+            if isinstance(body, KvWrite):
+                has_writes = True
+                tally.count(body, outcome.error)
+            else:
+                tally.compactions += type(body) is CompactKeys and outcome.error is None
                 self._instances.note(body, outcome)
                 self._locks.note(body, outcome)
-            if isinstance(outcome.error, errors.DiskFull):
+            if outcome.error is None:
+                request.reply(msgspec.Raw(outcome.body))
+            elif isinstance(outcome.error, errors.DiskFull):
                 self._door.refuse(request, outcome.error)  # a full volatile file has not kept it
             else:
-                request.reply(outcome_body(outcome))
-        self._store.tally.end_group(self._figures.last_commit_ns)
+                request.refuse(outcome.error)
+        if has_writes:
+            tally.commits.add(self._figures.last_commit_ns)
 
     def _write(self, book: BookWriter, group: Sequence[Append | Change]) -> Written:
         """Commit and publish a group, with what the beats have said where that is due.
@@ -295,10 +311,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if (remark := self._repeats.remark(error.code, self.timebase.mono_ns())) is not None:
             self.log.warning("refused a group of %d: %s%s", len(group), error, remark)
         for request in group:
-            if isinstance(request.body, Change):
-                if self._locks.drop(request):
-                    continue
-                self._store.tally.refuse(request.body, error)
+            if isinstance(request.body, Change) and self._locks.drop(request):
+                continue
+            if isinstance(request.body, KvWrite):
+                self._store.tally.count(request.body, error)
             self._door.refuse(request, error)
 
     # -- the book --------------------------------------------------------------------------------

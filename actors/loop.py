@@ -15,6 +15,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,7 @@ from actors.router import Router
 from actors.service import Service
 from actors.timers import Timer, Timers
 from hourbook.home import Home
+from hourbook.link.joined import send_joined
 from hourbook.timebase import Timebase
 from protocols import control, errors
 
@@ -218,8 +220,8 @@ class Loop(LinkReporter):
         )
         service = Service(mailbox, self._replies, self._home, self._timebase.wall_ns)
         sockets.bind_mailbox(self._router.socket, self._home, self._context.name)
-        self.watch(self._router.socket, lambda: self._drain(actor, service))
-        self.watch(self._supervisor, lambda: self._hear_supervisor(actor))
+        self.watch(self._router.socket, partial(self._drain, actor, service))
+        self.watch(self._supervisor, partial(self._hear_supervisor, actor))
         return mailbox
 
     def _drain(self, actor: Behaviour, service: Service) -> None:
@@ -227,14 +229,15 @@ class Loop(LinkReporter):
 
         What is answered meanwhile leaves when the handlers are done, and when the group is.
         """
-        self._replies.hold()
+        replies = self._replies
+        replies.is_holding = True
         try:
             self._serve(actor, service)
-            self._replies.release()
-            self._replies.hold()
+            replies.release()
             actor.after_drain()
         finally:
-            self._replies.release()
+            replies.is_holding = False
+            replies.release()
 
     def _serve(self, actor: Behaviour, service: Service) -> None:
         count = size = 0
@@ -246,14 +249,16 @@ class Loop(LinkReporter):
                 break
             peer, frame = received
             count, size = count + 1, size + len(frame)
-            service.serve(peer, frame, now_ns, is_first=router.is_first)
-            if actor.is_full():
+            service.serve(peer, frame, router.index, now_ns)
+            if actor.is_full:
                 break
 
     def _send(self, peer: bytes, frames: list[bytes]) -> None:
         """Send one message; that a peer is gone, or reads nothing, is its problem, and counted."""
         self._unsure.add(self._mailbox_fd)
-        if not self._router.send(peer, frames):
+        try:
+            send_joined(self._router.socket, [peer, *frames])
+        except zmq.ZMQError:
             self.count("replies_dropped_total", len(frames))
 
 

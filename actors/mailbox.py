@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from actors.contract import Handler, Request
 from protocols import errors, wire
 
@@ -16,7 +18,15 @@ __all__ = ["Mailbox"]
 
 
 class Mailbox:
-    """The rules of one actor's mailbox, with counters of what it accepted and refused."""
+    """The rules of one actor's mailbox.
+
+    Attributes:
+        name: of the actor.
+        incarnation: of its process.
+        handlers: by kind.
+        accepted: requests that were opened (count).
+        refused: by code.
+    """
 
     def __init__(
         self,
@@ -29,33 +39,41 @@ class Mailbox:
         self.incarnation = incarnation
         self.accepted = 0
         self.refused: Counter[str] = Counter()
-        self._handlers = handlers
+        self.handlers = handlers
+        self._decoders = {
+            kind: msgspec.msgpack.Decoder(handler.body_type).decode
+            for kind, handler in handlers.items()
+        }
         self._frame_bytes_max = frame_bytes_max
-        self._frames_before = self._bytes_before = 0
+        self._bytes_before = 0  # in the same message
 
     def open(
         self,
         peer: bytes,
         frame: bytes,
+        index: int,
         now_mono_ns: int,
         answer: Callable[[Request[Any], Any], None],
-        *,
-        is_first: bool = True,
     ) -> Request[Any]:
         """Decode a frame into a request with a typed body.
 
         Args:
             peer: who sent it.
             frame: an envelope.
+            index: of the frame in its message, from 0 on; it is judged by what came before, too.
             now_mono_ns: CLOCK_MONOTONIC.
             answer: how the request is answered.
-            is_first: of its message; otherwise it is judged by what came before it, too.
 
         Raises:
             LimitExceeded, FrameTooLarge, FrameTooDeep, BadRequest, UnsupportedVersion,
             DeadlineExceeded, UnknownKind: what the sender is to be told.
         """
-        self._find_room(frame, is_first=is_first)
+        before = self._bytes_before if index else 0
+        size = before + len(frame)
+        if index >= wire.MESSAGE_FRAMES_MAX or size > self._frame_bytes_max >= len(frame):
+            raise self._crowded(index, size)
+        # What is too large by itself is refused for that, and takes no room.
+        self._bytes_before = size if size <= self._frame_bytes_max else before
         if not frame:
             raise errors.BadRequest(
                 "Expected an envelope, got an empty frame (use DEALER, no delimiter)", field="frame"
@@ -69,42 +87,20 @@ class Mailbox:
                 field="deadline_mono_ns",
                 value=str(envelope.deadline_mono_ns),
             )
-        handler = self._handlers.get(envelope.kind)
-        if handler is None:
+        decode = self._decoders.get(envelope.kind)
+        if decode is None:
             raise errors.UnknownKind(
-                f"Expected one of {', '.join(sorted(self._handlers))},"
+                f"Expected one of {', '.join(sorted(self.handlers))},"
                 f" got {wire.printable(envelope.kind)!r}, at {self.name}",
                 field="kind",
                 value=wire.printable(envelope.kind),
             )
-        body = wire.decode_body(envelope, handler.body_type)
+        try:
+            body = decode(envelope.body)
+        except wire.UNDECODABLE as error:
+            raise wire.no_body(envelope, error) from None
         self.accepted += 1
-        return Request(peer, envelope, body, len(frame), answer)
-
-    def _find_room(self, frame: bytes, *, is_first: bool) -> None:
-        """Refuse what is too much for one message: its frame alone may be as large as all of it."""
-        if is_first:
-            self._frames_before = self._bytes_before = 0
-        size = self._bytes_before + len(frame)
-        if self._frames_before >= wire.MESSAGE_FRAMES_MAX:
-            raise errors.LimitExceeded(
-                f"Expected at most {wire.MESSAGE_FRAMES_MAX} frames in a message, got another",
-                field="message",
-                value=str(self._frames_before + 1),
-            )
-        self._frames_before += 1
-        if size <= self._frame_bytes_max:
-            self._bytes_before = size
-        elif len(frame) <= self._frame_bytes_max:  # else it is refused for its own size
-            raise errors.FrameTooLarge(
-                f"Expected frames of {self._frame_bytes_max} bytes together at most, got {size}",
-                field="message",
-                value=str(size),
-            )
-
-    def serve(self, request: Request[Any]) -> object | None:
-        """Call the handler of an opened request; return the body of its reply, if there is one."""
-        return self._handlers[request.envelope.kind].function(request)
+        return Request(peer, envelope, body, answer)
 
     def refusal(self, frame: bytes, error: errors.HourbookError) -> bytes:
         """Count a refusal and return the frame that tells the sender."""
@@ -127,3 +123,17 @@ class Mailbox:
             f'mailbox_refused_total{{code="{c}"}}': float(n) for c, n in self.refused.items()
         }
         return {"mailbox_accepted_total": float(self.accepted), **refused}
+
+    def _crowded(self, index: int, size: int) -> errors.HourbookError:
+        """Return the refusal of what is too much for one message: as large as one frame may be."""
+        if index >= wire.MESSAGE_FRAMES_MAX:
+            return errors.LimitExceeded(
+                f"Expected at most {wire.MESSAGE_FRAMES_MAX} frames in a message, got another",
+                field="message",
+                value=str(wire.MESSAGE_FRAMES_MAX + 1),
+            )
+        return errors.FrameTooLarge(
+            f"Expected frames of {self._frame_bytes_max} bytes together at most, got {size}",
+            field="message",
+            value=str(size),
+        )

@@ -16,19 +16,15 @@ REFUSALS_MAX: Final = 10_000
 """The oldest are forgotten beyond: a copy is under way for seconds."""
 
 
-class RememberedRefusals:
+class RememberedRefusals(dict[tuple[str, bytes], errors.HourbookError]):
     """Refusals by who asked and the nonce of the request."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._errors: dict[tuple[str, bytes], errors.HourbookError] = {}
 
     def add(self, body: Append | Change, error: errors.HourbookError) -> None:
         """Remember what a request was told."""
-        if len(self._errors) >= REFUSALS_MAX:
-            self._errors.pop(next(iter(self._errors)))
-        self._errors[body.writer, body.nonce] = error
+        if len(self) >= REFUSALS_MAX:
+            del self[next(iter(self))]
+        self[body.writer, body.nonce] = error
 
     def find(self, body: Append | Change) -> errors.HourbookError | None:
         """Return what a request was told, None where it was not refused."""
-        return self._errors.get((body.writer, body.nonce)) if self._errors else None
+        return self.get((body.writer, body.nonce))

@@ -19,13 +19,17 @@ _JOINING_MAX: Final = 10_000
 
 
 class Replies:
-    """The replies of one mailbox, each handed to `send` (peer, frames) in time."""
+    """The replies of one mailbox, each handed to `send` (peer, frames) in time.
+
+    Attributes:
+        is_holding: what is added waits for :meth:`release`.
+    """
 
     def __init__(self, send: Callable[[bytes, list[bytes]], None]) -> None:
         self._send = send
         self._joining: set[bytes] = set()
         self._held: dict[bytes, list[bytes]] = {}
-        self._is_holding = False
+        self.is_holding = False
 
     def hear_joined(self, peer: bytes) -> None:
         """Remember that a peer has sent several frames in one message."""
@@ -33,22 +37,17 @@ class Replies:
             self._joining.clear()
         self._joining.add(peer)
 
-    def hold(self) -> None:
-        """Hold what is added from now on, until :meth:`release`."""
-        self._is_holding = True
-
     def add(self, peer: bytes, frame: bytes) -> None:
         """Send a reply, or hold it."""
-        if not self._is_holding:
+        if not self.is_holding:
             self._send(peer, [frame])
-        elif peer in self._held:
-            self._held[peer].append(frame)
+        elif (held := self._held.get(peer)) is not None:
+            held.append(frame)
         else:
             self._held[peer] = [frame]
 
     def release(self) -> None:
-        """Send what is held, to each peer in the order in which it was added, and hold no more."""
-        self._is_holding = False
+        """Send what is held, to each peer in the order in which it was added."""
         held, self._held = self._held, {}
         for peer, frames in held.items():
             if len(frames) == 1:

@@ -8,25 +8,22 @@ from typing import Final
 
 import zmq
 
-from hourbook.link.joined import send_joined
-
 __all__ = ["Router"]
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
-_RCVMORE: Final = int(zmq.RCVMORE)
 
 
 class Router:
-    """Frames of all peers, in and out.
+    """What all peers send.
 
     Attributes:
         socket: what it is over.
-        is_first: whether the frame that was received last was the first of its message.
+        index: of the frame that was received last, in its message, from 0 on.
     """
 
     def __init__(self, socket: "zmq.Socket[bytes]") -> None:
         self.socket: Final = socket
-        self.is_first = True
+        self.index = 0
         self._peer = b""
         self._has_more = False
 
@@ -36,20 +33,14 @@ class Router:
         While a message has more frames its socket stays readable.
         """
         socket = self.socket
-        self.is_first = not self._has_more
-        if self.is_first:
+        if self._has_more:
+            self.index += 1
+        else:
             try:
                 self._peer = socket.recv(_NOBLOCK)
             except zmq.Again:
                 return None
-        frame = socket.recv(_NOBLOCK)
-        self._has_more = bool(socket.get(_RCVMORE))
-        return self._peer, frame
-
-    def send(self, peer: bytes, frames: list[bytes]) -> bool:
-        """Send one message; return whether there is such a peer, and room for it."""
-        try:
-            send_joined(self.socket, [peer, *frames])
-        except zmq.ZMQError:
-            return False
-        return True
+            self.index = 0
+        frame = socket.recv(_NOBLOCK, copy=False)  # only such a frame knows whether it is the last
+        self._has_more = frame.more
+        return self._peer, frame.bytes

@@ -27,25 +27,25 @@ class Service:
         self._home, self._wall_ns = home, wall_ns
         self._repeats = Repeats()
 
-    def serve(self, peer: bytes, frame: bytes, now_mono_ns: int, *, is_first: bool) -> None:
+    def serve(self, peer: bytes, frame: bytes, index: int, now_mono_ns: int) -> None:
         """Serve one frame, or refuse it.
 
         Args:
             peer: who sent it.
             frame: an envelope.
+            index: of the frame in its message, from 0 on.
             now_mono_ns: CLOCK_MONOTONIC.
-            is_first: of its message.
         """
         mailbox = self._mailbox
-        if not is_first:
+        if index == 1:
             self._replies.hear_joined(peer)
         try:
-            request = mailbox.open(peer, frame, now_mono_ns, self._answer, is_first=is_first)
+            request = mailbox.open(peer, frame, index, now_mono_ns, self._answer)
         except errors.HourbookError as error:
             self._log_refusal(frame, error, now_mono_ns)
             self._replies.add(peer, mailbox.refusal(frame, error))
             return
-        body = guard.serve(mailbox, request, frame, self._home, self._wall_ns())
+        body = guard.serve(mailbox, request, frame, self._home, self._wall_ns)
         if body is not None:
             self._answer(request, body)
 

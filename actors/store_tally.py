@@ -8,13 +8,11 @@ of a shared name), is not counted.
 from collections import defaultdict
 from typing import Final
 
-from hourbook.book.changes.outcomes import Outcome
 from hourbook.latency_bins import LatencyBins
 from protocols import errors
-from protocols.change import Change
 from protocols.control import Snapshot
 from protocols.kv_figures import NamespaceFigures, ReadReport, Reads, hit_rate
-from protocols.kv_messages import CompactKeys, KvWrite
+from protocols.kv_messages import KvWrite
 
 __all__ = ["OTHERS", "StoreTally"]
 
@@ -37,44 +35,35 @@ class _Counts:
         self.writes = self.steps = self.refusals = self.conflicts = self.hits = self.misses = 0
 
 
+class _Namespaces(dict[str, _Counts]):
+    """Counts by namespace, made when it is first used; beyond NAMESPACES_MAX they share one."""
+
+    def __missing__(self, ns: str) -> _Counts:
+        return self.setdefault(ns if len(self) < NAMESPACES_MAX else OTHERS, _Counts())
+
+
 class StoreTally:
     """The counts of one incarnation of journal_writer.
 
     Attributes:
         compactions: times that the past of keys was compacted.
-        commits: how long groups with writes took.
+        commits: how long groups with writes took to commit.
     """
 
     def __init__(self) -> None:
         self.compactions = 0
         self.commits = LatencyBins()
-        self._counts: dict[str, _Counts] = {}
+        self._counts = _Namespaces()
         self._lives: defaultdict[str, dict[int, dict[str, Reads]]] = defaultdict(dict)
-        self._has_written = False
 
-    def note(self, change: Change, outcome: Outcome) -> None:
-        """Count a change that was answered."""
-        if isinstance(change, KvWrite):
-            self._has_written = True
-            if outcome.error is None:
-                self._add(change)
-            else:
-                self.refuse(change, outcome.error)
-        elif type(change) is CompactKeys:
-            self.compactions += outcome.error is None
-
-    def refuse(self, change: Change, error: errors.HourbookError) -> None:
-        """Count a change that was refused, alone or with its group."""
-        if isinstance(change, KvWrite):
-            counts = self._add(change)
+    def count(self, write: KvWrite, error: errors.HourbookError | None) -> None:
+        """Count a write that was answered, alone or with its group; `error` is its refusal."""
+        counts = self._counts[write.ns]
+        counts.writes += 1
+        counts.steps += len(write.ops)
+        if error is not None:
             counts.refusals += 1
             counts.conflicts += type(error) is errors.VersionConflict
-
-    def end_group(self, commit_ns: int) -> None:
-        """Count how long a group took to commit, where a write was in it."""
-        if self._has_written:
-            self._has_written = False
-            self.commits.add(commit_ns)
 
     def take(self, name: str, report: ReadReport) -> None:
         """Take in what a connection of an instance has read since it began."""
@@ -84,7 +73,7 @@ class StoreTally:
             before = report.namespaces  # the last one to count has ended; what it had is lost
         for ns, reads in report.namespaces.items():
             last = (before or {}).get(ns, _UNREAD)
-            counts = self._of(ns)
+            counts = self._counts[ns]
             counts.hits += max(0, reads.hits - last.hits)
             counts.misses += max(0, reads.misses - last.misses)
         lives[report.life] = report.namespaces
@@ -121,19 +110,6 @@ class StoreTally:
             "store_compactions_total": float(self.compactions),
             **self.commits.snapshot("store_commit_seconds", _FIRST_BUCKET, _LAST_BUCKET),
         }
-
-    def _add(self, change: KvWrite) -> _Counts:
-        counts = self._of(change.ns)
-        counts.writes += 1
-        counts.steps += len(change.ops)
-        return counts
-
-    def _of(self, ns: str) -> _Counts:
-        counts = self._counts.get(ns)
-        if counts is None:
-            ns = ns if len(self._counts) < NAMESPACES_MAX else OTHERS
-            counts = self._counts.setdefault(ns, _Counts())
-        return counts
 
     def _watches(self) -> dict[str, int]:
         open_: defaultdict[str, int] = defaultdict(int)

@@ -26,17 +26,19 @@ class WaitingGroups:
 
     Attributes:
         entries: how many they mean.
-        is_full: they are to be committed before anything else is heard.
     """
 
     def __init__(self) -> None:
         """Begin with none."""
         self.entries = self._room = 0
-        self.is_full = False
+        self._is_full = False
         self._groups: list[Group] = []
 
-    def add(self, request: Request[Any], entries: int, kind: ChangeKind[Any] | None = None) -> None:
-        """Take in a request that means so many entries; `kind` is that of a change."""
+    def add(self, request: Request[Any], entries: int, kind: ChangeKind[Any] | None = None) -> bool:
+        """Take in a request that means so many entries; `kind` is that of a change.
+
+        Return whether they are to be committed before anything else is heard.
+        """
         if entries > self._room or (kind is not None and kind.begins_group):
             self._groups.append([])
             self._room = entry.BATCH_ENTRIES_MAX
@@ -44,7 +46,8 @@ class WaitingGroups:
         self._room -= entries
         self.entries += entries
         if self.entries >= entry.BATCH_ENTRIES_MAX or (kind is not None and kind.ends_groups):
-            self.is_full = True
+            self._is_full = True
+        return self._is_full
 
     def bodies(self) -> Iterator[Append | Change]:
         """Return what the requests ask for."""
@@ -54,5 +57,5 @@ class WaitingGroups:
         """Return the groups, and begin anew."""
         groups, self._groups = self._groups, []
         self.entries = self._room = 0
-        self.is_full = False
+        self._is_full = False
         return groups

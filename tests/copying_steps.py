@@ -162,7 +162,7 @@ def after_rotation(place: Place, _: bool) -> None:  # noqa: FBT001 - of a Job
 def rotate_again(place: Place) -> None:
     """Send the change once more: it is done once, and the new key signs."""
     writer = open_writer(place.home)
-    if writer.is_new(ROTATE, (), LATER.time_ns):
+    if writer.admission.is_new(ROTATE, (), LATER.time_ns):
         assert writer.write([ROTATE], LATER).outcomes[0].error is None
     writer.commit([append(9000)], STAMP)
     periods = writer.query(key_periods)

@@ -79,7 +79,7 @@ def live(home: Home, calls: int, mode: int) -> int:
             disk.arm(0, 0)
         try:
             for change in changes(writer, home):
-                if writer.is_new(change, (), LATER.time_ns):
+                if writer.admission.is_new(change, (), LATER.time_ns):
                     outcome = writer.write([change], LATER).outcomes[0]
                     if isinstance(outcome.error, errors.DiskFull):
                         raise outcome.error
@@ -117,7 +117,7 @@ def finish(home: Home) -> None:
     named = writer.query(lambda c: {f for (f,) in c.execute("SELECT file FROM archive")})
     assert {path.name for path in home.archive_dir.glob("[!.]*")} == named
     for change in changes(writer, home):
-        if writer.is_new(change, (), LATER.time_ns):
+        if writer.admission.is_new(change, (), LATER.time_ns):
             outcome = writer.write([change], LATER).outcomes[0]
             assert outcome.error is None, outcome.error
     writer.sweep_archive()

@@ -79,7 +79,7 @@ class World:
         for request in group:
             if isinstance(request, Change):
                 KINDS[type(request)].check(request)
-            assert self.book.is_new(request, pending, self.now_ns)
+            assert self.book.admission.is_new(request, pending, self.now_ns)
             pending.append(request)
         return list(
             self.book.write(group, Stamp(self.now_ns, 0), _fail if fails else None).outcomes

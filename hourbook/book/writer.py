@@ -11,7 +11,7 @@ What is new, and what was seen, ``hourbook.book.admission`` tells.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar, cast
 
@@ -58,7 +58,13 @@ class Written(NamedTuple):
 
 
 class BookWriter:
-    """An open book, to be written by one thread."""
+    """An open book, to be written by one thread.
+
+    Attributes:
+        admission: which requests are new.
+        store: the keys of the store.
+        head: where the book ends.
+    """
 
     def __init__(
         self,
@@ -76,7 +82,7 @@ class BookWriter:
         self._keys = keys
         self._kinds, self._attempt = kinds, attempt
         self._shelf = ArchiveShelf(path.parent / "archive")
-        self._admission = Admission(connection, kinds, volatile)
+        self.admission = Admission(connection, kinds, volatile)
         self.store = KeyFiles(connection, KvStage(connection, generations or Unread()), volatile)
         self.head = _load_head(connection)
 
@@ -128,24 +134,6 @@ class BookWriter:
             connection.close()
             raise
         return writer
-
-    def is_above(self, request: Append | Change) -> bool:
-        """Return whether a checked request can only be new (see ``Admission.is_above``)."""
-        return self._admission.is_above(request)
-
-    def is_new(
-        self, request: Append | Change, pending: Iterable[Append | Change], now_ns: int
-    ) -> bool:
-        """Return whether a checked request is to be done (see ``Admission.is_new``)."""
-        return self._admission.is_new(request, pending, now_ns)
-
-    def recall(self, request: Append) -> list[journal.Row]:
-        """Return the rows that an append has in the book (see ``Admission.rows_of``)."""
-        return self._admission.rows_of(request)
-
-    def recall_change(self, change: Change) -> Outcome | None:
-        """Return what a change was answered (see ``Admission.outcome_of``)."""
-        return self._admission.outcome_of(change)
 
     def commit(self, group: Sequence[Append], stamp: journal.Stamp) -> list[journal.Row]:
         """Write one group of appends as :meth:`write` does; return its rows."""

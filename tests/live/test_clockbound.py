@@ -132,7 +132,7 @@ class Bench:
         envelope = wire.Envelope(kind=ESTIMATE_KIND, id=1, src="clock_model")
         body = msgspec.structs.replace(made, **changes)
         handler = self.actor.handlers()[ESTIMATE_KIND]
-        handler.function(Request(b"", envelope, body, 0, lambda _, __: None))
+        handler.function(Request(b"", envelope, body, lambda _, __: None))
 
 
 @pytest.fixture

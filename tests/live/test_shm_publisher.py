@@ -81,7 +81,7 @@ class Bench:
     def hear(self, news: ClockEstimate) -> None:
         """Deliver an estimate."""
         envelope = wire.Envelope(kind=ESTIMATE_KIND, id=1, src="clock_model")
-        request = Request(b"", envelope, news, 0, lambda _, __: None)
+        request = Request(b"", envelope, news, lambda _, __: None)
         self.actor.handlers()[ESTIMATE_KIND].function(request)
 
     def turn(self, predicate: Callable[[], object], what: str) -> None:

@@ -270,7 +270,7 @@ def test_every_nonce_is_written_once(
     waiting: list[Append] = []
     for counter, commits in counters:
         request = append(counter)
-        is_new = writer.is_new(request, waiting, STAMP.time_ns)
+        is_new = writer.admission.is_new(request, waiting, STAMP.time_ns)
         assert is_new == (counter not in model)
         model.add(counter)
         if is_new:

@@ -145,7 +145,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Ask again for what was answered: the answer is the same, and nothing is done."""
         change, first = data.draw(st.sampled_from(self.done))
 
-        again = self.book.recall_change(change)
+        again = self.book.admission.outcome_of(change)
 
         assert again is not None
         assert (again.body, again.error is None) == (first.body, first.error is None)

@@ -199,8 +199,8 @@ class StoreMachine(RuleBasedStateMachine):
         request, then_ns, answer = self.answered[index % len(self.answered)]
         if abs(self.world.now_ns - then_ns) > 20 * 3600 * S_NS:
             return
-        assert not self.world.book.is_new(request, [], self.world.now_ns)
-        outcome = self.world.book.recall_change(request)
+        assert not self.world.book.admission.is_new(request, [], self.world.now_ns)
+        outcome = self.world.book.admission.outcome_of(request)
         assert outcome is not None
         if isinstance(answer, KvWritten):
             assert outcome.error is None

@@ -56,14 +56,14 @@ class Bench:
         self.wait_for(*waits_for)
         envelope = wire.Envelope(kind="clock.sample", id=1)
         handler = self.model.handlers()["clock.sample"]
-        handler.function(Request(b"", envelope, sample, 100, lambda *_: None))
+        handler.function(Request(b"", envelope, sample, lambda *_: None))
 
     def wait_for(self, *names: str, for_ms: int = 5000) -> None:
         """Let the sampler say whom it waits for."""
         envelope = wire.Envelope(kind="clock.awaited", id=1)
         handler = self.model.handlers()["clock.awaited"]
         body = AwaitedSources(names, for_ms)
-        handler.function(Request(b"", envelope, body, 100, lambda *_: None))
+        handler.function(Request(b"", envelope, body, lambda *_: None))
 
     @property
     def estimates(self) -> list[ClockEstimate]:
@@ -150,7 +150,7 @@ def told_of(bench: Bench, cause: Any, raw_ns: int) -> ClockEstimate:
     """Tell of a disruption; return the estimate that answers it."""
     handler = bench.model.handlers()["clock.disrupted"]
     envelope = wire.Envelope(kind="clock.disrupted", id=1)
-    handler.function(Request(b"", envelope, Disrupted(cause, raw_ns), 100, lambda *_: None))
+    handler.function(Request(b"", envelope, Disrupted(cause, raw_ns), lambda *_: None))
     return bench.estimates[-1]
 
 
@@ -227,7 +227,7 @@ def test_estimates_carry_the_leap_table(home: Home, monkeypatch: pytest.MonkeyPa
     estimate = bench.estimates[-1]
     handler = bench.model.handlers()["clock.why"]
     envelope = wire.Envelope(kind="clock.why", id=1)
-    answer = handler.function(Request(b"", envelope, AskWhy(), 10, lambda *_: None))
+    answer = handler.function(Request(b"", envelope, AskWhy(), lambda *_: None))
 
     assert estimate.leap_utc_s == now_s + 3600
     assert (estimate.leap_tai_before_s, estimate.leap_tai_after_s) == (37, 38)
@@ -292,13 +292,13 @@ def test_sources_are_answered_and_forgotten_when_withdrawn(home: Home) -> None:
     bench.hear(0, source="b")
 
     def asked() -> list[tuple[str, str]]:
-        request = Request(b"", wire.Envelope(kind="x", id=1), AskSources(), 9, lambda *_: None)
+        request = Request(b"", wire.Envelope(kind="x", id=1), AskSources(), lambda *_: None)
         judged = bench.model.handlers()["clock.sources"].function(request)
         assert isinstance(judged, Judged)
         return [(one.source, one.standing) for one in judged.sources]
 
     before = asked()
-    removal = Request(b"", wire.Envelope(kind="x", id=2), Withdrawn(("b",)), 9, lambda *_: None)
+    removal = Request(b"", wire.Envelope(kind="x", id=2), Withdrawn(("b",)), lambda *_: None)
     bench.model.handlers()["clock.withdrawn"].function(removal)
 
     assert before == [("a", "selected"), ("b", "selected")]

@@ -83,7 +83,7 @@ class World:
     def request(self, body: Any) -> Request[Any]:
         """Return a request whose answer is kept."""
         envelope = wire.Envelope(kind="lock", id=1, src="tester")
-        return Request(b"", envelope, body, 0, lambda _, answer: self.answers.append(answer))
+        return Request(b"", envelope, body, lambda _, answer: self.answers.append(answer))
 
     def tokens(self) -> list[int]:
         """Return what was granted so far."""

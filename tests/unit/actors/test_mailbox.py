@@ -39,9 +39,9 @@ def test_opened_request_is_typed_and_counted() -> None:
     """A good frame becomes a request with a typed body."""
     mailbox = make()
 
-    request = mailbox.open(b"peer", frame(), NOW_NS, nothing)
+    request = mailbox.open(b"peer", frame(), 0, NOW_NS, nothing)
 
-    assert (request.body, request.peer, mailbox.serve(request)) == (
+    assert (request.body, request.peer, mailbox.handlers["echo"].function(request)) == (
         Text("x"), b"peer", {"text": "x"},
     )  # fmt: skip
     assert mailbox.snapshot() == {"mailbox_accepted_total": 1.0}
@@ -51,10 +51,10 @@ def test_deadline_in_the_future_is_served() -> None:
     """Only a message whose sender has given up is refused."""
     mailbox = make()
 
-    mailbox.open(b"peer", frame(deadline_mono_ns=NOW_NS + 1), NOW_NS, nothing)
+    mailbox.open(b"peer", frame(deadline_mono_ns=NOW_NS + 1), 0, NOW_NS, nothing)
 
     with pytest.raises(errors.DeadlineExceeded, match="ms late"):
-        mailbox.open(b"peer", frame(deadline_mono_ns=NOW_NS - 1), NOW_NS, nothing)
+        mailbox.open(b"peer", frame(deadline_mono_ns=NOW_NS - 1), 0, NOW_NS, nothing)
 
 
 def test_frames_of_a_message_have_the_room_of_one() -> None:
@@ -62,15 +62,15 @@ def test_frames_of_a_message_have_the_room_of_one() -> None:
     mailbox = make()
     small, large = frame(body={"text": "x" * 400}), frame(body={"text": "x" * 2000})
 
-    mailbox.open(b"peer", small, NOW_NS, nothing)
+    mailbox.open(b"peer", small, 0, NOW_NS, nothing)
     with pytest.raises(errors.FrameTooLarge, match="a message of at most 1000"):
-        mailbox.open(b"peer", large, NOW_NS, nothing, is_first=False)
-    mailbox.open(b"peer", small, NOW_NS, nothing, is_first=False)
+        mailbox.open(b"peer", large, 1, NOW_NS, nothing)
+    mailbox.open(b"peer", small, 2, NOW_NS, nothing)
     with pytest.raises(errors.FrameTooLarge, match="1000 bytes together at most"):
-        mailbox.open(b"peer", small, NOW_NS, nothing, is_first=False)
-    mailbox.open(b"peer", frame(), NOW_NS, nothing, is_first=False)
+        mailbox.open(b"peer", small, 3, NOW_NS, nothing)
+    mailbox.open(b"peer", frame(), 4, NOW_NS, nothing)
 
-    mailbox.open(b"peer", small, NOW_NS, nothing)
+    mailbox.open(b"peer", small, 0, NOW_NS, nothing)
 
 
 def test_refusal_names_the_request_where_its_id_can_be_read() -> None:
@@ -79,7 +79,7 @@ def test_refusal_names_the_request_where_its_id_can_be_read() -> None:
     large = frame(body={"text": "x" * 2000})
 
     with pytest.raises(errors.FrameTooLarge) as caught:
-        mailbox.open(b"peer", large, NOW_NS, nothing)
+        mailbox.open(b"peer", large, 0, NOW_NS, nothing)
     reply = msgpack.unpackb(mailbox.refusal(large, caught.value))
 
     assert (reply["corr"], reply["body"]["code"], reply["incarnation"]) == (9, "frame_too_large", 2)
@@ -97,9 +97,9 @@ def test_handler_that_recovers_on_the_third_attempt_is_no_poison(home: Home) -> 
         return {"text": request.body.text}
 
     mailbox = make(flaky)
-    request = mailbox.open(b"peer", frame(), NOW_NS, nothing)
+    request = mailbox.open(b"peer", frame(), 0, NOW_NS, nothing)
 
-    body = guard.serve(mailbox, request, frame(), home, 0)
+    body = guard.serve(mailbox, request, frame(), home, lambda: 0)
 
     assert body == {"text": "x"}
     assert not home.dead_letter_dir.exists()
@@ -114,9 +114,9 @@ def test_hourbook_error_of_a_handler_is_its_reply(home: Home) -> None:
         raise errors.NameTaken("Expected a free name, got one that is taken")
 
     mailbox = make(refuse)
-    request = mailbox.open(b"peer", frame(), NOW_NS, nothing)
+    request = mailbox.open(b"peer", frame(), 0, NOW_NS, nothing)
 
-    assert isinstance(guard.serve(mailbox, request, frame(), home, 0), errors.NameTaken)
+    assert isinstance(guard.serve(mailbox, request, frame(), home, lambda: 0), errors.NameTaken)
     assert len(attempts) == 1
 
 

@@ -53,7 +53,7 @@ class Bench:
     def sampled(self) -> Sampled:
         """The answer to ``clock.sources``."""
         envelope = wire.Envelope(kind="clock.sources", id=1)
-        request = Request(b"", envelope, AskSources(), 9, lambda *_: None)
+        request = Request(b"", envelope, AskSources(), lambda *_: None)
         answer = self.sampler.handlers()["clock.sources"].function(request)
         assert isinstance(answer, Sampled)
         return answer
@@ -66,7 +66,7 @@ class Bench:
     def resample(self) -> None:
         """Hear that the model has lost its history."""
         body = Resample("the machine was suspended")
-        request = Request(b"", wire.Envelope(kind="clock.resample", id=1), body, 9, lambda *_: None)
+        request = Request(b"", wire.Envelope(kind="clock.resample", id=1), body, lambda *_: None)
         self.sampler.handlers()["clock.resample"].function(request)
 
     def run_until(self, predicate: Callable[[], object], what: str) -> None:

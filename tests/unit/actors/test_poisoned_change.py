@@ -123,8 +123,8 @@ def test_resend_hears_the_same_and_is_not_tried_again(home: Home) -> None:
     writer.close()
 
     writer = open_guarded(home)
-    is_new = writer.is_new(poison("key"), (), NOW_NS)
-    again = writer.recall_change(poison("key"))
+    is_new = writer.admission.is_new(poison("key"), (), NOW_NS)
+    again = writer.admission.outcome_of(poison("key"))
     writer.close()
 
     assert not is_new

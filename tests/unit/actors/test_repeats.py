@@ -38,7 +38,7 @@ def test_garbage_in_a_loop_is_answered_each_time_and_logged_once(
 
     def serve(frame: bytes, count: int, now_mono_ns: int) -> None:
         for number in range(count):
-            service.serve(b"peer %d" % number, frame, now_mono_ns, is_first=True)
+            service.serve(b"peer %d" % number, frame, 0, now_mono_ns)
 
     garbage, large = b"\xc1garbage", b"x" * 2_000_000
     with caplog.at_level(logging.WARNING):

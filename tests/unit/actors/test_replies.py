@@ -32,10 +32,11 @@ def test_held_replies_leave_in_one_message_for_each_peer(sent: Sent) -> None:
     replies = Replies(sent.send)
     replies.hear_joined(b"a")
 
-    replies.hold()
+    replies.is_holding = True
     for peer, frame in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"b", b"4")):
         replies.add(peer, frame)
     assert not sent
+    replies.is_holding = False
     replies.release()
     replies.add(b"a", b"5")
 
@@ -50,9 +51,10 @@ def test_message_holds_so_many_frames_and_bytes(
     replies = Replies(sent.send)
     replies.hear_joined(b"a")
 
-    replies.hold()
+    replies.is_holding = True
     for size in (*[1] * (wire.MESSAGE_FRAMES_MAX + 1), 998, 5000, 1):
         replies.add(b"a", b"x" * size)
+    replies.is_holding = False
     replies.release()
 
     assert [[len(frame) for frame in frames] for _, frames in sent] == [
@@ -67,10 +69,11 @@ def test_peers_that_are_remembered_are_bounded(sent: Sent, monkeypatch: pytest.M
     for peer in (b"a", b"b", b"c"):
         replies.hear_joined(peer)
 
-    replies.hold()
+    replies.is_holding = True
     for peer in (b"a", b"c"):
         replies.add(peer, b"1")
         replies.add(peer, b"2")
+    replies.is_holding = False
     replies.release()
 
     assert sent == [(b"a", [b"1"]), (b"a", [b"2"]), (b"c", [b"1", b"2"])]

@@ -8,7 +8,6 @@ from kv_writes import kv_write, put
 
 from actors import store_tally
 from actors.store_tally import OTHERS, StoreTally
-from hourbook.book.changes.outcomes import Outcome, refuse
 from protocols import errors
 from protocols.kv_figures import NamespaceFigures, ReadReport, Reads
 
@@ -79,11 +78,10 @@ def test_writes_are_counted_by_what_became_of_them() -> None:
     tally = StoreTally()
     conflict = errors.VersionConflict("Expected version 1, got 2")
 
-    tally.note(kv_write(put("a"), put("b")), Outcome(b"", None, 2))
-    tally.note(kv_write(put("a", if_version=1)), refuse(conflict))
-    tally.refuse(kv_write(put("a")), errors.DiskFull("Expected room"))
-    tally.end_group(3_000_000)
-    tally.end_group(9_000_000)
+    tally.count(kv_write(put("a"), put("b")), None)
+    tally.count(kv_write(put("a", if_version=1)), conflict)
+    tally.count(kv_write(put("a")), errors.DiskFull("Expected room"))
+    tally.commits.add(3_000_000)
 
     assert tally.figures() == {"notes": NamespaceFigures(3, 4, 2, 1)}
     assert tally.commits.histogram() == {1 << 22: 1}

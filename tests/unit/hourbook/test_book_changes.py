@@ -131,8 +131,8 @@ def test_answers_and_refusals_are_given_again_also_by_the_next_writer(home: Home
     writer.close()
 
     writer = open_marking(home)
-    is_new = [writer.is_new(change, (), NOW_NS) for change in (done, refused)]
-    again = [writer.recall_change(change) for change in (done, refused)]
+    is_new = [writer.admission.is_new(change, (), NOW_NS) for change in (done, refused)]
+    again = [writer.admission.outcome_of(change) for change in (done, refused)]
     writer.close()
 
     assert is_new == [False, False]
@@ -147,17 +147,17 @@ def test_another_change_under_the_same_nonce_is_refused(home: Home) -> None:
     """While the first one waits, and once it is done; a later hybrid time makes it no other."""
     writer = open_marking(home)
     first, other = mark(1, "one"), mark(1, "two")
-    assert writer.is_new(first, (), NOW_NS)
+    assert writer.admission.is_new(first, (), NOW_NS)
 
     with pytest.raises(errors.BadRequest, match="nonce of its own"):
-        writer.is_new(other, [first], NOW_NS)
+        writer.admission.is_new(other, [first], NOW_NS)
     writer.write([first], STAMP)
     with pytest.raises(errors.BadRequest, match="nonce of its own"):
-        writer.is_new(other, (), NOW_NS)
+        writer.admission.is_new(other, (), NOW_NS)
     with pytest.raises(errors.BadRequest, match="nonce of its own"):
-        writer.is_new(append(1), (), NOW_NS)
+        writer.admission.is_new(append(1), (), NOW_NS)
 
-    assert not writer.is_new(msgspec.structs.replace(first, hlc=5), (), NOW_NS)
+    assert not writer.admission.is_new(msgspec.structs.replace(first, hlc=5), (), NOW_NS)
     writer.close()
 
 
@@ -167,8 +167,8 @@ def test_change_that_can_be_replayed_keeps_no_answer(home: Home) -> None:
     change = Often(writer="agent", nonce=entry.make_nonce(7, 1))
     first = writer.write([change], STAMP).outcomes[0]
 
-    assert not writer.is_new(change, (), NOW_NS)
-    again = writer.recall_change(change)
+    assert not writer.admission.is_new(change, (), NOW_NS)
+    again = writer.admission.outcome_of(change)
     stored = writer.query(lambda c: c.execute("SELECT count(*) FROM outcome").fetchone()[0])
     writer.close()
 
@@ -186,7 +186,7 @@ def test_answers_are_forgotten_after_a_day(home: Home) -> None:
     writer.write([mark(1 + CHANGE_NONCES, "two")], late)
 
     with pytest.raises(errors.NonceExpired):
-        writer.is_new(mark(1, "one"), (), late.time_ns)
+        writer.admission.is_new(mark(1, "one"), (), late.time_ns)
     writer.close()
 
 
@@ -276,10 +276,10 @@ def test_request_of_a_forgotten_writer_is_not_taken_twice(
     monkeypatch.setattr("hourbook.book.admission.WRITERS_REMEMBERED_MAX", 1)
     writer = open_marking(home)
     waiting, other = mark(1), Mark(writer="other", nonce=entry.make_nonce(7, 1), name="y")
-    assert writer.is_new(waiting, (), NOW_NS)
-    assert writer.is_new(other, [waiting], NOW_NS)
+    assert writer.admission.is_new(waiting, (), NOW_NS)
+    assert writer.admission.is_new(other, [waiting], NOW_NS)
 
-    assert not writer.is_new(waiting, [waiting, other], NOW_NS)
+    assert not writer.admission.is_new(waiting, [waiting, other], NOW_NS)
     writer.close()
 
 

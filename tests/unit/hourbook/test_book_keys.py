@@ -123,7 +123,7 @@ def test_change_of_keys_survives_a_kill_when(step: str, home: Home) -> None:
 
     died = rotate_and_die(home, step)
     writer = open_writer(home)
-    answer = writer.recall_change(CHANGE) or writer.write([CHANGE], STAMP).outcomes[0]
+    answer = writer.admission.outcome_of(CHANGE) or writer.write([CHANGE], STAMP).outcomes[0]
     writer.commit([append(2)], STAMP)
     periods = writer.query(key_periods)
     writer.close()

@@ -84,22 +84,22 @@ def test_resend_is_recalled_and_not_new(home: Home) -> None:
     """A request seen again is known, also after a restart, and recalled as it was written."""
     writer = open_writer(home)
     rows = writer.commit([append(1, 3)], STAMP)
-    assert not writer.is_new(append(1, 3), (), NOW_NS)
+    assert not writer.admission.is_new(append(1, 3), (), NOW_NS)
     writer.close()
 
     again = open_writer(home)
 
-    assert not again.is_new(append(1, 3), (), NOW_NS)
-    assert again.recall(append(1, 3)) == rows
+    assert not again.admission.is_new(append(1, 3), (), NOW_NS)
+    assert again.admission.rows_of(append(1, 3)) == rows
     again.close()
 
 
 def test_resend_of_a_waiting_request_is_not_new(home: Home) -> None:
     """A resend that comes before the first attempt was committed is known from the queue."""
     writer = open_writer(home)
-    assert writer.is_new(append(1), (), NOW_NS)
+    assert writer.admission.is_new(append(1), (), NOW_NS)
 
-    assert not writer.is_new(append(1), [append(1)], NOW_NS)
+    assert not writer.admission.is_new(append(1), [append(1)], NOW_NS)
     writer.close()
 
 
@@ -108,7 +108,7 @@ def test_lower_nonce_that_never_arrived_is_new(home: Home) -> None:
     writer = open_writer(home)
     writer.commit([append(2)], STAMP)
 
-    assert writer.is_new(append(1), (), NOW_NS)
+    assert writer.admission.is_new(append(1), (), NOW_NS)
     writer.close()
 
 
@@ -117,7 +117,7 @@ def test_same_nonce_of_another_writer_is_new(home: Home) -> None:
     writer = open_writer(home)
     writer.commit([append(1)], STAMP)
 
-    assert writer.is_new(append(1, writer="other"), (), NOW_NS)
+    assert writer.admission.is_new(append(1, writer="other"), (), NOW_NS)
     writer.close()
 
 
@@ -125,13 +125,13 @@ def test_nonce_above_all_of_its_writer_needs_no_look_up(home: Home) -> None:
     """It is taken for used from then on; of a writer that was not heard yet nothing is known."""
     writer = open_writer(home)
 
-    assert not writer.is_above(append(5))
-    assert writer.is_new(append(5), (), NOW_NS)
-    assert not writer.is_above(append(5))
-    assert not writer.is_above(append(4))
-    assert writer.is_above(append(6, 3))
-    assert not writer.is_above(append(8))
-    assert writer.is_above(append(9))
+    assert not writer.admission.is_above(append(5))
+    assert writer.admission.is_new(append(5), (), NOW_NS)
+    assert not writer.admission.is_above(append(5))
+    assert not writer.admission.is_above(append(4))
+    assert writer.admission.is_above(append(6, 3))
+    assert not writer.admission.is_above(append(8))
+    assert writer.admission.is_above(append(9))
     writer.close()
 
 
@@ -154,7 +154,7 @@ def test_nonce_used_for_other_entries_is_refused(home: Home, request_: Append) -
     )
 
     with pytest.raises(errors.BadRequest) as caught:
-        writer.is_new(request_, (), NOW_NS)
+        writer.admission.is_new(request_, (), NOW_NS)
 
     assert caught.value.field == "nonce"
     writer.close()
@@ -166,9 +166,9 @@ def test_nonce_passed_over_a_day_ago_has_expired(home: Home) -> None:
     writer.commit([append(2)], STAMP)
 
     with pytest.raises(errors.NonceExpired, match="24 h ago"):
-        writer.is_new(append(1), (), NOW_NS + RESEND_WINDOW_NS + 1)
+        writer.admission.is_new(append(1), (), NOW_NS + RESEND_WINDOW_NS + 1)
 
-    assert writer.is_new(append(1, incarnation=6), (), NOW_NS + RESEND_WINDOW_NS + 1)
+    assert writer.admission.is_new(append(1, incarnation=6), (), NOW_NS + RESEND_WINDOW_NS + 1)
     writer.close()
 
 

@@ -120,7 +120,7 @@ def test_resend_of_a_redacted_append_is_answered(home: Home) -> None:
     writer = book_with_secret(home)
     do(writer, redact(2))
 
-    rows = writer.recall(append(2, details={"note": SWORDFISH * 400}))
+    rows = writer.admission.rows_of(append(2, details={"note": SWORDFISH * 400}))
 
     assert [row[0] for row in rows] == [2]
 

@@ -98,8 +98,8 @@ def test_resent_call_hears_of_its_token_again(home: Home) -> None:
     book.close()
     book = open_store(home)
 
-    assert not book.is_new(call, (), STAMP.time_ns)
-    again, let_go = book.recall_change(call), book.recall_change(freed)
+    assert not book.admission.is_new(call, (), STAMP.time_ns)
+    again, let_go = book.admission.outcome_of(call), book.admission.outcome_of(freed)
 
     assert again is not None
     assert granted(again) == 1

@@ -114,7 +114,7 @@ def test_a_resend_hears_what_the_first_attempt_heard(home: Home) -> None:
         change = kv_write(*ops)
         (first,) = book.write([change], Stamp(NOW_NS, 0)).outcomes
 
-        again = book.recall_change(change)
+        again = book.admission.outcome_of(change)
 
         assert again is not None
         assert written(again) == written(first)
@@ -128,7 +128,7 @@ def test_a_nonce_that_meant_another_write_is_refused(home: Home) -> None:
 
     for other in ([put("a", 2)], [put("b", 1)], [increment("a")], [put("a", 1), put("b", 1)]):
         with pytest.raises(errors.BadRequest, match="nonce of its own"):
-            book.recall_change(msgspec.structs.replace(change, ops=other))
+            book.admission.outcome_of(msgspec.structs.replace(change, ops=other))
 
 
 def test_a_value_goes_when_its_time_has_come(home: Home) -> None:
