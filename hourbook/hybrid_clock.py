@@ -16,10 +16,14 @@ __all__ = ["HybridClock", "process_clock"]
 
 
 class HybridClock:
-    """The last number issued or received; for all threads of a process (``protocols.hlc``)."""
+    """What numbers a process issues and receives; for all of its threads (``protocols.hlc``).
+
+    Attributes:
+        last: the last number issued or received; 0: there is none.
+    """
 
     def __init__(self) -> None:
-        self._last = 0
+        self.last = 0
         self._lock = threading.Lock()
 
     def to_send(self, now_ns: int) -> int:
@@ -27,7 +31,7 @@ class HybridClock:
 
         A process whose clock once was wrong may be far ahead; nobody would accept that.
         """
-        last = self._last
+        last = self.last
         return 0 if is_ahead(last, now_ns) else last
 
     def issue(self, read_ns: Callable[[], int], received: int | None = None) -> int:
@@ -43,10 +47,10 @@ class HybridClock:
         with self._lock:
             now_ns = read_ns()
             if received is None:
-                self._last = tick(self._last, now_ns)
+                self.last = tick(self.last, now_ns)
             else:
-                self._last = merge(self._last, received, now_ns)
-            return self._last
+                self.last = merge(self.last, received, now_ns)
+            return self.last
 
     def observe(self, number: int, time_ns: int) -> None:
         """Take in the number of an entry that the book stamped with `time_ns` (UTC).
@@ -57,7 +61,7 @@ class HybridClock:
         if is_ahead(number, time_ns):
             return
         with self._lock:
-            self._last = max(self._last, number)
+            self.last = max(self.last, number)
 
     def renew_lock(self) -> None:
         """Forget a lock that another thread of the parent held at the fork."""

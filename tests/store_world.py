@@ -24,7 +24,7 @@ from hourbook.process_identity import own_holder
 from protocols import wire
 from protocols.book_messages import Append
 from protocols.change import Change
-from protocols.kv_messages import AcquireLock, Delete, LockGranted, Op, ReleaseLock
+from protocols.kv_messages import AcquireLock, Delete, KvWrite, LockGranted, Op, ReleaseLock
 from shm.writer import GenerationWriter
 
 if TYPE_CHECKING:
@@ -142,9 +142,11 @@ class Link:
         self._world = world
         self.reads = ReadReporter()
 
-    def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> "Reply":
+    def change(
+        self, kind: str, request: type[KvWrite], *, ns: str, ops: list[Op], branch: int
+    ) -> "Reply":
         """Do it."""
-        assert attended
+        assert (kind, request) == ("kv.write", KvWrite)
         return Reply(self._world.send([kv_write(*ops, ns=ns, branch=branch)])[0])
 
     def tell(self, kind: str, body: object) -> None:

@@ -52,12 +52,11 @@ class Book(BookWrites, BookViews):
             book_messages.check_name(session, "session")
         _check_timeout(timeout_s)
         self.name = name
-        self.session = session
         self._on_branch = self._branch_number(branch) if branch else MAIN
         self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
         self._reads, nonces = ReadReporter(), NonceSource()
         self._membership = Membership(self._client, home, name, nonces, self._reads, shared=shared)
-        self._link = BookLink(self._client, self._membership, nonces, name, lambda: self.session)
+        self._link = BookLink(self._client, self._membership, nonces, name, session)
         self._stores: dict[str, Store] = {}
         self._store_files: StoreFiles | None = None
         self._lock_keeper = LockKeeper()

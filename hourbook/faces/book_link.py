@@ -1,7 +1,6 @@
 """How a book and its stores ask journal_writer for changes: on one connection, under one name."""
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from hourbook.faces.membership import Membership
@@ -21,6 +20,7 @@ class BookLink:
         client: of journal_writer.
         membership: holds the name.
         nonces: of what is asked.
+        session: name of the one in which the book writes just now, or "".
     """
 
     def __init__(
@@ -29,13 +29,14 @@ class BookLink:
         membership: Membership,
         nonces: NonceSource,
         writer: str,
-        session: Callable[[], str],
+        session: str,
     ) -> None:
-        """Made by a Book; `session` says in which session it writes just now."""
+        """Made by a Book."""
         self.client: Final = client
         self.membership: Final = membership
         self.nonces: Final = nonces
-        self._writer, self._session = writer, session
+        self.session = session
+        self._writer: Final = writer
 
     def change(
         self,
@@ -60,12 +61,13 @@ class BookLink:
         Raises:
             UsedAfterFork, BookClosed, LimitExceeded, NameTaken: nothing was sent.
         """
-        self.membership.require()
+        if not self.membership.is_held:
+            self.membership.require()
         change = request(
             writer=self._writer,
             nonce=self.nonces.take(CHANGE_NONCES),
-            session=self._session() if session is None else session,
-            hlc=process_clock.to_send(time.time_ns()),
+            session=self.session if session is None else session,
+            hlc=process_clock.to_send(time.time_ns()) if process_clock.last else 0,
             **fields,
         )
         return self.client.send(kind, change, attended=attended, extra_s=extra_s)

@@ -32,9 +32,17 @@ class BookWrites(BookKeeping):
     """What can be written to the book, and in which session; threads may share it."""
 
     name: str
-    session: str
     _on_branch: int
     _open_reader: Callable[[], BookReader]
+
+    @property
+    def session(self) -> str:
+        """Name of the session that what is written here is in, or ""."""
+        return self._link.session
+
+    @session.setter
+    def session(self, name: str) -> None:
+        self._link.session = name
 
     @overload
     def log(
@@ -179,15 +187,16 @@ class BookWrites(BookKeeping):
         return self.session
 
     def _request(self, news: list[NewEntry], ack: book_messages.AckLevel) -> Append:
-        self._link.membership.require()
+        if not self._link.membership.is_held:
+            self._link.membership.require()
         return Append(
             self.name,
             self._link.nonces.take(len(news)),
             news,
             ack,
-            self.session,
+            self._link.session,
             self._on_branch,
-            process_clock.to_send(time.time_ns()),
+            process_clock.to_send(time.time_ns()) if process_clock.last else 0,
         )
 
     def _entry(self, request: Append, appended: Appended, index: int) -> Entry:

@@ -35,7 +35,12 @@ _decode_beaten = msgspec.msgpack.Decoder(Beaten).decode
 
 
 class Membership:
-    """One connection's hold on a name; for all of its threads."""
+    """One connection's hold on a name; for all of its threads.
+
+    Attributes:
+        is_held: the name is held for this process, as far as it knows; else a write waits for
+            :meth:`require` first.
+    """
 
     def __init__(
         self,
@@ -60,7 +65,7 @@ class Membership:
         self._client, self._home, self._nonces = client, home, nonces
         self._name, self._reads = name, reads
         self._holder = None if shared else own_holder()
-        self._is_held = shared
+        self.is_held = shared
         self._lock = threading.Lock()
         self._ends: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -89,11 +94,11 @@ class Membership:
             DiskFull, BookCorrupt: refused.
             BookClosed, UsedAfterFork: the connection cannot be used.
         """
-        if self._is_held:
+        if self.is_held:
             return
         self._client.check_usable()  # before the lock, which a fork may have copied taken
         with self._lock:
-            if self._is_held:
+            if self.is_held:
                 return
             try:
                 self._register(None)
@@ -145,7 +150,7 @@ class Membership:
         change = Register(writer=self._name, nonce=nonce, holder=self._holder)
         envelope = self._client.send("instance.register", change).wait(timeout_s)
         _decode_registered(envelope.body)
-        self._is_held = True
+        self.is_held = True
 
     def _run(self) -> None:
         while True:
@@ -156,15 +161,15 @@ class Membership:
                 if self.is_listening():
                     self._beat_or_register()
         with contextlib.suppress(errors.HourbookError):
-            if self._is_held and self.is_listening():
+            if self.is_held and self.is_listening():
                 if self._reads.make() is not None:
                     self.beat()
                 self._release()
 
     def _beat_or_register(self) -> None:
-        if self._is_held and not self.beat().is_held:
-            self._is_held = False
-        if not self._is_held:
+        if self.is_held and not self.beat().is_held:
+            self.is_held = False
+        if not self.is_held:
             with self._lock:
                 self._register(None)
 

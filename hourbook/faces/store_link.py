@@ -8,17 +8,13 @@ import msgspec
 from hourbook.faces.book_link import BookLink
 from hourbook.faces.lock_keeper import LockKeeper
 from hourbook.faces.read_report import ReadReporter
-from hourbook.link.reply import Reply
-from protocols import errors, wire
+from protocols import errors
 from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
-from protocols.kv_messages import KvWrite, KvWritten, Op
 
-__all__ = ["KV_WRITE", "StoreLink", "written"]
+__all__ = ["StoreLink"]
 
-KV_WRITE: Final = "kv.write"
 _FIGURES_S: Final = 1.0
 _decode_figures = msgspec.msgpack.Decoder(StoreFigures).decode
-_decode_written = msgspec.msgpack.Decoder(KvWritten).decode
 
 
 class StoreLink:
@@ -52,12 +48,3 @@ class StoreLink:
         with contextlib.suppress(errors.HourbookError):
             if self.client.is_usable():
                 self.client.post(kind, body)
-
-    def write(self, ns: str, ops: list[Op], branch: int, *, attended: bool = True) -> Reply:
-        """Send steps that are done together or not at all."""
-        return self.change(KV_WRITE, KvWrite, attended=attended, ns=ns, ops=ops, branch=branch)
-
-
-def written(envelope: wire.Envelope) -> KvWritten:
-    """Return the answer to a write."""
-    return _decode_written(envelope.body)

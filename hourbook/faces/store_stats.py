@@ -77,18 +77,19 @@ class Holding(msgspec.Struct):
 
 
 class WriteCounts:
-    """Counts writes; not exact where threads write at once, as such figures need not be."""
+    """Counts writes; not exact where threads write at once, as such figures need not be.
+
+    Attributes:
+        writes: all of them.
+        refusals: those that were refused.
+        latency: of those that waited.
+    """
 
     __slots__ = ("latency", "refusals", "writes")
 
     def __init__(self) -> None:
         self.writes = self.refusals = 0
         self.latency = LatencyBins()
-
-    def add(self, took_ns: int) -> None:
-        """Count one that waited so long."""
-        self.writes += 1
-        self.latency.add(took_ns)
 
 
 def gather_stats(

@@ -45,14 +45,16 @@ def set_step(
     entry.decode_value(raw, "value")
     if keep_ttl and ttl_s is not None:
         raise errors.BadRequest("Expected either `keep_ttl` or `ttl_s`, got both", field="keep_ttl")
+    if type not in _TYPES:
+        raise _no_type(type)
     return Set(
         key=key,
         value=msgspec.Raw(raw),
-        type=_type(type),
-        ttl_ns=_ttl_ns(ttl_s),
+        type=type,
+        ttl_ns=None if ttl_s is None else _ttl_ns(ttl_s),
         keep_ttl=bool(keep_ttl),
-        if_version=_version(if_version),
-        metadata=_metadata(metadata),
+        if_version=None if if_version is None else _natural(if_version, "if_version"),
+        metadata=NO_METADATA if metadata is None else _metadata(metadata),
         token=_natural(token, "token"),
     )
 
@@ -60,7 +62,11 @@ def set_step(
 def delete_step(key: str, *, if_version: int | None = None, token: int = 0) -> Delete:
     """Return the step that takes a key away; see ``Store.delete``."""
     check_key(key)
-    return Delete(key=key, if_version=_version(if_version), token=_natural(token, "token"))
+    return Delete(
+        key=key,
+        if_version=None if if_version is None else _natural(if_version, "if_version"),
+        token=_natural(token, "token"),
+    )
 
 
 def increment_step(
@@ -80,12 +86,14 @@ def increment_step(
             field="by",
             value=_shown(by),
         )
+    if type not in _TYPES:
+        raise _no_type(type)
     return Increment(
         key=key,
         by=by,
-        type=_type(type),
-        ttl_ns=_ttl_ns(ttl_s),
-        if_version=_version(if_version),
+        type=type,
+        ttl_ns=None if ttl_s is None else _ttl_ns(ttl_s),
+        if_version=None if if_version is None else _natural(if_version, "if_version"),
         token=_natural(token, "token"),
     )
 
@@ -108,16 +116,18 @@ def check_count(number: object, field: str) -> int:
 def check_step(key: str, if_version: int | None = None, token: int = 0) -> Check:
     """Return the step that only requires what it says."""
     check_key(key)
-    return Check(key=key, if_version=_version(if_version), token=_natural(token, "token"))
+    return Check(
+        key=key,
+        if_version=None if if_version is None else _natural(if_version, "if_version"),
+        token=_natural(token, "token"),
+    )
 
 
 def _is_carried(by: float) -> bool:
     return -_I64 <= by < _I64 if isinstance(by, int) else math.isfinite(by)
 
 
-def _ttl_ns(ttl_s: object) -> int | None:
-    if ttl_s is None:
-        return None
+def _ttl_ns(ttl_s: object) -> int:
     if not isinstance(ttl_s, int | float) or isinstance(ttl_s, bool) or not 0 < ttl_s <= TTL_S_MAX:
         raise errors.BadRequest(
             f"Expected `ttl_s` above 0, up to {TTL_S_MAX}, got {_shown(ttl_s)}",
@@ -134,17 +144,11 @@ def _shown(value: object) -> str:
         return f"an endless {type(value).__name__}"
 
 
-def _type(name: ValueType) -> ValueType:
-    if name not in _TYPES:
-        known = ", ".join(known for known in _TYPES if known)
-        raise errors.BadRequest(
-            f"Expected `type` among {known}, got {_shown(name)}", field="type", value=_shown(name)
-        )
-    return name
-
-
-def _version(version: object) -> int | None:
-    return None if version is None else _natural(version, "if_version")
+def _no_type(name: object) -> errors.BadRequest:
+    known = ", ".join(known for known in _TYPES if known)
+    return errors.BadRequest(
+        f"Expected `type` among {known}, got {_shown(name)}", field="type", value=_shown(name)
+    )
 
 
 def _natural(number: object, field: str) -> int:
@@ -158,8 +162,6 @@ def _natural(number: object, field: str) -> int:
 
 
 def _metadata(metadata: object) -> msgspec.Raw:
-    if metadata is None:
-        return NO_METADATA
     if not isinstance(metadata, Mapping):
         raise errors.BadRequest(
             f"Expected `metadata` to be a map, got {type(metadata).__name__}", field="metadata"

@@ -9,21 +9,25 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from hourbook.book.store.reading import Item
 from hourbook.faces.entry_future import WriteFuture
-from hourbook.faces.store_link import StoreLink, written
+from hourbook.faces.store_link import StoreLink
 from hourbook.faces.store_stats import WriteCounts
 from hourbook.faces.store_steps import check_count, delete_step, increment_step, set_step
 from hourbook.faces.store_transaction import Transaction
 from protocols import errors, wire
-from protocols.kv_messages import ABSENT, KvWritten, Op, Set, ValueType
+from protocols.kv_messages import ABSENT, KvWrite, KvWritten, Op, Set, ValueType
 
 __all__ = ["UPDATE_ATTEMPTS", "StoreWrites"]
 
 UPDATE_ATTEMPTS: Final = 100
 """Of one update; eight processes that do nothing else than update one key need about ten."""
+_KV_WRITE: Final = "kv.write"
 _PATIENT_ATTEMPTS: Final = 4
 _PAUSE_MAX_S: Final = 0.02
+_decode_written = msgspec.msgpack.Decoder(KvWritten).decode
 
 
 class StoreWrites:
@@ -118,7 +122,9 @@ class StoreWrites:
             metadata=metadata,
             token=token,
         )
-        reply = self._link.write(self.namespace, [step], self._branch, attended=False)
+        reply = self._link.change(
+            _KV_WRITE, KvWrite, attended=False, ns=self.namespace, ops=[step], branch=self._branch
+        )
         self._write_counts.writes += 1
         return WriteFuture(reply, _version)
 
@@ -214,25 +220,35 @@ class StoreWrites:
         return Transaction(self._find, self._write)
 
     def _write(self, ops: list[Op]) -> KvWritten:
+        counts = self._write_counts
         started_ns = time.perf_counter_ns()
         try:
-            reply = self._link.write(self.namespace, ops, self._branch)
-            return written(reply.wait())
+            reply = self._link.change(
+                _KV_WRITE, KvWrite, ns=self.namespace, ops=ops, branch=self._branch
+            )
+            return _decode_written(reply.wait().body)
         except errors.HourbookError:
-            self._write_counts.refusals += 1
+            counts.refusals += 1
             raise
         finally:
-            self._write_counts.add(time.perf_counter_ns() - started_ns)
+            counts.writes += 1
+            counts.latency.add(time.perf_counter_ns() - started_ns)
 
     def write_nowait(self, ops: list[Op]) -> WriteFuture[KvWritten]:
         """Send steps that are done together or not at all, and return at once."""
-        reply = self._link.write(self.namespace, ops, self._branch, attended=False)
+        reply = self._link.change(
+            _KV_WRITE, KvWrite, attended=False, ns=self.namespace, ops=ops, branch=self._branch
+        )
         self._write_counts.writes += 1
-        return WriteFuture(reply, written)
+        return WriteFuture(reply, _written)
 
 
 def _version(envelope: wire.Envelope) -> int:
-    return written(envelope).versions[0]
+    return _decode_written(envelope.body).versions[0]
+
+
+def _written(envelope: wire.Envelope) -> KvWritten:
+    return _decode_written(envelope.body)
 
 
 def update_step(key: str, value: object, item: Item | None, token: int) -> Set:

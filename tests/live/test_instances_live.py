@@ -216,7 +216,7 @@ def test_dead_process_of_our_own_namespace_is_refused(writer: ActorProcess) -> N
     with connect("watcher", writer.home) as book:
         ended = msgspec.structs.replace(own_holder(), start_ticks=1)
         book._membership._holder = ended
-        book._membership._is_held = False
+        book._membership.is_held = False
 
         with pytest.raises(errors.BadRequest, match="process that lives"):
             book.log("not", "written")
