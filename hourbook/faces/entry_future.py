@@ -28,19 +28,18 @@ class Received(msgspec.Struct, frozen=True):
     count: int
 
 
-class WriteFuture(Generic[_T]):
-    """The outcome of a write on its way."""
+class WriteFuture(msgspec.Struct, Generic[_T], eq=False):
+    """The outcome of a write on its way; made by a Book."""
 
-    __slots__ = ("_finish", "_reply")
+    _reply: Reply
+    _finish: Callable[[wire.Envelope], _T]
 
-    def __init__(self, reply: Reply, finish: Callable[[wire.Envelope], _T]) -> None:
-        """Made by a Book."""
-        self._reply = reply
-        self._finish = finish
+    def __repr__(self) -> str:
+        return object.__repr__(self)
 
     def done(self) -> bool:
         """Return whether the outcome is known."""
-        return self._reply.done()
+        return self._reply.is_settled
 
     def result(self, timeout_s: float | None = None) -> _T:
         """Return what the write came to, once it is durable.
@@ -73,7 +72,5 @@ class WriteFuture(Generic[_T]):
         self._reply.add_done_callback(lambda _: callback(self))
 
 
-class EntryFuture(WriteFuture[Entry]):
+class EntryFuture(WriteFuture[Entry], eq=False):
     """An entry on its way; see ``Book.log_nowait``."""
-
-    __slots__ = ()

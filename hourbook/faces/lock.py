@@ -151,7 +151,7 @@ class Lock:
         A lock that is not waited for stays as it is.
         """
         call = self._call
-        if call is None or call.done():
+        if call is None or call.is_settled:
             return
         call.deadline_ns = min(call.deadline_ns, time.monotonic_ns() + int(TIMEOUT_S * _S_NS))
         asked = _decode_call(call.request.body)
@@ -218,7 +218,7 @@ class Lock:
     def renew_soon(self) -> None:
         """Ask for a renewal, without waiting for the answer."""
         self._asked_mono_ns = time.monotonic_ns()
-        if self._renewal is not None and not self._renewal.done():
+        if self._renewal is not None and not self._renewal.is_settled:
             return  # it is sent again until somebody answers
         asked_boot_ns = _boot_ns()
         self._renewal = self._send_renewal(attended=False)

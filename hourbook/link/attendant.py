@@ -23,7 +23,12 @@ _MS_NS: Final = 1_000_000
 
 
 class Attendant:
-    """The thread of one client."""
+    """The thread of one client.
+
+    Attributes:
+        is_idle: there is no thread yet, or it may park just now: who sends a request that nobody
+            waits for tells it afterwards (:meth:`attend`).
+    """
 
     def __init__(self, name: str, traffic: Traffic, leadership: Leadership) -> None:
         """Begin no thread yet; `name` is what it will be called."""
@@ -31,7 +36,7 @@ class Attendant:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._wanted = threading.Condition(self._lock)
-        self._is_parked = False
+        self.is_idle = True
         self._end = Bell()
 
     def attend(self) -> None:
@@ -43,7 +48,7 @@ class Attendant:
                     target=self._run, args=(gathered,), name=self._name, daemon=True
                 )
                 self._thread.start()
-            elif self._is_parked:
+            else:
                 self._wanted.notify()
 
     def end(self) -> None:
@@ -79,8 +84,8 @@ class Attendant:
     def _await_traffic(self) -> bool:
         """Wait until a request is in flight (True), or the traffic was stopped."""
         with self._lock:
+            self.is_idle = True  # before it looks whether any is in flight: none is overlooked
             while not (self._traffic.is_closed or self._traffic.flying):
-                self._is_parked = True
                 self._wanted.wait()
-            self._is_parked = False
+            self.is_idle = False
         return not self._traffic.is_closed

@@ -21,7 +21,7 @@ from hourbook.link.leadership import Leadership
 from hourbook.link.patience import Patience
 from hourbook.link.reply import Reply
 from hourbook.link.room import IN_FLIGHT_MAX, LARGE_BYTES, find_surplus
-from hourbook.link.traffic import Traffic
+from hourbook.link.traffic import Traffic, closed_error
 from protocols import errors, wire
 
 __all__ = ["TIMEOUT_S", "MailboxClient"]
@@ -104,7 +104,7 @@ class MailboxClient:
         deadline_ns = now_ns + self._timeout_ns + int(extra_s * _S_NS)
         reply = Reply(self, request, frame, deadline_ns)
         self._traffic.begin(reply, now_ns, attended=attended)
-        if not attended:
+        if not attended and self._attendant.is_idle:
             self._attendant.attend()
         return reply
 
@@ -120,18 +120,19 @@ class MailboxClient:
 
     def hasten(self) -> None:
         """Send what waits for company, or for a connection: somebody is about to wait for it."""
-        if self.is_usable():
+        if self._traffic.outbox.waiting and self.is_usable():
             self._traffic.hasten()
 
     def pump_until(self, reply: Reply, timeout_s: float | None) -> None:
         """Receive, or let another thread receive, until `reply` is settled or time is up."""
         self.check_usable()
-        self._traffic.hasten()
+        if self._traffic.outbox.waiting:
+            self._traffic.hasten()
         until_ns = reply.deadline_ns
         if timeout_s is not None:
             until_ns = min(until_ns, time.monotonic_ns() + int(timeout_s * _S_NS))
         leadership, claim = self._leadership, object()
-        while not reply.done():
+        while not reply.is_settled:
             try:
                 wake = leadership.take(reply, claim)
                 if wake is None:
@@ -140,36 +141,38 @@ class MailboxClient:
                 if leadership.claim is claim:
                     leadership.claim = None
                     leadership.rouse()
-            if wake is not None and not reply.done():
+            if reply.is_settled:
+                return
+            if wake is not None:
                 wake.wait(max(0, until_ns - time.monotonic_ns()) / _S_NS)
-            if time.monotonic_ns() >= until_ns and not reply.done():
+            if time.monotonic_ns() >= until_ns and not reply.is_settled:
                 if until_ns < reply.deadline_ns:
                     return
                 self._traffic.expire(reply)
 
     def _lead(self, reply: Reply, until_ns: int) -> None:
         """Receive for all until `reply` is settled, `until_ns` has come, or the client closes."""
-        self._patience.begin(until_ns)
-        while not reply.done():
-            now_ns = time.monotonic_ns()
+        now_ns = self._patience.began_ns = time.monotonic_ns()
+        while not reply.is_settled:
             ready = self._traffic.pump(now_ns, until_ns, self._await_input, is_leader=True)
             if self._has_rung in ready:
                 self._leadership.bell.hush()
             if now_ns >= until_ns:  # only after a look: the answer may have lain there
                 break
-        self._patience.end()
+            now_ns = time.monotonic_ns()
 
     def flush(self) -> None:
         """Wait until the outcome of everything sent so far is known."""
         for reply in list(self._traffic.flying.values()):
-            if not reply.done():
+            if not reply.is_settled:
                 self.pump_until(reply, None)
 
     def close(self) -> None:
         """Close at once; what is in flight ends with OutcomeUnknown."""
         if self._pid != os.getpid():
             return
-        self._traffic.hasten()
+        if self._traffic.outbox.waiting:
+            self._traffic.hasten()
         if self._traffic.stop():
             self._attendant.end()
             self._traffic.close()
@@ -185,4 +188,5 @@ class MailboxClient:
                 "Expected a connection of this process, got one inherited through fork",
                 hint="connect again in the child",
             )
-        self._traffic.check_open()
+        if self._traffic.is_closed:
+            raise closed_error()

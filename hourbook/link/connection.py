@@ -9,7 +9,6 @@ Both descriptors signal edges: who was told by one looks until there is nothing 
 may be in here at a time, but for `close`, which is the last.
 """
 
-import select
 from collections.abc import Sequence
 from typing import Final
 
@@ -35,6 +34,7 @@ class Connection:
     Attributes:
         fd: readable when there may be frames.
         news_fd: readable when it may have been connected anew.
+        made: how often it has been connected, as :meth:`count_made` knows.
     """
 
     def __init__(self, home: Home, actor: str) -> None:
@@ -51,10 +51,10 @@ class Connection:
         self._socket.connect(home.mailbox_uri(actor))
         self.fd: Final = self._socket.fileno()
         self.news_fd: Final = self._news.fileno()
-        self._made = 0
-        self._take_news()  # libzmq signals only those who have looked, and found nothing
-        self._has_news = select.poll()
-        self._has_news.register(self.news_fd, select.POLLIN)
+        self._incoming = [(self._socket, _POLLIN)]
+        self._is_closed = False
+        self.made = 0
+        self.count_made()  # libzmq signals only those who have looked, and found nothing
 
     def try_send(self, frames: Sequence[bytes]) -> bool:
         """Hand one message of some frames to the connection; return whether there was one."""
@@ -67,41 +67,42 @@ class Connection:
     def receive(self, expected: int, *, is_signalled: bool = False) -> list[bytes]:
         """Take every frame that has arrived, but not look for more than are `expected`.
 
-        Asks for events instead of trying until ``zmq.Again``, which costs more to raise; but where
-        the descriptor has just signalled (`is_signalled`), there is nearly always a frame. Which
-        frames came in one message does not matter: each answers one request. But a message is taken
-        to its end before events are asked for again: libzmq hears of a lost connection then, drops
-        the rest, and aborts the process that asks for it ("Assertion failed: !_more", fq.cpp).
+        Polls instead of trying until ``zmq.Again``, which costs more to raise; but where the
+        descriptor has just signalled (`is_signalled`), there is nearly always a frame. Which frames
+        came in one message does not matter: each answers one request. But a message is taken to its
+        end before the socket is polled again: libzmq hears of a lost connection then, drops the
+        rest, and aborts the process that asks for it ("Assertion failed: !_more", fq.cpp).
+
+        Once it is closed there are none.
         """
         frames: list[bytes] = []
-        socket = self._socket
-        while len(frames) < expected and (is_signalled or int(socket.get(zmq.EVENTS)) & _POLLIN):
+        if self._is_closed:
+            return frames
+        receive = self._socket.recv
+        while len(frames) < expected and (is_signalled or zmq.zmq_poll(self._incoming, 0)):
+            is_signalled, more = False, True
             try:
-                frames.append(socket.recv(_DONTWAIT))
-                while socket.get(zmq.RCVMORE):
-                    frames.append(socket.recv(_DONTWAIT))
+                while more:
+                    frame = receive(_DONTWAIT, copy=False)  # says for less whether there are more
+                    frames.append(frame.bytes)
+                    more = frame.more
             except zmq.Again:
                 break
-            is_signalled = False
         return frames
 
     def count_made(self) -> int:
-        """Return how often it has been connected until now.
+        """Return how often it has been connected until now; who asks first polls `news_fd`.
 
-        A frame may have been taken for a connection just before it shows here. Nobody else uses
-        the socket that tells, so that its descriptor does, too, and for less.
+        A frame may have been taken for a connection just before it shows here.
         """
-        if self._has_news.poll(0):
-            self._take_news()
-        return self._made
-
-    def _take_news(self) -> None:
         while int(self._news.get(zmq.EVENTS)) & _POLLIN:
             self._news.recv_multipart(_DONTWAIT)
-            self._made += 1
+            self.made += 1
+        return self.made
 
     def close(self) -> None:
         """Close; what does not leave within moments is dropped."""
+        self._is_closed = True
         self._socket.disable_monitor()
         self._news.close(0)
         self._socket.close(_LINGER_MS)

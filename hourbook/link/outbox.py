@@ -14,6 +14,7 @@ order in which it was asked. No two threads may be in here at a time.
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -35,6 +36,7 @@ FRAMES_JOINED_MAX: Final = 32
 _RESEND_NS: Final = 250_000_000
 _RETRY_NS: Final = 20_000_000
 """Between attempts where there is no connection; a new one says so by itself."""
+_frame_of = attrgetter("frame")
 
 
 class Outbox:
@@ -95,10 +97,13 @@ class Outbox:
 
     def leave(self, now_ns: int) -> int:
         """Hand over everything, where there is a connection; return when to see to it again."""
-        self._stop_timer()
-        while self.waiting:
-            message = self._next_message()
-            if not self._connection.try_send([reply.frame for reply in message]):
+        if self._is_timed:
+            self._stop_timer()
+        waiting = self.waiting
+        while waiting:
+            fits_whole = len(waiting) <= FRAMES_JOINED_MAX and self._bytes <= LARGE_BYTES
+            message = list(waiting) if fits_whole else self._next_message()
+            if not self._connection.try_send(list(map(_frame_of, message))):
                 return now_ns + _RETRY_NS
             self._had_company = len(message) > 1
             for reply in message:
@@ -107,7 +112,7 @@ class Outbox:
                 is_small = size <= LARGE_BYTES
                 reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
                 self._bytes -= size
-                self.waiting.popleft()  # not before: what an interrupt leaves here is sent again
+                waiting.popleft()  # not before: what an interrupt leaves here is sent again
         return now_ns + _RESEND_NS
 
     def withdraw(self, reply: Reply) -> None:
@@ -115,8 +120,8 @@ class Outbox:
         if reply.resend_ns == NEVER_NS and reply in self.waiting:
             self.waiting.remove(reply)
             self._bytes -= len(reply.frame)
-            if not self.waiting:  # who watches would be woken again and again for nothing
-                self._stop_timer()
+            if not self.waiting and self._is_timed:
+                self._stop_timer()  # who watches would be woken again and again for nothing
 
     def __del__(self) -> None:
         """Give the descriptor back: whoever watches it has us."""
@@ -124,9 +129,9 @@ class Outbox:
             self._timer.close()
 
     def _stop_timer(self) -> None:
-        if self._is_timed and self._timer is not None:
-            self._is_timed = False
-            self._timer.stop()
+        assert self._timer is not None
+        self._is_timed = False
+        self._timer.stop()
 
     def _next_message(self) -> list[Reply]:
         """Return the first of those that wait, and those that may travel with it."""

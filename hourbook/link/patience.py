@@ -22,9 +22,13 @@ _MS_NS: Final = 1_000_000
 
 
 class Patience:
-    """What the last wait has taught, for one thread at a time."""
+    """What the last wait has taught, for one thread at a time.
 
-    __slots__ = ("_awake_until_ns", "_began_ns", "_is_quick", "_monotonic_ns", "_yield_processor")
+    Attributes:
+        began_ns: CLOCK_MONOTONIC when the wait for an answer began; whoever waits says so.
+    """
+
+    __slots__ = ("_is_quick", "_monotonic_ns", "_yield_processor", "began_ns")
 
     def __init__(
         self,
@@ -33,23 +37,17 @@ class Patience:
     ) -> None:
         self._monotonic_ns, self._yield_processor = monotonic_ns, yield_processor
         self._is_quick = True
-        self._began_ns = self._awake_until_ns = 0
-
-    def begin(self, until_ns: int) -> None:
-        """Begin to wait for an answer, until CLOCK_MONOTONIC `until_ns` at most."""
-        self._began_ns = self._monotonic_ns()
-        if self._is_quick:
-            self._awake_until_ns = min(self._began_ns + AWAKE_NS, until_ns)
-
-    def end(self) -> None:
-        """Learn from a wait that has ended, one way or the other."""
-        self._is_quick = self._monotonic_ns() - self._began_ns < AWAKE_NS
-        self._awake_until_ns = 0
+        self.began_ns = 0
 
     def await_input(self, poll: select.poll, timeout_ns: int) -> list[tuple[int, int]]:
         """Return the descriptors of `poll` that are ready; [] when `timeout_ns` have passed."""
-        while self._monotonic_ns() < self._awake_until_ns:
+        now_ns, sleeps_at_ns = self._monotonic_ns(), self.began_ns + AWAKE_NS
+        until_ns = min(now_ns + timeout_ns, sleeps_at_ns)
+        while self._is_quick and now_ns < until_ns:
             if ready := poll.poll(0):  # lets other threads run, which sched_yield may not
                 return ready
             self._yield_processor()
-        return poll.poll(max(1, timeout_ns // _MS_NS))
+            now_ns = self._monotonic_ns()
+        ready = poll.poll(max(1, timeout_ns // _MS_NS))
+        self._is_quick = self._monotonic_ns() < sleeps_at_ns
+        return ready

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
 from protocols import errors, wire
 
 __all__ = ["NEVER_NS", "Pump", "Reply"]
@@ -23,52 +25,38 @@ class Pump(Protocol):
         """Receive until `reply` is settled or time is up."""
 
 
-class Reply:
+class Reply(msgspec.Struct, eq=False):
     """The answer to one request, now or later. Threads may share it.
 
     Attributes:
+        request: what was asked.
+        frame: as it is sent.
+        deadline_ns: CLOCK_MONOTONIC when it is given up.
+        is_settled: whether the outcome is known.
         envelope: the ``ok`` reply, once it is there.
         error: why there is none, once that is known.
         was_sent: whether a connection has taken it.
+        attempt: which one was sent last, or is to be sent.
         resend_ns: CLOCK_MONOTONIC when it is to be sent again; NEVER_NS while it waits to be sent.
+        wake: set when it is settled, for the thread that waits for that.
     """
 
-    __slots__ = (
-        "_callbacks",
-        "_client",
-        "attempt",
-        "deadline_ns",
-        "envelope",
-        "error",
-        "frame",
-        "request",
-        "resend_ns",
-        "wake",
-        "was_sent",
-    )
-
-    def __init__(
-        self, client: Pump, request: wire.Envelope, frame: bytes, deadline_ns: int
-    ) -> None:
-        self._client = client
-        self.wake: threading.Event | None = None
-        self._callbacks: list[Callable[[Reply], None]] | None = None
-        self.request = request
-        self.frame = frame
-        self.attempt = 1
-        self.was_sent = False
-        self.resend_ns = NEVER_NS
-        self.deadline_ns = deadline_ns
-        self.envelope: wire.Envelope | None = None
-        self.error: errors.HourbookError | None = None
-
-    def done(self) -> bool:
-        """Return whether the outcome is known."""
-        return self.envelope is not None or self.error is not None
+    _client: Pump
+    request: wire.Envelope
+    frame: bytes
+    deadline_ns: int
+    is_settled: bool = False
+    envelope: wire.Envelope | None = None
+    error: errors.HourbookError | None = None
+    was_sent: bool = False
+    attempt: int = 1
+    resend_ns: int = NEVER_NS
+    wake: threading.Event | None = None
+    _callbacks: list[Callable[["Reply"], None]] | None = None
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether it is to be sent again. For the client alone."""
-        return self.resend_ns <= now_ns < self.deadline_ns and not self.done()
+        return self.resend_ns <= now_ns < self.deadline_ns and not self.is_settled
 
     def wait(self, timeout_s: float | None = None) -> wire.Envelope:
         """Return the ``ok`` reply.
@@ -80,7 +68,7 @@ class Reply:
             WaitTimeout: not yet known after `timeout_s`.
             HourbookError: the actor refused, or OutcomeUnknown.
         """
-        if not self.done():
+        if not self.is_settled:
             self._client.pump_until(self, timeout_s)
         if self.error is not None:
             raise self.error
@@ -98,7 +86,7 @@ class Reply:
         It must not be held up there: it sends and receives for others, too.
         """
         with self._client.state_lock:
-            if not self.done():
+            if not self.is_settled:
                 self._callbacks = [*(self._callbacks or ()), callback]
                 return
         callback(self)
@@ -117,6 +105,7 @@ class Reply:
         """Make the outcome known. For the client alone."""
         with self._client.state_lock:
             self.envelope, self.error = envelope, error
+            self.is_settled = True
             callbacks, self._callbacks = self._callbacks, None
             if self.wake is not None:
                 self.wake.set()

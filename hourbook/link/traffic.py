@@ -25,7 +25,7 @@ from hourbook.link.outbox import Outbox
 from hourbook.link.reply import NEVER_NS, Reply
 from protocols import errors, wire
 
-__all__ = ["Traffic"]
+__all__ = ["Traffic", "closed_error"]
 
 _S_NS: Final = 1_000_000_000
 _EVERYTHING: Final = 1 << 62
@@ -39,7 +39,8 @@ class Traffic:
 
     Attributes:
         flying: requests without an answer, by id, the oldest first.
-        is_closed: nothing is sent or received any more.
+        outbox: those that wait to be sent.
+        is_closed: nothing is sent any more.
     """
 
     def __init__(self, home: Home, actor: str, timeout_ns: int, leadership: Leadership) -> None:
@@ -55,12 +56,15 @@ class Traffic:
         self._leadership = leadership
         self._lock = threading.Lock()
         self._connection = Connection(home, actor)
-        self._outbox = Outbox(self._connection)
+        self.outbox = Outbox(self._connection)
         self._connections = 0
         self._pollers = 0
         self._due_ns = NEVER_NS
         self._has_frames = (self._connection.fd, select.POLLIN)
         self._has_news = (self._connection.news_fd, select.POLLIN)
+        news = select.poll()
+        news.register(*self._has_news)
+        self._poll_news = news.poll
         self.flying: dict[int, Reply] = {}
         self.is_closed = False
 
@@ -72,10 +76,11 @@ class Traffic:
         """
         arrived = None
         with self._lock:
-            self.check_open()
+            if self.is_closed:
+                raise closed_error()
             self.flying[reply.request.id] = reply
-            self._outbox.put(reply)
-            if attended or not self._outbox.may_wait(len(self.flying)):
+            self.outbox.put(reply)
+            if attended or not self.outbox.may_wait(len(self.flying)):
                 arrived = self._send_waiting(now_ns)
         if arrived:
             self._dispatch(arrived)
@@ -87,15 +92,17 @@ class Traffic:
             BookClosed: it was dropped.
         """
         with self._lock:
-            self.check_open()
+            if self.is_closed:
+                raise closed_error()
             self._connection.try_send([frame])
-            arrived = self._receive() if self._pollers else []
+            arrived = self._connection.receive(_EVERYTHING) if self._pollers else []
         self._dispatch(arrived)
 
     def hasten(self) -> None:
         """Send what waits for company, or for a connection."""
-        if self._outbox.waiting:
-            self._send_now()
+        with self._lock:
+            arrived = [] if self.is_closed else self._send_waiting(time.monotonic_ns())
+        self._dispatch(arrived)
 
     def pump(
         self, now_ns: int, until_ns: int, wait: Callable[[int], _Ready], *, is_leader: bool = False
@@ -115,7 +122,7 @@ class Traffic:
         if now_ns >= self._due_ns:
             self._transmit_due(now_ns)
         with self._lock:
-            arrived = self._receive()
+            arrived = self._connection.receive(_EVERYTHING if self._pollers else len(self.flying))
             self._pollers += not arrived
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
@@ -128,11 +135,14 @@ class Traffic:
             raise
         with self._lock:
             self._pollers -= 1
-            arrived = self._receive(is_signalled=self._has_frames in ready)
+            arrived = self._connection.receive(
+                _EVERYTHING if self._pollers else len(self.flying),
+                is_signalled=self._has_frames in ready,
+            )
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
         if self._has_news in ready:
-            self._send_now()
+            self.hasten()
         return ready
 
     def new_poll(self) -> select.poll:
@@ -145,19 +155,19 @@ class Traffic:
     def watch_outbox(self) -> int:
         """Return a descriptor, readable when to :meth:`hasten`: somebody watches it from now on."""
         with self._lock:
-            return self._outbox.watched()
+            return self.outbox.watched()
 
     def expire(self, *late: Reply) -> None:
         """Give up what is past its time-out, unless the answer has come and nobody looked."""
         with self._lock:
-            arrived = self._receive()
+            arrived = self._connection.receive(_EVERYTHING)
         self._dispatch(arrived)
         for reply in late:
             seconds = self._timeout_ns / _S_NS
             self._give_up(reply, f"{self._actor} did not answer within {seconds:g} s")
 
     def stop(self) -> bool:
-        """Send and receive nothing from now on; return False where that was so before."""
+        """Send nothing from now on; return False where that was so before."""
         with self._lock:
             was_closed, self.is_closed = self.is_closed, True
         return not was_closed
@@ -170,19 +180,7 @@ class Traffic:
         with self._lock:
             self._connection.close()
 
-    def check_open(self) -> None:
-        """Raise BookClosed where it is closed."""
-        if self.is_closed:
-            raise errors.BookClosed("Expected an open connection, got a closed one")
-
     # -- under the lock --------------------------------------------------------------------------
-
-    def _receive(self, *, is_signalled: bool = False) -> list[bytes]:
-        """Take every frame that somebody may wait for."""
-        if self.is_closed:
-            return []
-        expected = _EVERYTHING if self._pollers else len(self.flying)
-        return self._connection.receive(expected, is_signalled=is_signalled)
 
     def _send_waiting(self, now_ns: int) -> list[bytes]:
         """Send all that is not on its way over the newest connection.
@@ -190,19 +188,20 @@ class Traffic:
         Returns:
             What has arrived, where another thread polls.
         """
-        before, self._connections = self._connections, self._connection.count_made()
-        if self._connections > max(before, 1):  # what the one before has not answered is lost
+        if self._poll_news(0) or self._connection.made > self._connections:
+            self._put_lost_again()
+        self._due_ns = min(self._due_ns, self.outbox.leave(now_ns))
+        return self._connection.receive(_EVERYTHING) if self._pollers else []
+
+    def _put_lost_again(self) -> None:
+        """Have sent again what the connection before the newest one has not answered."""
+        made = self._connection.count_made()
+        if made > max(self._connections, 1):
             flying = list(self.flying.values())
-            self._outbox.put_again(reply for reply in flying if reply.resend_ns < NEVER_NS)
-        self._due_ns = min(self._due_ns, self._outbox.leave(now_ns))
-        return self._receive() if self._pollers else []
+            self.outbox.put_again(reply for reply in flying if reply.resend_ns < NEVER_NS)
+        self._connections = made  # not before: what an interrupt leaves out is done the next time
 
     # -- outside of it ---------------------------------------------------------------------------
-
-    def _send_now(self) -> None:
-        with self._lock:
-            arrived = [] if self.is_closed else self._send_waiting(time.monotonic_ns())
-        self._dispatch(arrived)
 
     def _transmit_due(self, now_ns: int) -> None:
         """Send again what is due, and give up what is past its time-out."""
@@ -212,10 +211,10 @@ class Traffic:
         with self._lock:
             if self.is_closed:
                 return
-            self._outbox.put_again(reply for reply in flying if reply.is_due(now_ns))
+            self.outbox.put_again(reply for reply in flying if reply.is_due(now_ns))
             self._due_ns = NEVER_NS
             arrived = self._send_waiting(now_ns)
-            resends_ns = [reply.resend_ns for reply in flying if not reply.done()]
+            resends_ns = [reply.resend_ns for reply in flying if not reply.is_settled]
             self._due_ns = min([self._due_ns, *resends_ns])
         self._dispatch(arrived)
 
@@ -224,7 +223,7 @@ class Traffic:
         for frame in frames:
             try:
                 envelope = wire.decode_envelope(frame)
-                error = wire.error_of(envelope)
+                error = None if envelope.kind == wire.OK else wire.error_of(envelope)
             except errors.HourbookError:
                 continue  # its request is sent again, or ends with OutcomeUnknown
             reply = self.flying.pop(envelope.corr or 0, None)
@@ -236,5 +235,10 @@ class Traffic:
     def _give_up(self, reply: Reply, why: str) -> None:
         if self.flying.pop(reply.request.id, None) is not None:
             with self._lock:
-                self._outbox.withdraw(reply)
+                self.outbox.withdraw(reply)
             reply.give_up(why, self._path)
+
+
+def closed_error() -> errors.BookClosed:
+    """Return the error of what is asked of a closed connection."""
+    return errors.BookClosed("Expected an open connection, got a closed one")

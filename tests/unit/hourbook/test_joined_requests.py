@@ -250,7 +250,7 @@ def test_nobody_is_woken_for_a_request_that_was_given_up(
     """The time of what waited for company is over, and nothing is there that could leave."""
     monkeypatch.setattr("hourbook.link.outbox.DELAY_NS", 1)
     client = MailboxClient(home, "journal_writer", "test")
-    outbox = client._traffic._outbox
+    outbox = client._traffic.outbox
     watched = select.poll()
     watched.register(outbox.watched(), select.POLLIN)
     reply = Reply(client, wire.Envelope(kind="lost", id=1), b"frame", NEVER_NS)

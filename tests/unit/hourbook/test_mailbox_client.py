@@ -77,8 +77,8 @@ def test_large_requests_wait_for_each_other(
 
     replies = [client.send("large", Note(bytes(size))) for _ in range(5)]
 
-    assert replies[0].done()
-    assert not replies[-1].done()
+    assert replies[0].is_settled
+    assert not replies[-1].is_settled
     client.close()
     mailbox.close()
 
@@ -123,7 +123,7 @@ def test_wait_of_no_time_finds_what_is_there(
     def ask() -> bool:
         with contextlib.suppress(errors.WaitTimeout):
             reply.wait(0)
-        return reply.done()
+        return reply.is_settled
 
     with answered(context, home, timeout_s=10) as reply:
         wait_until(ask, 5, "the answer")

@@ -3,6 +3,7 @@
 import os
 import select
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -13,26 +14,35 @@ FOREVER_NS = 1 << 62
 
 
 class Wait:
-    """A patience over one descriptor, whose time passes only while it yields."""
+    """A patience over one descriptor, whose time passes only while it yields or sleeps."""
 
     def __init__(self, descriptor: int) -> None:
         self.now_ns = 0
         self.yields = 0
-        self.poll = select.poll()
-        self.poll.register(descriptor, select.POLLIN)
-        self.patience = Patience(lambda: self.now_ns, self._yield)
+        self._asleep_ns = 0
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._patience = Patience(lambda: self.now_ns, self._yield)
 
     def _yield(self) -> None:
         self.yields += 1
         self.now_ns += LOOK_NS
 
-    def wait(self, *, until_ns: int = FOREVER_NS, asleep_ns: int = 0) -> int:
+    def poll(self, timeout_ms: int) -> list[tuple[int, int]]:
+        """Look, or sleep for as long as the test says."""
+        if timeout_ms:
+            self.now_ns += self._asleep_ns
+        return self._poll.poll(0)
+
+    def look(self, *, timeout_ns: int = FOREVER_NS) -> list[tuple[int, int]]:
+        """Begin to wait, and return what came."""
+        self._patience.began_ns = self.now_ns
+        return self._patience.await_input(cast("select.poll", self), timeout_ns)
+
+    def wait(self, *, timeout_ns: int = FOREVER_NS, asleep_ns: int = 0) -> int:
         """Wait once; return how often the processor was given away."""
-        before = self.yields
-        self.patience.begin(until_ns)
-        self.patience.await_input(self.poll, 1)
-        self.now_ns += asleep_ns
-        self.patience.end()
+        before, self._asleep_ns = self.yields, asleep_ns
+        self.look(timeout_ns=timeout_ns)
         return self.yields - before
 
 
@@ -48,9 +58,8 @@ def test_awake_client_takes_what_is_there_at_its_first_look() -> None:
     """An answer that has already come costs no yield."""
     descriptor = os.eventfd(1)
     wait = Wait(descriptor)
-    wait.patience.begin(FOREVER_NS)
 
-    ready = wait.patience.await_input(wait.poll, 1)
+    ready = wait.look()
 
     assert ready == [(descriptor, select.POLLIN)]
     assert wait.yields == 0
@@ -79,4 +88,4 @@ def test_one_quick_answer_keeps_the_client_awake_again(silent: Wait) -> None:
 
 def test_client_is_not_awake_beyond_its_time_out(silent: Wait) -> None:
     """The caller's own limit is the shorter one."""
-    assert silent.wait(until_ns=10 * LOOK_NS) == 10
+    assert silent.wait(timeout_ns=10 * LOOK_NS) == 10
