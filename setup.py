@@ -1,4 +1,4 @@
-"""Build the C extensions: the core of the shared segment, the walk over a message, and entries."""
+"""Build the C extensions: the core of the segment; messages, entries and the chain of these."""
 
 from pathlib import Path
 
@@ -30,5 +30,6 @@ setup(
         extension("shm._core", "shm/*.c"),
         extension("protocols._frames", "protocols/_frames.c"),
         extension("protocols._entries", "protocols/_entries.c"),
+        extension("protocols._chain", "protocols/_chain.c"),
     ]
 )

@@ -276,7 +276,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
             self._sightings_due = False
         rows = written.rows
         if rows:
-            self._feed.publish(rows)
+            self._feed.publish(written)
         published_ns = self.timebase.mono_ns()
         self._figures.count(rows, committed_ns - started_ns, published_ns - committed_ns)
         self._upkeep.note_commit(has_erased=written.has_erased)

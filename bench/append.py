@@ -25,7 +25,7 @@ import multiprocess
 
 from bench._measure import Row, disk, percentile, rate, rate_row, running_writer, time_row, timed
 from bench._redis import HINT, RedisStream, running_redis
-from hourbook.book.journal import Stamp, row_payload
+from hourbook.book.journal import Stamp
 from hourbook.book.writer import BookWriter
 from hourbook.faces.book import Book, connect
 from hourbook.faces.feed import Follower
@@ -142,9 +142,9 @@ def _wake_latencies(directory: Path, count: int) -> list[int]:
     for number in range(1, count + 1):
         new = NewEntry(*ENTRY[:2])
         append = Append("waker", make_nonce(1, number), [new])
-        rows = book.commit([append], Stamp(time.time_ns(), 0))
+        written = book.write([append], Stamp(time.time_ns(), 0))
         published.append(time.monotonic_ns())
-        ring.publish(rows[0][0], [row_payload(row) for row in rows])
+        ring.publish(written.rows[0][0], written.records)
         time.sleep(0.002)  # an idle follower is the case that counts: it must be woken
     seen: list[int] = parent.recv()
     follower.join(10)

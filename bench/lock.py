@@ -20,7 +20,7 @@ import multiprocess
 
 from bench._measure import Row, disk, percentile, running_writer, time_row, timed
 from bench._redis import HINT, RedisKeys, running_redis
-from hourbook.book.journal import Stamp, row_payload
+from hourbook.book.journal import Stamp
 from hourbook.book.writer import BookWriter
 from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
@@ -150,9 +150,9 @@ def _watch_ns(directory: Path, count: int) -> list[int]:
             value = msgspec.Raw(msgspec.msgpack.encode({"step": number}))
             nonce = make_nonce(1, number * CHANGE_NONCES)
             write = KvWrite(writer="setter", nonce=nonce, ns=NS, ops=[Set(key=KEY, value=value)])
-            rows = book.write([write], Stamp(time.time_ns(), 0)).rows
+            written = book.write([write], Stamp(time.time_ns(), 0))
             committed.append(time.monotonic_ns())
-            ring.publish(rows[0][0], [row_payload(row) for row in rows])
+            ring.publish(written.rows[0][0], written.records)
             time.sleep(PAUSE_S)
         seen: list[int] = pipe.recv()
     book.close()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Build the extensions under AddressSanitizer and UndefinedBehaviorSanitizer in a directory of their
-# own and run the tests of the segment, of messages and of entries:  shm/sanitize.sh PYTHON
+# own and run the tests of the segment, messages, entries and their chain:  shm/sanitize.sh PYTHON
 #
 # Leaks are not looked for: the interpreter itself keeps what it allocated at start until it ends.
 set -eu
@@ -25,6 +25,7 @@ build() {
 build shm/_core "$work"/shm/*.c
 build protocols/_frames "$work/protocols/_frames.c"
 build protocols/_entries "$work/protocols/_entries.c"
+build protocols/_chain "$work/protocols/_chain.c"
 
 # The sanitizers must be loaded before the interpreter; objects of the small-object allocator would
 # hide overruns from them, so everything comes from malloc.
@@ -35,4 +36,4 @@ LD_PRELOAD="$("$cc" -print-file-name=libasan.so) $("$cc" -print-file-name=libubs
     "$python" -m pytest -q -p no:cacheprovider --timeout 300 \
     tests/unit/shm tests/unit/protocols/test_wire.py \
     tests/properties/test_line.py tests/properties/test_ring_model.py \
-    tests/properties/test_entry_decoder.py
+    tests/properties/test_entry_decoder.py tests/properties/test_chain.py

@@ -1,11 +1,10 @@
 """From requests to rows: sequence, time, salt, parent and hash of every entry of one group. Pure.
 
 A :class:`Head` is all that the next group must know of everything before it. The loop here is the
-hottest of the writer, which is why it builds the rows of the database directly, without an object
-for each entry; ``protocols.entry.canonical_bytes`` says the same more slowly, and a test compares.
+hottest of the writer, which is why each link is made in C (``protocols/_chain.c``), without an
+object for each entry; ``protocols.entry.canonical_bytes`` says the same, and a test compares.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +12,11 @@ import msgspec
 
 from hourbook.book.nonces import nonce_after
 from protocols import entry
+from protocols._chain import link
 from protocols.book_messages import Append
 from protocols.hlc import tick
 
-__all__ = ["EMPTY_HEAD", "Head", "Row", "Stamp", "row_payload", "seal", "sequence"]
+__all__ = ["EMPTY_HEAD", "Head", "Row", "Sequenced", "Stamp", "seal", "sequence"]
 
 Row = tuple[Any, ...]
 """One row of the table `entry`, in the order of its columns.
@@ -25,13 +25,6 @@ Where it is to be inserted its blobs are bytearrays: the `sqlite3` module takes 
 and 0.4 us longer over each `bytes` (it looks for an adapter, which was a third of an INSERT).
 """
 
-_NO_TAGS: Final = bytearray(b"\x90")
-_TAGLESS: Final = (msgspec.Raw(_NO_TAGS),)
-_TAGS: Final = 11
-_encode = msgspec.msgpack.Encoder().encode
-_sha256 = hashlib.sha256
-_FORMAT: Final = entry.ENTRY_FORMAT
-_DOMAIN: Final = entry.ENTRY_DOMAIN
 _SALT_SIZE: Final = entry.SALT_SIZE
 
 
@@ -55,10 +48,24 @@ class Head(NamedTuple):
 EMPTY_HEAD: Final = Head(0, entry.GENESIS_HASH, 0, 0, entry.GENESIS_HASH)
 
 
+class Sequenced(NamedTuple):
+    """The entries of one group, in three forms.
+
+    Attributes:
+        rows: all columns.
+        inserted: the same without `details_hash`, which is NULL: what INSERT takes.
+        records: of the feed ring, each an ``Entry`` as a MessagePack array.
+    """
+
+    rows: list[Row]
+    inserted: list[Row]
+    records: list[bytes]
+
+
 def sequence(
     head: Head, appends: Sequence[Append], stamp: Stamp, salts: bytes | bytearray
-) -> list[Row]:
-    """Return the rows of one group, following `head`, in the order of `appends`.
+) -> Sequenced:
+    """Return the entries of one group, following `head`, in the order of `appends`.
 
     Args:
         head: what the book ends with.
@@ -69,7 +76,8 @@ def sequence(
     seq, hlc, parent = head.seq, head.hlc, bytearray(head.hash)
     time_ns, bound_ns = stamp
     tick_of_group = tick(0, time_ns)  # one time for all: what comes after another counts on
-    rows: list[Row] = []
+    sequenced = Sequenced([], [], [])
+    rows, inserted, records = sequenced
     salt_end = 0
     for append in appends:
         writer, session, branch = append.writer, append.session, append.branch
@@ -79,52 +87,30 @@ def sequence(
             seq += 1
             hlc = hlc + 1 if hlc >= tick_of_group else tick_of_group
             salt = salts[salt_end : (salt_end := salt_end + _SALT_SIZE)]
-            details = bytearray(new.details)
             if index:
                 nonce = bytearray(nonce_after(append.nonce, index))
-            canonical = _encode(
-                (
-                    _FORMAT,
-                    seq,
-                    time_ns,
-                    bound_ns,
-                    hlc,
-                    branch,
-                    writer,
-                    session,
-                    nonce,
-                    new.kind,
-                    new.action,
-                    new.entity,
-                    new.tags,
-                    _sha256(salt + details).digest(),
-                    parent,
-                )
+            row, bare, record = link(
+                seq,
+                time_ns,
+                bound_ns,
+                hlc,
+                branch,
+                writer,
+                session,
+                nonce,
+                new.kind,
+                new.action,
+                new.entity,
+                new.tags,
+                salt,
+                new.details,
+                parent,
             )
-            digest = bytearray(_sha256(_DOMAIN + canonical).digest())
-            rows.append(
-                (
-                    seq,
-                    time_ns,
-                    bound_ns,
-                    hlc,
-                    branch,
-                    writer,
-                    session,
-                    nonce,
-                    new.kind,
-                    new.action,
-                    new.entity,
-                    bytearray(_encode(new.tags)) if new.tags else _NO_TAGS,
-                    salt,
-                    details,
-                    None,
-                    parent,
-                    digest,
-                )
-            )
-            parent = digest
-    return rows
+            rows.append(row)
+            inserted.append(bare)
+            records.append(record)
+            parent = row[-1]
+    return sequenced
 
 
 def seal(
@@ -151,10 +137,3 @@ def seal(
         last[0], head_hash, last[3], commit.commit_no, entry.commit_id(header, signature)
     )
     return commit, following
-
-
-def row_payload(row: Row) -> bytes:
-    """Return the record of the feed ring: an ``Entry`` as a MessagePack array."""
-    tags = row[_TAGS]
-    said = _TAGLESS if tags is _NO_TAGS else (msgspec.Raw(bytes(tags)),)
-    return _encode(row[:_TAGS] + said + row[_TAGS + 1 :])

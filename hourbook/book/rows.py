@@ -35,7 +35,6 @@ _INSERT_NEW: Final = (
 _INSERT_COMMIT: Final = f"INSERT INTO signed_commit ({COMMIT_COLUMNS}) VALUES ({'?,' * 8}?)"  # noqa: S608 - constants
 
 _TAGS: Final = 11
-_DETAILS_HASH: Final = 14
 _NO_TAGS: Final = b"\x90"
 _decode_tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _decode_parents = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
@@ -77,15 +76,14 @@ def find_commit(connection: sqlite3.Connection, commit_no: int) -> Commit | None
 
 
 def insert_group(
-    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], commit: Commit
+    connection: sqlite3.Connection, inserted: Sequence[tuple[Any, ...]], commit: Commit
 ) -> None:
-    """Insert new entries, in the order of ENTRY_COLUMNS, and their commit.
+    """Insert new entries (``journal.Sequenced``), and their commit.
 
     Their digest of dropped details is NULL; it is left out, since `sqlite3` takes longer over a
     None, as over `bytes`, than over all else (it looks for adapters): see ``journal.Row``.
     """
-    new = [row[:_DETAILS_HASH] + row[_DETAILS_HASH + 1 :] for row in rows]
-    connection.executemany(_INSERT_NEW, new)
+    connection.executemany(_INSERT_NEW, inserted)
     connection.execute(_INSERT_COMMIT, _commit_row(commit))
 
 

@@ -48,11 +48,13 @@ class Written(NamedTuple):
 
     Attributes:
         rows: of its entries.
+        records: of the feed ring, one for each of them.
         outcomes: of each of its changes.
         has_erased: details were dropped for good; what else holds them must be forgotten.
     """
 
     rows: list[journal.Row]
+    records: list[bytes]
     outcomes: Sequence[Outcome]
     has_erased: bool = False
 
@@ -163,7 +165,7 @@ class BookWriter:
         try:
             connection.execute("BEGIN IMMEDIATE")
             appends, outcomes = self._appends_of(group, stamp)
-            rows, following = self._insert(appends, stamp) if appends else ([], self.head)
+            sequenced, following = self._insert(appends, stamp)
             if beside is not None:
                 beside(connection)
             self.store.announce()
@@ -181,12 +183,13 @@ class BookWriter:
             raise
         self.store.settle()
         self.head = following
+        rows, records = sequenced.rows, sequenced.records
         self.store.commit_volatile(outcomes, stamp.time_ns)
         if not outcomes:
-            return Written(rows, outcomes)
+            return Written(rows, records, outcomes)
         has_erased = self._shelf.settle(is_committed=True)
         self._keys.settle(_named_key(rows))
-        return Written(rows, outcomes, has_erased)
+        return Written(rows, records, outcomes, has_erased)
 
     def _appends_of(
         self, group: Sequence[Append | Change], stamp: journal.Stamp
@@ -200,15 +203,17 @@ class BookWriter:
 
     def _insert(
         self, appends: Sequence[Append], stamp: journal.Stamp
-    ) -> tuple[list[journal.Row], journal.Head]:
+    ) -> tuple[journal.Sequenced, journal.Head]:
         """Sequence, hash, sign and insert the entries of a group; return them and the new head."""
+        if not appends:
+            return journal.Sequenced([], [], []), self.head
         count = sum([len(append.entries) for append in appends])
         salts = bytearray(os.urandom(entry.SALT_SIZE * count))
-        rows = journal.sequence(self.head, appends, stamp, salts)
+        sequenced = journal.sequence(self.head, appends, stamp, salts)
         key = self._keys.current
-        commit, following = journal.seal(self.head, rows, key.public, key.sign)
-        insert_group(self._connection, rows, commit)
-        return rows, following
+        commit, following = journal.seal(self.head, sequenced.rows, key.public, key.sign)
+        insert_group(self._connection, sequenced.inserted, commit)
+        return sequenced, following
 
     def require_branch(self, number: int) -> None:
         """Check that there is a branch of this number.

@@ -65,7 +65,7 @@ def sequenced(details: bytes) -> journal.Row:
     )
     received = wire.decode_body(wire.decode_envelope(frame), Append)
     check_append(received)
-    return journal.sequence(journal.EMPTY_HEAD, [received], STAMP, bytes(16))[0]
+    return journal.sequence(journal.EMPTY_HEAD, [received], STAMP, bytes(16)).rows[0]
 
 
 def shown(details: bytes) -> bytes:

@@ -55,10 +55,10 @@ def test_many_followers_are_woken_again_only_after_a_pause(home: Home) -> None:
     feed = FeedPublisher(home, time, time)  # type: ignore[arg-type] # what it needs of both
     feed.rewind(0)
     seen, threads = _followers(home, commits=2)
-    feed.publish(book.commit([append(1)], STAMP))
+    feed.publish(book.write([append(1)], STAMP))
     wait_until(lambda: seen.count(1) == 20 and _asleep(threads) == 20, 10, "the first wake")
 
-    feed.publish(book.commit([append(2)], STAMP))
+    feed.publish(book.write([append(2)], STAMP))
 
     assert seen.count(2) == 0
     ((delay_s, wake),) = time.later
@@ -80,12 +80,12 @@ def test_a_burst_after_a_quiet_time_is_seen_as_it_comes(home: Home) -> None:
     seen, threads = _followers(home, commits=burst + 1)
 
     for seq in range(1, burst + 1):
-        feed.publish(book.commit([append(seq)], STAMP))
+        feed.publish(book.write([append(seq)], STAMP))
         wait_until(lambda seq=seq: seen.count(seq) == 20, 10, "everybody to see it")  # type: ignore[misc] # bound now
         wait_until(lambda: _asleep(threads) == 20, 10, "everybody to sleep")
 
     assert time.later == []
-    feed.publish(book.commit([append(burst + 1)], STAMP))
+    feed.publish(book.write([append(burst + 1)], STAMP))
     ((delay_s, wake),) = time.later
     assert 0 < delay_s <= 20 * PAUSE_NS_EACH / 1e9
     wake()

@@ -86,7 +86,7 @@ def test_bug_of_a_change_is_refused_and_leaves_its_group_unharmed(
     after = 2 + CHANGE_NONCES
 
     with caplog.at_level(logging.ERROR):
-        rows, answers, _ = writer.write(
+        rows, _, answers, _ = writer.write(
             [append(1), poison(how), poison("fine", after), append(after + CHANGE_NONCES)], STAMP
         )
     names = writer.query(lambda c: c.execute("SELECT name FROM session").fetchall())
@@ -152,7 +152,7 @@ def test_letter_that_cannot_be_kept_changes_nothing(home: Home) -> None:
     home.dead_letter_dir.write_text("in the way")
     writer = open_guarded(home)
 
-    rows, answers, _ = writer.write([poison("key"), append(2 + CHANGE_NONCES)], STAMP)
+    rows, _, answers, _ = writer.write([poison("key"), append(2 + CHANGE_NONCES)], STAMP)
     writer.close()
 
     assert len(rows) == 1

@@ -43,9 +43,9 @@ def write_by_hand(home: Home, commits: list[tuple[int, int]]) -> None:
     head, counter = EMPTY_HEAD, 1
     for time_ns, count in commits:
         salts = bytes(entry.SALT_SIZE * count)
-        rows = sequence(head, [append(counter, count)], Stamp(time_ns, 1000), salts)
-        commit, head = seal(head, rows, key.public, key.sign)
-        insert_group(connection, rows, commit)
+        made = sequence(head, [append(counter, count)], Stamp(time_ns, 1000), salts)
+        commit, head = seal(head, made.rows, key.public, key.sign)
+        insert_group(connection, made.inserted, commit)
         counter += count
     connection.close()
 

@@ -95,7 +95,7 @@ def test_change_stands_in_its_place_among_the_appends_of_its_group(home: Home) -
         append(10 + CHANGE_NONCES),
     ]
 
-    rows, answers, _ = writer.write(group, STAMP)
+    rows, _, answers, _ = writer.write(group, STAMP)
     writer.close()
 
     assert [row[9] for row in rows] == ["deployed"] * 2 + ["marked"] * 3 + ["deployed"]
@@ -115,7 +115,7 @@ def test_refused_change_leaves_its_group_unharmed(home: Home, how: str, *, kept:
         append(1, writer="b"),
     ]
 
-    rows, answers, _ = writer.write(group, STAMP)
+    rows, _, answers, _ = writer.write(group, STAMP)
     writer.close()
 
     assert [answer.error is None for answer in answers] == [True, False]

@@ -181,9 +181,9 @@ def forge(home: Home, key: SiteKey, counter: int) -> None:
     """Append one entry to a book, signed by any key."""
     connection = raw_connection(home.book_db)
     writer = BookWriter(connection, home.book_db, None)  # type: ignore[arg-type]
-    rows = journal.sequence(writer.head, [append(counter, writer="forger")], STAMP, bytes(16))
-    commit, _ = journal.seal(writer.head, rows, key.public, key.sign)
-    insert_group(connection, rows, commit)
+    forged = journal.sequence(writer.head, [append(counter, writer="forger")], STAMP, bytes(16))
+    commit, _ = journal.seal(writer.head, forged.rows, key.public, key.sign)
+    insert_group(connection, forged.inserted, commit)
     connection.close()
 
 

@@ -13,7 +13,7 @@ from books import STAMP, append, new, open_writer
 from waiting import wait_until
 
 from hourbook.book.digest import DigestLimits, digest_of, last_session, list_sessions
-from hourbook.book.journal import Stamp, row_payload
+from hourbook.book.journal import Stamp
 from hourbook.book.reader import BookReader
 from hourbook.context_file import keep_context, replace_file
 from hourbook.context_text import CHARS_MAX, digest_json, render_digest
@@ -134,8 +134,7 @@ def test_file_is_replaced_whole_and_only_when_something_changed(home: Home) -> N
     inode = out.stat().st_ino
 
     writer = open_writer(home)
-    rows = writer.commit([append(2)], STAMP)
-    ring.publish(2, [row_payload(row) for row in rows])
+    ring.publish(2, writer.write([append(2)], STAMP).records)
     keeper.join(10)
     writer.close()
 

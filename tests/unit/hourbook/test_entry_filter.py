@@ -29,7 +29,7 @@ def payload(**fields: object) -> bytes:
         tags=(fields.pop("tag"),) if "tag" in fields else (),
     )
     said = msgspec.structs.replace(request, entries=[new], **fields)
-    return journal.row_payload(journal.sequence(journal.EMPTY_HEAD, [said], STAMP, bytes(16))[0])
+    return journal.sequence(journal.EMPTY_HEAD, [said], STAMP, bytes(16)).records[0]
 
 
 @given(

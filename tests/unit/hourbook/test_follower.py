@@ -10,7 +10,6 @@ import pytest
 from books import STAMP, append, open_writer
 
 from hourbook.book.entry_filter import make_filter
-from hourbook.book.journal import row_payload
 from hourbook.faces.feed import EVERYTHING, Follower
 from hourbook.home import Home
 from protocols.entry import Entry
@@ -28,10 +27,10 @@ class Feed:
 
     def commit(self, count: int, *, is_large: bool = False) -> None:
         """Write so many entries, which the ring has as stubs where they are large."""
-        rows = self.book.commit([append(self.head_seq + 1, count)], STAMP)
+        written = self.book.write([append(self.head_seq + 1, count)], STAMP)
         self.head_seq += count
-        payloads = [None if is_large else row_payload(row) for row in rows]
-        self.ring.publish(rows[0][0], payloads)
+        records = [None if is_large else record for record in written.records]
+        self.ring.publish(written.rows[0][0], records)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from kv_writes import NOW_NS, kv_write, open_store, put, say, written
 from waiting import wait_until
 
 from hourbook.book.digest import DigestLimits, digest_of
-from hourbook.book.journal import Stamp, row_payload
+from hourbook.book.journal import Stamp
 from hourbook.book.reader import BookReader
 from hourbook.book.store.shared_keys import read_shared
 from hourbook.context_file import keep_context
@@ -131,8 +131,8 @@ def test_context_file_follows_a_shared_key(home: Home) -> None:
     keeper.start()
     wait_until(out.exists, 10, "the first text")
 
-    rows = book.write([kv_write(put("step", "two"), ns="shared_state")], Stamp(NOW_NS, 0)).rows
-    ring.publish(2, [row_payload(row) for row in rows])
+    change = kv_write(put("step", "two"), ns="shared_state")
+    ring.publish(2, book.write([change], Stamp(NOW_NS, 0)).records)
     keeper.join(10)
     book.close()
 
