@@ -22,7 +22,7 @@ import msgspec
 
 from actors import guard
 from actors.admission_desk import AdmissionDesk
-from actors.base import Actor, Degraded, Handler, Outcome, Ready, Request
+from actors.base import Actor, ActorContext, Degraded, Handler, Outcome, Ready, Request
 from actors.book_answers import appended_body
 from actors.config import JournalWriterConfig
 from actors.feed_publisher import FeedPublisher
@@ -40,6 +40,7 @@ from hourbook.book.changes.locks import ACQUIRE, RELEASE
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.changes.scope import ChangeKind
 from hourbook.book.screening import open_screen
+from hourbook.book.sqlite_mode import enter_multi_thread_mode
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter, Written
 from protocols import entry, errors
@@ -64,6 +65,12 @@ class JournalWriter(Actor[JournalWriterConfig]):
     frame_bytes_max = FRAME_BYTES_MAX
     drain_messages_max = entry.BATCH_ENTRIES_MAX
     drain_bytes_max = GROUP_BYTES_MAX
+
+    @classmethod
+    def main(cls, context: ActorContext) -> int:
+        """Live one incarnation, in a process whose only thread to use SQLite is its own."""
+        enter_multi_thread_mode()
+        return super().main(context)
 
     def init(self) -> Outcome:
         """Open the book and announce its head to the followers."""
