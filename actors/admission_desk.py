@@ -42,7 +42,7 @@ class AdmissionDesk:
 
     @property
     def owes_answers(self) -> bool:
-        """Whether requests that were seen before wait for :meth:`answer_resent`."""
+        """Whether requests that were seen before wait for :meth:`end_drain`."""
         return bool(self._resent)
 
     def is_new(self, request: Request[Any], book: BookWriter) -> bool:
@@ -80,10 +80,6 @@ class AdmissionDesk:
         if (refusal := self._refused.find(body)) is not None:
             raise refusal
 
-    def end_drain(self) -> None:
-        """Ask the clock anew for what comes next."""
-        self._hlc_max = 0
-
     def refuse(self, request: Request[Any], error: errors.HourbookError) -> None:
         """Tell a request that nothing of it was kept, and remember that for its copies."""
         body = request.body
@@ -91,8 +87,12 @@ class AdmissionDesk:
         if isinstance(body, Change) or body.ack == "durable":
             request.refuse(error)
 
-    def answer_resent(self) -> None:
-        """Answer the copies: what was asked for before is in the book by now, or was refused."""
+    def end_drain(self) -> None:
+        """Answer the copies: what was asked for before is in the book by now, or was refused.
+
+        For what comes next the clock is asked anew.
+        """
+        self._hlc_max = 0
         resent, self._resent = self._resent, []
         for request in resent:
             body = request.body

@@ -115,10 +115,9 @@ class JournalWriter(Actor[JournalWriterConfig]):
         if not self._waiting.entries and not self._door.owes_answers:
             return
         self.is_full = False
-        self._door.end_drain()
         for group in self._waiting.take():
             self._commit(group)
-        self._door.answer_resent()
+        self._door.end_drain()
         self._locks.settle()
         self._store.settle()
 

@@ -216,11 +216,9 @@ class LockDesk:
 
     def settle(self) -> None:
         """Free what belongs to processes that have ended, and lend what is free to who is next."""
-        while True:
+        while self._ended or self._table.vacant:
             ended, self._ended = self._ended, []
             waiters = [] if ended else self._table.next_in_line()
-            if not ended and not waiters:
-                return
             try:
                 self._end(ended, "ended")
                 self._lend(waiters)

@@ -102,20 +102,10 @@ class Mailbox:
         self.accepted += 1
         return Request(peer, envelope, body, answer)
 
-    def refusal(self, frame: bytes, error: errors.HourbookError) -> bytes:
+    def refusal(self, request_id: int, error: errors.HourbookError) -> bytes:
         """Count a refusal and return the frame that tells the sender."""
         self.refused[error.code] += 1
-        return wire.encode_error(
-            wire.salvage_id(frame), error, src=self.name, incarnation=self.incarnation
-        )
-
-    def answer(self, request: Request[Any], body: object) -> bytes:
-        """Return the reply frame for a body, or for a HourbookError."""
-        request_id = request.envelope.id
-        if isinstance(body, errors.HourbookError):
-            self.refused[body.code] += 1
-            return wire.encode_error(request_id, body, src=self.name, incarnation=self.incarnation)
-        return wire.encode_reply(request_id, body, src=self.name, incarnation=self.incarnation)
+        return wire.encode_error(request_id, error, src=self.name, incarnation=self.incarnation)
 
     def snapshot(self) -> dict[str, float]:
         """Return the counters for a beat."""

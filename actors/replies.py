@@ -50,13 +50,13 @@ class Replies:
         """Send what is held, to each peer in the order in which it was added."""
         held, self._held = self._held, {}
         for peer, frames in held.items():
-            if len(frames) == 1:
+            frames_max = wire.MESSAGE_FRAMES_MAX if peer in self._joining else 1
+            if len(frames) <= frames_max and sum(map(len, frames)) <= _BYTES_MAX:
                 self._send(peer, frames)
             else:
-                self._send_joined(peer, frames)
+                self._send_parts(peer, frames, frames_max)
 
-    def _send_joined(self, peer: bytes, frames: list[bytes]) -> None:
-        frames_max = wire.MESSAGE_FRAMES_MAX if peer in self._joining else 1
+    def _send_parts(self, peer: bytes, frames: list[bytes], frames_max: int) -> None:
         message: list[bytes] = []
         size = 0
         for frame in frames:

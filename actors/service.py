@@ -10,7 +10,7 @@ from actors.mailbox import Mailbox
 from actors.repeats import Repeats
 from actors.replies import Replies
 from hourbook.home import Home
-from protocols import errors
+from protocols import errors, wire
 
 __all__ = ["Service"]
 
@@ -43,14 +43,21 @@ class Service:
             request = mailbox.open(peer, frame, index, now_mono_ns, self._answer)
         except errors.HourbookError as error:
             self._log_refusal(frame, error, now_mono_ns)
-            self._replies.add(peer, mailbox.refusal(frame, error))
+            self._replies.add(peer, mailbox.refusal(wire.salvage_id(frame), error))
             return
         body = guard.serve(mailbox, request, frame, self._home, self._wall_ns)
         if body is not None:
             self._answer(request, body)
 
     def _answer(self, request: Request[Any], body: object) -> None:
-        self._replies.add(request.peer, self._mailbox.answer(request, body))
+        mailbox, request_id = self._mailbox, request.envelope.id
+        if isinstance(body, errors.HourbookError):
+            frame = mailbox.refusal(request_id, body)
+        else:
+            frame = wire.encode_reply(
+                request_id, body, src=mailbox.name, incarnation=mailbox.incarnation
+            )
+        self._replies.add(request.peer, frame)
 
     def _log_refusal(self, frame: bytes, error: errors.HourbookError, now_mono_ns: int) -> None:
         """Say what was refused because it was malformed."""

@@ -47,10 +47,11 @@ class Timers:
         that was stopped for a minute does not owe sixty calls.
         """
         count = 0
-        while (due_ns := self.next_due_ns()) is not None and due_ns <= now_mono_ns:
-            _, _, timer = heapq.heappop(self._heap)
+        while self._heap and self._heap[0][0] <= now_mono_ns:
+            due_ns, _, timer = heapq.heappop(self._heap)
             callback, period_ns = timer.callback, timer.period_ns
-            assert callback is not None, "next_due_ns leaves no cancelled timer in front"
+            if callback is None:
+                continue
             if period_ns:
                 missed = (now_mono_ns - due_ns) // period_ns
                 next_ns = due_ns + (missed + 1) * period_ns

@@ -25,18 +25,13 @@ class Timebase(Protocol):
 
 
 class SystemTimebase:
-    """The kernel's clocks."""
+    """The kernel's clocks: CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW and CLOCK_REALTIME."""
 
     __slots__ = ()
 
-    def mono_ns(self) -> int:
-        """Return CLOCK_MONOTONIC."""
-        return time.monotonic_ns()
+    mono_ns = staticmethod(time.monotonic_ns)
+    wall_ns = staticmethod(time.time_ns)
 
     def raw_ns(self) -> int:
         """Return CLOCK_MONOTONIC_RAW."""
         return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-
-    def wall_ns(self) -> int:
-        """Return CLOCK_REALTIME."""
-        return time.time_ns()

@@ -57,7 +57,7 @@ OK: Final = "ok"
 ERROR: Final = "error"
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What is common to all messages.
 
     Attributes:

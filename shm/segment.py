@@ -41,11 +41,11 @@ START_HINT: Final = "start the tree with: supervisor start"
 class Segment:
     """A mapped segment. The map lives as long as anything that was made from it."""
 
-    __slots__ = ("inode", "map", "path", "segment_id")
+    __slots__ = ("_place", "inode", "map", "path", "segment_id")
 
     def __init__(self, path: Path, descriptor: int, *, writable: bool) -> None:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-        self.path = path
+        self.path, self._place = path, str(path)
         self.map = mmap.mmap(descriptor, layout.SEGMENT_SIZE, access=access)
         self.inode = os.fstat(descriptor).st_ino
         self.segment_id: int = _HEADER.unpack_from(self.map)[6]
@@ -62,7 +62,7 @@ class Segment:
         Not where the whole run directory is gone: then the tree is to end, not to go on.
         """
         try:
-            return self.path.stat().st_ino != self.inode
+            return os.stat(self._place).st_ino != self.inode  # noqa: PTH116 - asked twice a group
         except FileNotFoundError:
             return self.path.parent.exists()
 

@@ -204,10 +204,10 @@ class KeyFiles:
     @property
     def soonest_ns(self) -> int | None:
         """When the next value's time comes, at the earliest (UTC); None: never."""
-        both = [self.main.soonest_ns]
-        if self.volatile is not None:
-            both.append(self.volatile.soonest_ns)
-        return min((due_ns for due_ns in both if due_ns is not None), default=None)
+        durable_ns = self.main.soonest_ns
+        if self.volatile is None or (volatile_ns := self.volatile.soonest_ns) is None:
+            return durable_ns
+        return volatile_ns if durable_ns is None else min(durable_ns, volatile_ns)
 
 
 def find_due(connection: sqlite3.Connection, now_ns: int) -> list[tuple[Name, int]]:

@@ -52,12 +52,16 @@ class _Place:
 
 
 class LockTable:
-    """All locks of one book, as its one writer knows them."""
+    """All locks of one book, as its one writer knows them.
+
+    Attributes:
+        vacant: locks that may have become free since :meth:`next_in_line` was asked.
+    """
 
     def __init__(self) -> None:
         self._places: dict[LockName, _Place] = {}
         self._calls = Calls()
-        self._vacant: set[LockName] = set()
+        self.vacant: set[LockName] = set()
 
     # -- holders ---------------------------------------------------------------------------------
 
@@ -167,12 +171,12 @@ class LockTable:
     def next_in_line(self) -> list[Waiter]:
         """Return the first waiter of each lock that is free, and grant it that lock."""
         found = []
-        for name in sorted(self._vacant):
+        for name in sorted(self.vacant):
             place = self._places.get(name)
             if place is not None and _is_vacant(place) and place.waiters:
                 place.is_granting = True
                 found.append(next(iter(place.waiters)))
-        self._vacant.clear()
+        self.vacant.clear()
         return found
 
     def heir(self, name: LockName, token: int) -> Waiter | None:
@@ -292,7 +296,7 @@ class LockTable:
     def _tidy(self, name: LockName, place: _Place) -> None:
         if _is_vacant(place):
             if place.waiters:
-                self._vacant.add(name)
+                self.vacant.add(name)
             else:
                 self._places.pop(name, None)
 

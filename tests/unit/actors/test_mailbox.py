@@ -10,7 +10,7 @@ from actors import dead_letters, guard
 from actors.contract import Degraded, Handler, Ignore, Ready, Request
 from actors.mailbox import Mailbox
 from hourbook.home import Home
-from protocols import errors
+from protocols import errors, wire
 
 NOW_NS = 1_000_000
 
@@ -80,7 +80,7 @@ def test_refusal_names_the_request_where_its_id_can_be_read() -> None:
 
     with pytest.raises(errors.FrameTooLarge) as caught:
         mailbox.open(b"peer", large, 0, NOW_NS, nothing)
-    reply = msgpack.unpackb(mailbox.refusal(large, caught.value))
+    reply = msgpack.unpackb(mailbox.refusal(wire.salvage_id(large), caught.value))
 
     assert (reply["corr"], reply["body"]["code"], reply["incarnation"]) == (9, "frame_too_large", 2)
     assert mailbox.snapshot()['mailbox_refused_total{code="frame_too_large"}'] == 1.0
