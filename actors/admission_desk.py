@@ -38,7 +38,7 @@ class AdmissionDesk:
         self._figures = figures
         self._refused = RememberedRefusals()
         self._resent: list[Request[Any]] = []
-        self._hlc_max = 0  # up to there a request is welcome, whatever else may be
+        self._hlc_max = 0
 
     @property
     def owes_answers(self) -> bool:
@@ -71,9 +71,8 @@ class AdmissionDesk:
         Raises:
             HourbookError: why.
         """
-        if body.hlc > self._hlc_max:
-            self._hlc_max = book.head.hlc  # may be far ahead, where our clock once was
-        if body.hlc > self._hlc_max:  # then the clock is asked, once a drain
+        # Our own time may be far ahead, where our clock once was. It is asked once a drain.
+        if body.hlc > self._hlc_max and body.hlc > book.head.hlc:
             now_ns = self._stamps.time_ns()
             hlc.merge(0, body.hlc, now_ns)
             self._hlc_max = now_ns + hlc.AHEAD_MAX_NS
