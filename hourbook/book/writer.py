@@ -18,9 +18,10 @@ from typing import Final, NamedTuple, TypeVar, cast
 from hourbook.book import journal, schema
 from hourbook.book.admission import RESEND_WINDOW_NS, Admission
 from hourbook.book.archive.shelf import ArchiveShelf
-from hourbook.book.changes.group import Attempt, Kinds, apply_group, attempt_bare
+from hourbook.book.changes.group import Attempt, GroupAtWork, Kinds, attempt_bare
 from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.outcomes import Outcome
+from hourbook.book.changes.scope import Scope
 from hourbook.book.proof.key_chain import next_key
 from hourbook.book.proof.key_ring import KeyRing
 from hourbook.book.proof.keys import SiteKey
@@ -197,9 +198,11 @@ class BookWriter:
         """Return what the group appends, once its changes are applied."""
         if not any(isinstance(request, Change) for request in group):
             return cast("Sequence[Append]", group), []
-        seq, keys, shelf, attempt = self.head.seq, self._keys, self._shelf, self._attempt
-        tables = self._connection, self._kinds
-        return apply_group(*tables, group, seq, stamp, keys, shelf, self.store, attempt)
+        about = self._connection, self.head.seq, stamp, self._keys, self._shelf, self.store
+        work = GroupAtWork(self._kinds, group, Scope(*about))
+        self._attempt(work)
+        self.store.main.flush()
+        return work.scope.appends, work.outcomes
 
     def _insert(
         self, appends: Sequence[Append], stamp: journal.Stamp

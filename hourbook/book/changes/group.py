@@ -6,28 +6,25 @@ undoes that change and leaves its group unharmed. So does a bug, where the write
 is hashed here; what the changes record becomes appends, in their place.
 """
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.changes import outcomes
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.changes.scope import ChangeKind, Scope
-from hourbook.book.journal import Stamp
-from hourbook.book.proof.key_ring import KeyRing
-from hourbook.book.store.key_files import KeyFiles
 from protocols import errors
 from protocols.book_messages import Append
 from protocols.change import Change
 
-__all__ = ["Attempt", "GroupAtWork", "Kinds", "apply_group", "attempt_bare"]
+__all__ = ["Attempt", "GroupAtWork", "Kinds", "attempt_bare"]
 
 Kinds = Mapping[type[Change], ChangeKind[Any]]
 
 
 class GroupAtWork:
-    """A group, while its changes are applied.
+    """A group, while its changes are applied inside the open transaction.
+
+    A change that begins a group (``ChangeKind``) has nothing before it that means an entry.
 
     Attributes:
         scope: what they may see and do, and what they have recorded.
@@ -106,29 +103,3 @@ Attempt: TypeAlias = Callable[[GroupAtWork], None]
 """Applies a group as :func:`attempt_bare`, and may refuse a change for an error of its own."""
 attempt_bare: Final[Attempt] = GroupAtWork.run
 """For whoever wants to hear of bugs."""
-
-
-def apply_group(
-    connection: sqlite3.Connection,
-    kinds: Kinds,
-    group: Sequence[Append | Change],
-    head_seq: int,
-    stamp: Stamp,
-    keys: KeyRing,
-    shelf: ArchiveShelf,
-    store: KeyFiles,
-    attempt: Attempt = attempt_bare,
-) -> tuple[list[Append], list[Outcome]]:
-    """Apply the changes of `group` inside the open transaction.
-
-    A change that begins a group (``ChangeKind``) has nothing before it that means an entry.
-
-    Returns:
-        Every append of the group, those of the changes in their places; and the outcome of each
-        change, in their order.
-    """
-    scope = Scope(connection, head_seq, stamp, keys, shelf, store)
-    work = GroupAtWork(kinds, group, scope)
-    attempt(work)
-    store.main.flush()
-    return scope.appends, work.outcomes

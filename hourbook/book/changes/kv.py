@@ -156,7 +156,7 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
             versions.append(ABSENT if row is None else row.version)
             # What a check has found its entries do not tell to a resend.
             scope.keeps_outcome |= type(op) is Check and op.if_version is None
-    redacted = change.redacted if isinstance(change, ScreenedWrite) else ()
+    redacted = change.redacted if type(change) is ScreenedWrite else ()
     return KvWritten(versions, numbers, redacted)
 
 
@@ -273,7 +273,7 @@ def _replay(change: KvWrite, rows: list[Row]) -> KvWritten:
     found = iter([row for row in rows if row[_KIND] != KV_EXPIRE])
     row = next(found, None)
     seen: dict[str, int] = {}
-    redacted = change.redacted if isinstance(change, ScreenedWrite) else ()
+    redacted = change.redacted if type(change) is ScreenedWrite else ()
     written = KvWritten([], [], redacted)
     for op in change.ops:
         if row is not None and _is_of(row, op, change.ns):
