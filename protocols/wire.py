@@ -9,6 +9,7 @@ Limits come first, because they are checked before anything is built from the by
 depth and number of values, then version, then kind, then the body's own types.
 """
 
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -103,10 +104,8 @@ _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _version_decoder = msgspec.msgpack.Decoder(_Version)
 _Body = TypeVar("_Body")
 
-
-def encode(envelope: Envelope) -> bytes:
-    """Encode an envelope as one frame."""
-    return _encoder.encode(envelope)
+encode: Final[Callable[[Envelope], bytes]] = _encoder.encode
+"""Encodes an envelope as one frame."""
 
 
 def encode_reply(request_id: int, body: object, *, src: str, incarnation: int = 0) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from protocols import entry, errors
-from protocols.kv_keys import check_key, check_metadata_size, check_value_size
+from protocols.kv_keys import check_key, check_metadata_size, value_too_large
 from protocols.kv_messages import NO_METADATA, Check, Delete, Increment, Set, ValueType
 from protocols.wire import printable
 
@@ -41,7 +41,8 @@ def set_step(
     """Return the step that gives a key a value; see ``Store.set``."""
     check_key(key)
     raw = entry.encode_value(value, "value")
-    check_value_size(len(raw), key)
+    if len(raw) > entry.ENTRY_BYTES_MAX:
+        raise value_too_large(len(raw), key)
     entry.decode_value(raw, "value")
     if keep_ttl and ttl_s is not None:
         raise errors.BadRequest("Expected either `keep_ttl` or `ttl_s`, got both", field="keep_ttl")

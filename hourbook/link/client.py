@@ -87,7 +87,8 @@ class MailboxClient:
         Raises:
             UsedAfterFork, BookClosed, LimitExceeded: nothing was sent.
         """
-        self.check_usable()
+        if self._pid != os.getpid() or self._traffic.is_closed:
+            raise self._refusal()
         request = wire.Envelope(
             kind=kind, id=next(self._ids), src=self._src, body=msgspec.Raw(_encode_body(body))
         )
@@ -125,22 +126,15 @@ class MailboxClient:
 
     def pump_until(self, reply: Reply, timeout_s: float | None) -> None:
         """Receive, or let another thread receive, until `reply` is settled or time is up."""
-        self.check_usable()
+        if self._pid != os.getpid() or self._traffic.is_closed:
+            raise self._refusal()
         if self._traffic.outbox.waiting:
             self._traffic.hasten()
         until_ns = reply.deadline_ns
         if timeout_s is not None:
             until_ns = min(until_ns, time.monotonic_ns() + int(timeout_s * _S_NS))
-        leadership, claim = self._leadership, object()
         while not reply.is_settled:
-            try:
-                wake = leadership.take(reply, claim)
-                if wake is None:
-                    self._lead(reply, until_ns)
-            finally:  # whoever is interrupted leads no longer, wherever that was
-                if leadership.claim is claim:
-                    leadership.claim = None
-                    leadership.rouse()
+            wake = self._lead_or_follow(reply, until_ns)
             if reply.is_settled:
                 return
             if wake is not None:
@@ -150,16 +144,30 @@ class MailboxClient:
                     return
                 self._traffic.expire(reply)
 
-    def _lead(self, reply: Reply, until_ns: int) -> None:
-        """Receive for all until `reply` is settled, `until_ns` has come, or the client closes."""
-        now_ns = self._patience.began_ns = time.monotonic_ns()
-        while not reply.is_settled:
-            ready = self._traffic.pump(now_ns, until_ns, self._await_input, is_leader=True)
-            if self._has_rung in ready:
-                self._leadership.bell.hush()
-            if now_ns >= until_ns:  # only after a look: the answer may have lain there
-                break
-            now_ns = time.monotonic_ns()
+    def _lead_or_follow(self, reply: Reply, until_ns: int) -> threading.Event | None:
+        """Receive for all until `reply` is settled, `until_ns` has come, or the client closes.
+
+        Where another thread does so already, return what is set when `reply` is settled or that
+        thread ends.
+        """
+        leadership, claim = self._leadership, object()
+        try:
+            if (wake := leadership.take(reply, claim)) is not None:
+                return wake
+            now_ns = self._patience.began_ns = time.monotonic_ns()
+            while not reply.is_settled:
+                ready = self._traffic.pump(now_ns, until_ns, self._await_input, is_leader=True)
+                if self._has_rung in ready:
+                    leadership.bell.hush()
+                if now_ns >= until_ns:  # only after a look: the answer may have lain there
+                    break
+                now_ns = time.monotonic_ns()
+        finally:  # whoever is interrupted leads no longer, wherever that was
+            if leadership.claim is claim:
+                leadership.claim = None
+                if leadership.followers:
+                    leadership.rouse()
+        return None
 
     def flush(self) -> None:
         """Wait until the outcome of everything sent so far is known."""
@@ -183,10 +191,13 @@ class MailboxClient:
 
     def check_usable(self) -> None:
         """Raise UsedAfterFork or BookClosed unless requests can be sent."""
-        if self._pid != os.getpid():
-            raise errors.UsedAfterFork(
-                "Expected a connection of this process, got one inherited through fork",
-                hint="connect again in the child",
-            )
-        if self._traffic.is_closed:
-            raise closed_error()
+        if not self.is_usable():
+            raise self._refusal()
+
+    def _refusal(self) -> errors.CallerError:
+        if self._pid == os.getpid():
+            return closed_error()
+        return errors.UsedAfterFork(
+            "Expected a connection of this process, got one inherited through fork",
+            hint="connect again in the child",
+        )

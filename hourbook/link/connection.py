@@ -10,6 +10,7 @@ may be in here at a time, but for `close`, which is the last.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import zmq
@@ -34,6 +35,8 @@ class Connection:
     Attributes:
         fd: readable when there may be frames.
         news_fd: readable when it may have been connected anew.
+        has_frames: returns anything where there are frames; only until it is closed.
+        is_closed: there is nothing to receive any more.
         made: how often it has been connected, as :meth:`count_made` knows.
     """
 
@@ -51,8 +54,8 @@ class Connection:
         self._socket.connect(home.mailbox_uri(actor))
         self.fd: Final = self._socket.fileno()
         self.news_fd: Final = self._news.fileno()
-        self._incoming = [(self._socket, _POLLIN)]
-        self._is_closed = False
+        self.has_frames: Final = partial(zmq.zmq_poll, [(self._socket, _POLLIN)], 0)
+        self.is_closed = False
         self.made = 0
         self.count_made()  # libzmq signals only those who have looked, and found nothing
 
@@ -76,10 +79,10 @@ class Connection:
         Once it is closed there are none.
         """
         frames: list[bytes] = []
-        if self._is_closed:
+        if self.is_closed:
             return frames
         receive = self._socket.recv
-        while len(frames) < expected and (is_signalled or zmq.zmq_poll(self._incoming, 0)):
+        while len(frames) < expected and (is_signalled or self.has_frames()):
             is_signalled, more = False, True
             try:
                 while more:
@@ -102,7 +105,7 @@ class Connection:
 
     def close(self) -> None:
         """Close; what does not leave within moments is dropped."""
-        self._is_closed = True
+        self.is_closed = True
         self._socket.disable_monitor()
         self._news.close(0)
         self._socket.close(_LINGER_MS)

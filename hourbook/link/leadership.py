@@ -18,6 +18,7 @@ class Leadership:
 
     Attributes:
         claim: of the thread that leads; None: no thread does.
+        followers: the replies that other threads wait for.
         waits: how often a thread has come to wait: who sees another number than before knows that
             some do.
         bell: wakes the leader, who watches it.
@@ -26,7 +27,7 @@ class Leadership:
     def __init__(self, state_lock: threading.Lock) -> None:
         """Begin without a leader; `state_lock` is what replies are settled under."""
         self._state_lock = state_lock
-        self._followers: list[Reply] = []
+        self.followers: list[Reply] = []
         self.claim: object = None
         self.waits = 0
         self.bell = Bell()
@@ -34,23 +35,25 @@ class Leadership:
     def take(self, reply: Reply, claim: object) -> threading.Event | None:
         """Lead (None), or follow; return what is set when `reply` is settled or the leader ends.
 
-        Who leads under a claim ends that by taking it away and calling :meth:`rouse`. It takes no
-        call to take it away, and so no interrupt keeps it from that.
+        Who leads under a claim ends that by taking it away, and calls :meth:`rouse` if there are
+        followers then. It takes no call to take it away, and so no interrupt keeps it from that.
         """
         with self._state_lock:
             self.waits += 1
-            if self.claim is None:
-                self.claim = claim
-                return None
-            wake = reply.wake = reply.wake or threading.Event()
-            wake.clear()
-            self._followers.append(reply)
-            return wake
+            if self.claim is not None:
+                wake = reply.wake = reply.wake or threading.Event()
+                wake.clear()
+                self.followers.append(reply)
+                if self.claim is not None:  # else the leader may have seen no followers
+                    return wake
+                self.followers.pop()
+            self.claim = claim
+            return None
 
     def rouse(self) -> None:
         """Wake every follower, once the leader has ended; one of them leads on."""
         with self._state_lock:
-            followers, self._followers = self._followers, []
+            followers, self.followers = self.followers, []
             for follower in followers:
                 if follower.wake is not None:
                     follower.wake.set()

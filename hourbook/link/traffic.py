@@ -121,8 +121,12 @@ class Traffic:
         """
         if now_ns >= self._due_ns:
             self._transmit_due(now_ns)
+        connection = self._connection
+        arrived: list[bytes] = []
         with self._lock:
-            arrived = self._connection.receive(_EVERYTHING if self._pollers else len(self.flying))
+            if not connection.is_closed and connection.has_frames():
+                expected = _EVERYTHING if self._pollers else len(self.flying)
+                arrived = connection.receive(expected, is_signalled=True)
             self._pollers += not arrived
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
@@ -135,10 +139,9 @@ class Traffic:
             raise
         with self._lock:
             self._pollers -= 1
-            arrived = self._connection.receive(
-                _EVERYTHING if self._pollers else len(self.flying),
-                is_signalled=self._has_frames in ready,
-            )
+            if self._has_frames in ready:
+                expected = _EVERYTHING if self._pollers else len(self.flying)
+                arrived = connection.receive(expected, is_signalled=True)
         if arrived:
             self._dispatch(arrived, is_leader=is_leader)
         if self._has_news in ready:
