@@ -94,7 +94,8 @@ def _check(change: KvWrite) -> None:
 
 
 def _check_set(op: Set) -> None:
-    check_value_size(len(op.value), op.key)
+    if len(op.value) > entry.ENTRY_BYTES_MAX:
+        raise value_too_large(len(op.value), op.key)
     entry.decode_value(op.value, "value")
     if op.metadata != NO_METADATA:
         _check_metadata(op.metadata)
