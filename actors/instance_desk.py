@@ -13,11 +13,11 @@ from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.instances import find_position, list_instances
 from hourbook.book.stamps import StampSource
 from hourbook.book.writer import BookWriter
-from hourbook.link.nonce_source import NonceSource
+from hourbook.link.nonce_source import new_nonces
 from hourbook.process_identity import is_alive, is_elsewhere
 from hourbook.timebase import Timebase
 from protocols import errors
-from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
+from protocols.change import JOURNAL_WRITER, Change
 from protocols.instance_messages import (
     Beat,
     Beaten,
@@ -55,7 +55,7 @@ class InstanceDesk:
         """
         self._timebase, self._stamps, self._write_own = timebase, stamps, write_own
         self._tally = tally
-        self._nonces = NonceSource()
+        self._nonces = new_nonces()
         self._book: BookWriter | None = None
         self.watch = InstanceWatch(reactor, lambda _: self.release_dead())
 
@@ -132,7 +132,7 @@ class InstanceDesk:
         changes: list[Change] = [
             Release(
                 writer=JOURNAL_WRITER,
-                nonce=self._nonces.take(CHANGE_NONCES),
+                nonce=next(self._nonces),
                 name=name,
                 holder=holder,
                 reason=_why_dead(holder),

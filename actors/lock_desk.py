@@ -25,9 +25,9 @@ from hourbook.book.store.lock_calls import Waiter
 from hourbook.book.store.lock_table import LockTable
 from hourbook.book.writer import BookWriter
 from hourbook.latency_bins import LatencyBins
-from hourbook.link.nonce_source import NonceSource
+from hourbook.link.nonce_source import new_nonces
 from protocols import errors
-from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
+from protocols.change import JOURNAL_WRITER, Change
 from protocols.control import Snapshot
 from protocols.instance_messages import Holder
 from protocols.kv_messages import (
@@ -78,7 +78,7 @@ class LockDesk:
             refuse: answers a call, and remembers that for a resend.
         """
         self._reactor, self._write, self._refuse = reactor, write, refuse
-        self._nonces = NonceSource()
+        self._nonces = new_nonces()
         self._book: BookWriter | None = None
         self._table = LockTable()
         self._requests: dict[Waiter, Request[AcquireLock]] = {}
@@ -295,7 +295,7 @@ class LockDesk:
         changes: list[Change] = [
             ReleaseLock(
                 writer=JOURNAL_WRITER,
-                nonce=self._nonces.take(CHANGE_NONCES),
+                nonce=next(self._nonces),
                 ns=lease.ns,
                 key=lease.key,
                 token=lease.token,

@@ -256,9 +256,7 @@ class Loop(LinkReporter):
     def _send(self, peer: bytes, frames: list[bytes]) -> None:
         """Send one message; that a peer is gone, or reads nothing, is its problem, and counted."""
         self._unsure.add(self._mailbox_fd)
-        try:
-            send_joined(self._router.socket, [peer, *frames])
-        except zmq.ZMQError:
+        if not send_joined(self._router.socket, [peer, *frames]):
             self.count("replies_dropped_total", len(frames))
 
 

@@ -25,10 +25,10 @@ from hourbook.book.store.stage import Name
 from hourbook.book.store.volatile import Capacity, VolatileStage, is_of_boot, open_volatile
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
-from hourbook.link.nonce_source import NonceSource
+from hourbook.link.nonce_source import new_nonces
 from protocols import errors
 from protocols.book_messages import Append
-from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
+from protocols.change import JOURNAL_WRITER, Change
 from protocols.control import Snapshot
 from protocols.kv_figures import FIGURES_KIND, AskFigures, StoreFigures
 from protocols.kv_messages import Check, KvUsed, KvWrite, Sweep
@@ -70,7 +70,7 @@ class StoreDesk:
         """
         self._home, self._reactor, self._stamps, self._write_own = home, reactor, stamps, write_own
         self._capacity = Capacity(config.cached_max_mib << 20, config.transient_max_mib << 20)
-        self._nonces = NonceSource()
+        self._nonces = new_nonces()
         self._book: BookWriter | None = None
         self._volatile: VolatileStage | None = None
         self._inode = 0
@@ -222,7 +222,7 @@ class StoreDesk:
 
     def _check_of(self, name: Name) -> KvWrite:
         """Return a write that takes a key away whose time has come, and does no more."""
-        (ns, key), nonce = name, self._nonces.take(CHANGE_NONCES)
+        (ns, key), nonce = name, next(self._nonces)
         return KvWrite(writer=JOURNAL_WRITER, nonce=nonce, ns=ns, ops=[Check(key=key)])
 
     def _sweep(self) -> None:
@@ -256,7 +256,7 @@ class StoreDesk:
         """Take away durable values that are over; return False where that was refused."""
         if not book.query(lambda connection: find_due(connection, now_ns)):
             return True
-        before, nonce = book.head.seq, self._nonces.take(CHANGE_NONCES)
+        before, nonce = book.head.seq, next(self._nonces)
         self._write_own([Sweep(writer=JOURNAL_WRITER, nonce=nonce)])
         count = book.head.seq - before
         self._expired += count

@@ -31,11 +31,11 @@ from hourbook.book.store.spent import Horizon, find_first_seq, plan_spent
 from hourbook.book.upkeep import JobResult
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
-from hourbook.link.nonce_source import NonceSource
+from hourbook.link.nonce_source import new_nonces
 from hourbook.timebase import SystemTimebase
 from protocols import errors
 from protocols.book_messages import Maintain, Maintained
-from protocols.change import CHANGE_NONCES, JOURNAL_WRITER, Change
+from protocols.change import JOURNAL_WRITER, Change
 from protocols.keep_messages import (
     BOOK_ARCHIVE,
     BOOK_RETAIN,
@@ -179,12 +179,12 @@ class _Writer:
 
     def __init__(self, home: Home, report: CompactReport) -> None:
         self._client = MailboxClient(home, JOURNAL_WRITER, WRITER_NAME, timeout_s=TIMEOUT_S)
-        self._nonces = NonceSource()
+        self._nonces = new_nonces()
         self._rested, self._tired_s = threading.Event(), 0.0
         self._report = report
 
     def change(self, change: type[Change], kind: str, answer: type[_T], **fields: Any) -> _T:  # noqa: ANN401 - of the change
-        nonce = self._nonces.take(CHANGE_NONCES)
+        nonce = next(self._nonces)
         return self._ask(kind, change(writer=WRITER_NAME, nonce=nonce, **fields), answer)
 
     def maintain(self, command: Maintain) -> Maintained:

@@ -17,7 +17,7 @@ from hourbook.faces.membership import Membership
 from hourbook.faces.read_report import ReadReporter
 from hourbook.home import Home, find_home
 from hourbook.link.client import TIMEOUT_S, MailboxClient
-from hourbook.link.nonce_source import NonceSource
+from hourbook.link.nonce_source import new_nonces
 from protocols import book_messages, errors
 from protocols.change import JOURNAL_WRITER
 from protocols.kv_keys import check_namespace
@@ -54,7 +54,7 @@ class Book(BookWrites, BookViews):
         self.name = name
         self._on_branch = self._branch_number(branch) if branch else MAIN
         self._client = MailboxClient(home, JOURNAL_WRITER, name, timeout_s=timeout_s)
-        self._reads, nonces = ReadReporter(), NonceSource()
+        self._reads, nonces = ReadReporter(), new_nonces()
         self._membership = Membership(self._client, home, name, nonces, self._reads, shared=shared)
         self._link = BookLink(self._client, self._membership, nonces, name, session)
         self._stores: dict[str, Store] = {}

@@ -1,14 +1,14 @@
 """How a book and its stores ask journal_writer for changes: on one connection, under one name."""
 
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from hourbook.faces.membership import Membership
 from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import MailboxClient
-from hourbook.link.nonce_source import NonceSource
 from hourbook.link.reply import Reply
-from protocols.change import CHANGE_NONCES, Change
+from protocols.change import Change
 
 __all__ = ["BookLink"]
 
@@ -27,7 +27,7 @@ class BookLink:
         self,
         client: MailboxClient,
         membership: Membership,
-        nonces: NonceSource,
+        nonces: Iterator[bytes],
         writer: str,
         session: str,
     ) -> None:
@@ -65,7 +65,7 @@ class BookLink:
             self.membership.require()
         change = request(
             writer=self._writer,
-            nonce=self.nonces.take(CHANGE_NONCES),
+            nonce=next(self.nonces),
             session=self.session if session is None else session,
             hlc=process_clock.to_send(time.time_ns()) if process_clock.last else 0,
             **fields,

@@ -191,7 +191,7 @@ class BookWrites(BookKeeping):
             self._link.membership.require()
         return Append(
             self.name,
-            self._link.nonces.take(len(news)),
+            next(self._link.nonces),
             news,
             ack,
             self._link.session,

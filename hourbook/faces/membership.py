@@ -12,6 +12,7 @@ import queue
 import socket
 import sqlite3
 import threading
+from collections.abc import Iterator
 
 import msgspec
 
@@ -19,10 +20,9 @@ from hourbook.book.instances import find_position
 from hourbook.faces.read_report import ReadReporter
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
-from hourbook.link.nonce_source import NonceSource
 from hourbook.process_identity import own_holder
 from protocols import errors
-from protocols.change import CHANGE_NONCES, JOURNAL_WRITER
+from protocols.change import JOURNAL_WRITER
 from protocols.instance_messages import BEAT_S, Beat, Beaten, Register, Registered, Release
 
 __all__ = ["Membership"]
@@ -47,7 +47,7 @@ class Membership:
         client: MailboxClient,
         home: Home,
         name: str,
-        nonces: NonceSource,
+        nonces: Iterator[bytes],
         reads: ReadReporter,
         *,
         shared: bool,
@@ -146,7 +146,7 @@ class Membership:
 
     def _register(self, timeout_s: float | None) -> None:
         assert self._holder is not None
-        nonce = self._nonces.take(CHANGE_NONCES)
+        nonce = next(self._nonces)
         change = Register(writer=self._name, nonce=nonce, holder=self._holder)
         envelope = self._client.send("instance.register", change).wait(timeout_s)
         _decode_registered(envelope.body)
@@ -175,7 +175,7 @@ class Membership:
 
     def _release(self) -> None:
         assert self._holder is not None
-        nonce = self._nonces.take(CHANGE_NONCES)
+        nonce = next(self._nonces)
         change = Release(writer=self._name, nonce=nonce, name=self._name, holder=self._holder)
         self._client.send("instance.release", change).wait(LEAVE_S)
 

@@ -24,6 +24,8 @@ TTL_S_MAX: Final = 9_000_000_000
 """285 years."""
 _NS: Final = 1_000_000_000
 _I64: Final = 1 << 63
+_NO_TOKEN: Final = 0
+"""The default; what only equals it, as False does, is looked at."""
 _TYPES: Final = get_args(ValueType)
 
 
@@ -56,7 +58,7 @@ def set_step(
         keep_ttl=bool(keep_ttl),
         if_version=None if if_version is None else _natural(if_version, "if_version"),
         metadata=NO_METADATA if metadata is None else _metadata(metadata),
-        token=_natural(token, "token"),
+        token=token if token is _NO_TOKEN else _natural(token, "token"),
     )
 
 

@@ -9,7 +9,6 @@ Both descriptors signal edges: who was told by one looks until there is nothing 
 may be in here at a time, but for `close`, which is the last.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -35,6 +34,7 @@ class Connection:
     Attributes:
         fd: readable when there may be frames.
         news_fd: readable when it may have been connected anew.
+        try_send: hands one message of some frames to the connection; returns whether there was one.
         has_frames: returns anything where there are frames; only until it is closed.
         is_closed: there is nothing to receive any more.
         made: how often it has been connected, as :meth:`count_made` knows.
@@ -54,18 +54,11 @@ class Connection:
         self._socket.connect(home.mailbox_uri(actor))
         self.fd: Final = self._socket.fileno()
         self.news_fd: Final = self._news.fileno()
+        self.try_send: Final = partial(send_joined, self._socket)
         self.has_frames: Final = partial(zmq.zmq_poll, [(self._socket, _POLLIN)], 0)
         self.is_closed = False
         self.made = 0
         self.count_made()  # libzmq signals only those who have looked, and found nothing
-
-    def try_send(self, frames: Sequence[bytes]) -> bool:
-        """Hand one message of some frames to the connection; return whether there was one."""
-        try:
-            send_joined(self._socket, frames)
-        except zmq.Again:
-            return False
-        return True
 
     def receive(self, expected: int, *, is_signalled: bool = False) -> list[bytes]:
         """Take every frame that has arrived, but not look for more than are `expected`.

@@ -17,15 +17,16 @@ _NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _send: Final = Socket.send
 
 
-def send_joined(socket: "zmq.Socket[bytes]", frames: Sequence[bytes]) -> None:
-    """Send frames (at least one) as one message, without waiting.
+def send_joined(socket: "zmq.Socket[bytes]", frames: Sequence[bytes]) -> bool:
+    """Send frames (at least one) as one message, without waiting; return whether it is on its way.
 
-    libzmq takes back the frames that it has of a message whose connection ends in between.
-
-    Raises:
-        zmq.Again: there is no connection, or no room.
-        zmq.ZMQError: a ROUTER knows no such peer.
+    It is not where there is no connection, of a ROUTER to that peer, or no room. libzmq takes back
+    the frames that it has of a message whose connection ends in between.
     """
-    for frame in frames[:-1]:
-        _send(socket, frame, _NOBLOCK_MORE)
-    _send(socket, frames[-1], _NOBLOCK)
+    try:
+        for frame in frames[:-1]:
+            _send(socket, frame, _NOBLOCK_MORE)
+        _send(socket, frames[-1], _NOBLOCK)
+    except zmq.ZMQError:
+        return False
+    return True

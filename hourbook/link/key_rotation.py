@@ -7,8 +7,8 @@ import msgspec
 from hourbook.home import Home
 from hourbook.hybrid_clock import process_clock
 from hourbook.link.client import TIMEOUT_S, MailboxClient
-from hourbook.link.nonce_source import NonceSource
-from protocols.change import CHANGE_NONCES, JOURNAL_WRITER
+from hourbook.link.nonce_source import new_nonces
+from protocols.change import JOURNAL_WRITER
 from protocols.key_messages import KEY_ROTATE, KeyRotated, RotateKey
 
 __all__ = ["rotate_key"]
@@ -35,7 +35,7 @@ def rotate_key(
     try:
         change = RotateKey(
             writer=writer,
-            nonce=NonceSource().take(CHANGE_NONCES),
+            nonce=next(new_nonces()),
             why=why,
             hlc=process_clock.to_send(time.time_ns()),
         )

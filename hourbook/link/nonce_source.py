@@ -9,28 +9,26 @@ whatever it needs of them: there are enough for 2^47 requests.
 import itertools
 import os
 import time
+from collections.abc import Iterator
+from operator import methodcaller
 from typing import Final
 
 from protocols.change import CHANGE_NONCES
 from protocols.entry import NONCE_SIZE, make_nonce
 
-__all__ = ["NonceSource"]
+__all__ = ["new_nonces"]
 
 _RANDOM_BITS: Final = 20
 _U64: Final = (1 << 64) - 1
 
 
-class NonceSource:
-    """The nonces of one connection; for all of its threads: a step of the count is atomic."""
+def new_nonces() -> Iterator[bytes]:
+    """Return the nonces of a new connection: each is the first of CHANGE_NONCES that are its own.
 
-    def __init__(self) -> None:
-        """Begin a new incarnation."""
-        millisecond = time.time_ns() >> _RANDOM_BITS
-        random = int.from_bytes(os.urandom(4), "big") >> (32 - _RANDOM_BITS)
-        first = make_nonce((millisecond << _RANDOM_BITS | random) & _U64, 1)
-        self._firsts = itertools.count(int.from_bytes(first, "big"), CHANGE_NONCES)
-
-    def take(self, count: int) -> bytes:
-        """Return the first of `count` nonces (<= CHANGE_NONCES) that nobody else will get."""
-        assert count <= CHANGE_NONCES
-        return next(self._firsts).to_bytes(NONCE_SIZE, "big")
+    All threads of the connection may draw from it: a step runs no Python code, and so is atomic.
+    """
+    millisecond = time.time_ns() >> _RANDOM_BITS
+    random = int.from_bytes(os.urandom(4), "big") >> (32 - _RANDOM_BITS)
+    first = make_nonce((millisecond << _RANDOM_BITS | random) & _U64, 1)
+    numbers = itertools.count(int.from_bytes(first, "big"), CHANGE_NONCES)
+    return map(methodcaller("to_bytes", NONCE_SIZE, "big"), numbers)

@@ -2,17 +2,17 @@
 
 import threading
 
-from hourbook.link.nonce_source import NonceSource
+from hourbook.link.nonce_source import new_nonces
 from protocols.change import CHANGE_NONCES
 from protocols.entry import nonce_parts
 
 
 def test_nonces_of_one_connection_never_overlap_among_threads() -> None:
     """Requests of several threads get spans of their own, of one incarnation."""
-    source, taken = NonceSource(), []
+    source, taken = new_nonces(), []
 
     def take() -> None:
-        taken.extend([source.take(CHANGE_NONCES) for _ in range(1000)])
+        taken.extend([next(source) for _ in range(1000)])
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
