@@ -102,8 +102,10 @@ class Reply(msgspec.Struct, eq=False):
             self.settle(None, errors.ActorUnreachable(message, field=path, hint=hint))
 
     def settle(self, envelope: wire.Envelope | None, error: errors.HourbookError | None) -> None:
-        """Make the outcome known. For the client alone."""
+        """Make the outcome known, unless it is already. For the client alone."""
         with self._client.state_lock:
+            if self.is_settled:
+                return
             self.envelope, self.error = envelope, error
             self.is_settled = True
             callbacks, self._callbacks = self._callbacks, None

@@ -229,17 +229,19 @@ class Traffic:
                 error = None if envelope.kind == wire.OK else wire.error_of(envelope)
             except errors.HourbookError:
                 continue  # its request is sent again, or ends with OutcomeUnknown
-            reply = self.flying.pop(envelope.corr or 0, None)
+            reply = self.flying.get(envelope.corr or 0)
             if reply is not None:  # else: the answer to an earlier attempt came first
                 reply.settle(envelope if error is None else None, error)
+                self.flying.pop(reply.request.id, None)  # not before: an interrupt would lose it
         if frames and not is_leader:
             self._leadership.wake()  # its reply may be among them
 
     def _give_up(self, reply: Reply, why: str) -> None:
-        if self.flying.pop(reply.request.id, None) is not None:
+        if reply.request.id in self.flying:
             with self._lock:
                 self.outbox.withdraw(reply)
             reply.give_up(why, self._path)
+            self.flying.pop(reply.request.id, None)
 
 
 def closed_error() -> errors.BookClosed:

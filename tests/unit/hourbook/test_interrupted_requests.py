@@ -11,7 +11,7 @@ import zmq
 
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
-from protocols import wire
+from protocols import errors, wire
 
 TIMEOUT_S = 2.0
 
@@ -83,3 +83,22 @@ def test_connection_goes_on_wherever_a_request_was_interrupted(client: MailboxCl
 
     assert moment > 20
     assert late == {}
+
+
+def test_other_requests_are_answered_wherever_one_was_interrupted(
+    client: MailboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever receives does so for all: what it took and did not hand out is asked for again."""
+    monkeypatch.setattr("hourbook.link.outbox._RESEND_NS", 20_000_000)
+    moment, lost = 1, []
+    other = client.send("other", {})
+    while interrupt_at(moment, client):
+        try:
+            other.wait(TIMEOUT_S / 4)
+        except errors.WaitTimeout:
+            lost.append(moment)
+        moment += 1
+        other = client.send("other", {})
+
+    assert moment > 20
+    assert lost == []
