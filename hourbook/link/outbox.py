@@ -65,10 +65,23 @@ class Outbox:
             self._timer = Timerfd()
         return self._timer.descriptor
 
-    def put(self, reply: Reply) -> None:
-        """Add a new request."""
+    def put(self, reply: Reply, company: int = 0) -> bool:
+        """Add a request; return whether it may wait for company: its time has begun then.
+
+        Args:
+            reply: of the request.
+            company: how many requests have no answer, this one included; 0: it cannot wait.
+        """
         self.waiting.append(reply)
         self._bytes += len(reply.frame)
+        if not company or self._timer is None or (company == 1 and not self._had_company):
+            return False
+        if len(self.waiting) >= FRAMES_JOINED_MAX or self._bytes >= LARGE_BYTES:
+            return False
+        if not self._is_timed:
+            self._is_timed = True
+            self._timer.tick_once(DELAY_NS)
+        return True
 
     def put_again(self, replies: Iterable[Reply]) -> None:
         """Add requests that were sent before, to be sent another time."""
@@ -79,21 +92,6 @@ class Outbox:
             reply.frame = wire.encode(again)
             self.put(reply)
         self.waiting = deque(sorted(self.waiting, key=lambda reply: reply.request.id))
-
-    def may_wait(self, flying: int) -> bool:
-        """Return whether what is here may wait for company; its time has begun then.
-
-        Args:
-            flying: how many requests have no answer, those here included.
-        """
-        if self._timer is None or (flying == 1 and not self._had_company):
-            return False
-        if len(self.waiting) >= FRAMES_JOINED_MAX or self._bytes >= LARGE_BYTES:
-            return False
-        if not self._is_timed:
-            self._is_timed = True
-            self._timer.tick_once(DELAY_NS)
-        return True
 
     def leave(self, now_ns: int) -> int:
         """Hand over everything, where there is a connection; return when to see to it again."""

@@ -79,8 +79,7 @@ class Traffic:
             if self.is_closed:
                 raise closed_error()
             self.flying[reply.request.id] = reply
-            self.outbox.put(reply)
-            if attended or not self.outbox.may_wait(len(self.flying)):
+            if not self.outbox.put(reply, 0 if attended else len(self.flying)):
                 arrived = self._send_waiting(now_ns)
         if arrived:
             self._dispatch(arrived)

@@ -254,8 +254,7 @@ def test_nobody_is_woken_for_a_request_that_was_given_up(
     watched = select.poll()
     watched.register(outbox.watched(), select.POLLIN)
     reply = Reply(client, wire.Envelope(kind="lost", id=1), b"frame", NEVER_NS)
-    outbox.put(reply)
-    has_waited = outbox.may_wait(flying=2)
+    has_waited = outbox.put(reply, company=2)
 
     outbox.withdraw(reply)
 
