@@ -16,6 +16,7 @@ from protocols import ntp
 from protocols.ntp import HalfWidth
 from shm.layout import Status, TimePage
 from sim import page as pages
+from sim.__main__ import RATIO_MAX, RUNS_JUDGED, is_too_wide
 from sim.run import Outcome, Simulation
 from sim.scenarios import SCENARIOS, build
 
@@ -137,6 +138,15 @@ def test_half_width_without_one_term_is_caught(monkeypatch: pytest.MonkeyPatch, 
 
 
 # -- the simulator itself ------------------------------------------------------------------------
+
+
+def test_width_is_judged_by_many_runs_alone() -> None:
+    """One run of each scenario may draw wide networks; ten of each do not by chance."""
+    wide, narrow = [RATIO_MAX + 0.1], [RATIO_MAX]
+
+    assert not is_too_wide(wide * len(SCENARIOS))
+    assert is_too_wide(wide * RUNS_JUDGED)
+    assert not is_too_wide(narrow * RUNS_JUDGED + wide)
 
 
 def test_reader_of_the_simulation_is_the_readers_own(seed: int) -> None:
