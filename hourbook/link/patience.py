@@ -15,7 +15,7 @@ from typing import Final
 
 __all__ = ["AWAKE_NS", "Patience"]
 
-AWAKE_NS: Final = 1_000_000
+AWAKE_NS: Final = 2_000_000
 """An answer is quick within this, and nobody stays awake for longer. A durable entry takes 0.3 ms
 on an idle machine and 1 ms where eight processes write at once."""
 _MS_NS: Final = 1_000_000
