@@ -1,16 +1,74 @@
 """The reading faces of the segment. They never write to the map and never wait for a writer.
 
-Hot methods are the C ones, bound without a layer between. The clock's face is
-``hourbook.faces.clock.Clock``.
+Hot methods are the C ones, bound without a layer between. What agents see of the clock,
+``hourbook.faces.clock.Clock``, stands on the TimeReader.
 """
 
+from mmap import mmap
+from pathlib import Path
 from typing import Final
 
+from protocols import errors
 from shm import _core
 from shm._core import Lapped
-from shm.segment import Segment
+from shm.layout import Status
+from shm.segment import Segment, open_reader
 
-__all__ = ["GenerationReader", "Lapped", "RingReader"]
+__all__ = ["GenerationReader", "Lapped", "RingReader", "TimeReader"]
+
+_STATUSES: Final = (
+    Status.UNKNOWN, Status.SYNCHRONIZED, Status.FREE_RUNNING, Status.DISRUPTED
+)  # fmt: skip
+"""In the order of their numbers on the page."""
+
+
+class TimeReader:
+    """The time page; threads may share it, and a forked child may go on using it.
+
+    Attributes:
+        path: of the segment. One that takes its place is read from then on.
+        now: ``now() -> Reading``: `time_ns`, `earliest_ns`, `latest_ns`, `sigma_ns`, `status`.
+        time_ns: ``time_ns() -> int``: UTC in nanoseconds, monotonic within a step epoch.
+        at: ``at(raw_ns) -> Reading``: UTC when CLOCK_MONOTONIC_RAW read, or will read, `raw_ns`.
+        uncertainty_ns: ``uncertainty_ns(ahead_s=0) -> int | None``: how far UTC can be from
+            `time_ns` `ahead_s` (seconds, 0..1e9) from now; None where there is no bound.
+        snapshot: ``snapshot() -> Snapshot``: every field of the time page, by name.
+
+    An unbounded interval reads UNBOUNDED_EARLIEST_NS..UNBOUNDED_LATEST_NS (``shm.layout``).
+    """
+
+    __slots__ = (
+        "__weakref__", "_segment", "at", "now", "path", "snapshot", "time_ns", "uncertainty_ns",
+    )  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        """Open a segment.
+
+        Raises:
+            ClockUnavailable: no tree has run here since boot, or it was stopped.
+            UnsupportedVersion: the tree runs another version of Hourbook.
+        """
+        self.path: Final = path
+        self._segment = open_reader(path)
+        reader = _core.TimeReader(self._segment.map, _STATUSES, self._reopened)
+        self.now: Final = reader.now
+        self.time_ns: Final = reader.time_ns
+        self.at: Final = reader.at
+        self.uncertainty_ns: Final = reader.uncertainty_ns
+        self.snapshot: Final = reader.snapshot
+
+    def _reopened(self) -> mmap | None:
+        """Return another segment that took this one's place, if there is one.
+
+        Called by the C reader at most once a second, when the page is old, empty or closed.
+        """
+        try:
+            if self.path.stat().st_ino == self._segment.inode:
+                return None
+            self._segment = open_reader(self.path)
+        except (OSError, errors.HourbookError):
+            return None  # an old page with an honest age is better than none
+        return self._segment.map
 
 
 class GenerationReader:

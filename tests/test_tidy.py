@@ -45,6 +45,21 @@ def test_imports_point_one_way(path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("room", ["clock", "link", "forecast", "book", "faces"])
+def test_what_agents_see_stands_on_its_rooms_and_not_they_on_it(room: str) -> None:
+    """Within hourbook: clock, link, forecast, book <- faces <- cli."""
+    above = ("hourbook.cli",) if room == "faces" else ("hourbook.cli", "hourbook.faces")
+
+    wrong = [
+        f"{relative(path)}:{line} {module}"
+        for path in (ROOT / "hourbook" / room).rglob("*.py")
+        for line, module in imports_of(path)
+        if module.startswith(above)
+    ]
+
+    assert wrong == []
+
+
 def test_supervisor_knows_no_actor_by_name() -> None:
     """The supervisor runs what its specs say; it imports only the actors' shared base."""
     shared = {f"actors.{part}" for part in ("base", "config", "contract", "sockets", "timers")}

@@ -7,16 +7,13 @@ the bound says so. The book never waits for the clock: order is seq, and always 
 from typing import Final
 
 from hourbook.book.journal import Stamp
-from hourbook.faces.clock import (
-    UNBOUNDED_EARLIEST_NS,
-    UNBOUNDED_LATEST_NS,
-    Clock,
-    Reading,
-)
 from hourbook.home import Home
 from hourbook.timebase import Timebase
 from protocols import errors
 from protocols.entry import BOUND_UNBOUNDED_NS
+from shm._core import Reading
+from shm.layout import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS
+from shm.reader import TimeReader
 
 __all__ = ["StampSource"]
 
@@ -29,7 +26,7 @@ class StampSource:
     def __init__(self, home: Home, timebase: Timebase) -> None:
         self._home = home
         self._timebase = timebase
-        self._clock: Clock | None = None
+        self._clock: TimeReader | None = None
         self._retry_mono_ns = 0
 
     def read(self) -> Stamp:
@@ -44,13 +41,13 @@ class StampSource:
         clock = self._clock or self._open()
         return self._timebase.wall_ns() if clock is None else clock.time_ns()
 
-    def _open(self) -> Clock | None:
+    def _open(self) -> TimeReader | None:
         now_ns = self._timebase.mono_ns()
         if now_ns < self._retry_mono_ns:
             return None
         self._retry_mono_ns = now_ns + REOPEN_NS
         try:
-            self._clock = Clock(self._home)
+            self._clock = TimeReader(self._home.segment)
         except errors.HourbookError:
             return None
         return self._clock

@@ -15,15 +15,14 @@ import os
 import time
 from collections.abc import Callable
 from enum import Enum
-from mmap import mmap
 from typing import Final
 
 from hourbook.home import Home, find_home
 from hourbook.hybrid_clock import process_clock
 from protocols import errors
-from shm import _core, segment
 from shm._core import Reading, Snapshot
 from shm.layout import UNBOUNDED_EARLIEST_NS, UNBOUNDED_LATEST_NS, Flag, Status
+from shm.reader import TimeReader
 
 __all__ = [
     "UNBOUNDED_EARLIEST_NS",
@@ -55,7 +54,7 @@ class Order(Enum):
     """Their intervals overlap: nobody can tell."""
 
 
-class Clock:
+class Clock(TimeReader):
     """UTC for one process; threads may share it, and a forked child may go on using it.
 
     Attributes:
@@ -70,9 +69,7 @@ class Clock:
     are then False, ``compare`` CONCURRENT, and waits want a time-out.
     """
 
-    __slots__ = (
-        "__weakref__", "_segment", "at", "now", "path", "snapshot", "time_ns", "uncertainty_ns",
-    )  # fmt: skip
+    __slots__ = ()
 
     def __init__(self, home: Home | str | os.PathLike[str] | None = None) -> None:
         """Open the clock of a home (default: as :func:`hourbook.home.find_home` finds it).
@@ -82,17 +79,7 @@ class Clock:
             UnsupportedVersion: the tree runs another version of Hourbook.
         """
         found = home if isinstance(home, Home) else find_home(home)
-        self.path: Final = found.segment
-        self._segment = segment.open_reader(self.path)
-        statuses = (
-            Status.UNKNOWN, Status.SYNCHRONIZED, Status.FREE_RUNNING, Status.DISRUPTED
-        )  # fmt: skip
-        reader = _core.TimeReader(self._segment.map, statuses, self._reopened)
-        self.now: Final = reader.now
-        self.time_ns: Final = reader.time_ns
-        self.at: Final = reader.at
-        self.uncertainty_ns: Final = reader.uncertainty_ns
-        self.snapshot: Final = reader.snapshot
+        super().__init__(found.segment)
 
     def time(self) -> float:
         """Return UTC in seconds, as ``time.time()`` does (a float steps by 238 ns today)."""
@@ -212,19 +199,6 @@ class Clock:
                 nap_s = min(nap_s, left_s)
             time.sleep(nap_s)
         return reading
-
-    def _reopened(self) -> mmap | None:
-        """Return another segment that took this one's place, if there is one.
-
-        Called by the C reader at most once a second, when the page is old, empty or closed.
-        """
-        try:
-            if self.path.stat().st_ino == self._segment.inode:
-                return None
-            self._segment = segment.open_reader(self.path)
-        except (OSError, errors.HourbookError):
-            return None  # an old page with an honest age is better than none
-        return self._segment.map
 
 
 def _read_together() -> tuple[int, int]:

@@ -20,10 +20,10 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from hourbook.book import schema
 from hourbook.book.reader import BookReader
-from hourbook.faces.clock import Clock
 from hourbook.home import Home
 from protocols import errors
 from shm import segment
+from shm.reader import TimeReader
 
 __all__ = ["OLDEST_VERSION", "Line", "StoreFiles"]
 
@@ -248,6 +248,6 @@ def _volatile_unreadable(error: sqlite3.Error, path: str) -> errors.HomeUnusable
 
 def _clock_of(home: Home) -> Any:  # noqa: ANN401 - a method of C, called without arguments
     try:
-        return Clock(home).time_ns
+        return TimeReader(home.segment).time_ns
     except errors.HourbookError:
         return time.time_ns
