@@ -14,8 +14,8 @@ import msgspec
 from hourbook.book.digest import Active, Digest, EntityState, Locked, SessionState
 from hourbook.book.render import entry_json, json_value
 from hourbook.book.store.shared_keys import Shared
-from hourbook.cli.words import visible
 from hourbook.rfc3339 import format_utc_ns
+from hourbook.words import visible
 from protocols import errors
 from protocols.entry import Entry
 

@@ -89,7 +89,7 @@ def run(arguments: list[str] | None = None) -> int:
         _complain(f"supervisor: {error}")
         return exit_codes.code_of(error)
     except CycloptsError as error:
-        from hourbook.cli.words import usage_text  # noqa: PLC0415 - only failures need it
+        from hourbook.words import usage_text  # noqa: PLC0415 - only failures need it
 
         _complain(f"supervisor: {usage_text(error)} (try --help)")
         return exit_codes.BAD_USAGE

@@ -10,8 +10,8 @@ from hourbook.cli import exit_codes
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.progress import ProgressLine
-from hourbook.cli.words import counted, size_text, visible
 from hourbook.home import find_home
+from hourbook.words import counted, size_text, visible
 
 if TYPE_CHECKING:
     from hourbook.book.copies.backup import BackupReport

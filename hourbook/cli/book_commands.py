@@ -16,9 +16,9 @@ from hourbook.cli.book_text import entry_line, entry_lines, parse_details
 from hourbook.cli.open_book import open_book
 from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, terminal_width
-from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
+from hourbook.words import typed_text
 from protocols import errors
 from protocols.entry import ENTRY_BYTES_MAX, Entry
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from hourbook.book.render import json_value
-from hourbook.cli.words import bound_text, cut_to, padded, text_width, visible
 from hourbook.rfc3339 import format_utc_ns
+from hourbook.words import bound_text, cut_to, padded, text_width, visible
 from protocols import errors
 from protocols.entry import Entry
 

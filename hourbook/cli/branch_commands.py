@@ -11,8 +11,8 @@ from hourbook.cli.book_text import entry_line
 from hourbook.cli.open_book import open_book
 from hourbook.cli.options import AtOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, terminal_width
-from hourbook.cli.words import counted, typed_text
 from hourbook.home import Home, find_home
+from hourbook.words import counted, typed_text
 
 if TYPE_CHECKING:
     from hourbook.book.branches import BranchDiff

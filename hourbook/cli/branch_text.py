@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hourbook.book.branches import Branch, BranchDiff
 from hourbook.cli.book_text import entry_line
 from hourbook.cli.tables import table
-from hourbook.cli.words import counted, visible
+from hourbook.words import counted, visible
 from protocols.branch_messages import MAIN_NAME, MergedBranch
 from protocols.entry import Entry
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hourbook.cli.words import bound_text, duration_text, interval_text
 from hourbook.clock_json import SnapshotLike, bounds_of, half_width_ns
 from hourbook.rfc3339 import format_utc_ns
+from hourbook.words import bound_text, duration_text, interval_text
 
 __all__ = ["STATUS_MEANING", "monitor_line", "now_lines", "snapshot_lines"]
 

@@ -12,9 +12,9 @@ from hourbook.cli import exit_codes
 from hourbook.cli.open_book import open_book
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json, emit_rows
-from hourbook.cli.words import typed_text
 from hourbook.home import find_home
 from hourbook.tree_status import check_running
+from hourbook.words import typed_text
 from protocols import errors
 
 __all__ = ["context", "session_list", "session_start", "session_summary", "summary"]

@@ -9,10 +9,10 @@ from hourbook.cli.app import installed_version
 from hourbook.cli.exit_codes import FOUND_WRONG, OK
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.cli.words import visible
 from hourbook.doctor import Finding, examine
 from hourbook.doctor_probe import probe
 from hourbook.home import find_home
+from hourbook.words import visible
 
 __all__ = ["doctor"]
 

@@ -11,10 +11,10 @@ from hourbook.cli.open_book import open_book
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.progress import ProgressLine
-from hourbook.cli.words import counted, size_text, typed_text, visible
 from hourbook.home import find_home
 from hourbook.timebase import SystemTimebase
 from hourbook.tree_status import check_running
+from hourbook.words import counted, size_text, typed_text, visible
 
 if TYPE_CHECKING:
     from hourbook.compaction import CompactReport

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from hourbook.cli import exit_codes
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json, emit_rows, terminal_width
-from hourbook.cli.words import typed_text
 from hourbook.home import find_home
 from hourbook.tree_status import check_running
+from hourbook.words import typed_text
 from protocols import errors
 from protocols.kv_keys import check_namespace
 

@@ -11,9 +11,9 @@ from hourbook.cli import exit_codes
 from hourbook.cli.book_text import parse_details
 from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.cli.words import counted, visible
 from hourbook.home import find_home
 from hourbook.tree_status import check_running
+from hourbook.words import counted, visible
 from protocols import errors
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from hourbook.cli import exit_codes
 from hourbook.cli.open_book import open_book
 from hourbook.cli.options import HomeOption, WriterOption
-from hourbook.cli.words import typed_text, visible
+from hourbook.words import typed_text, visible
 from protocols import errors
 
 if TYPE_CHECKING:

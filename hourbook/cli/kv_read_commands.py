@@ -12,8 +12,8 @@ from cyclopts.validators import Number
 from hourbook.cli import exit_codes
 from hourbook.cli.options import AtOption, BranchOption, HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json, emit_rows, terminal_width
-from hourbook.cli.words import typed_text, visible
 from hourbook.home import find_home
+from hourbook.words import typed_text, visible
 from protocols import errors
 from protocols.kv_keys import check_key, check_namespace
 

@@ -7,8 +7,8 @@ import msgspec
 from hourbook.book.render import json_value
 from hourbook.cli.book_text import cut_after
 from hourbook.cli.tables import table
-from hourbook.cli.words import counted, duration_text, size_text, text_width, visible
 from hourbook.rfc3339 import format_utc_ns
+from hourbook.words import counted, duration_text, size_text, text_width, visible
 from protocols.kv_figures import NamespaceFigures, StoreFigures
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hourbook.cli.book_text import parse_details
 from hourbook.cli.open_book import open_book
 from hourbook.cli.options import BranchOption, HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
-from hourbook.cli.words import typed_text, visible
+from hourbook.words import typed_text, visible
 from protocols import errors
 from protocols.entry import ENTRY_BYTES_MAX
 

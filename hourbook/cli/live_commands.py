@@ -15,9 +15,9 @@ from hourbook.cli import exit_codes
 from hourbook.cli.open_book import open_book
 from hourbook.cli.options import BranchOption, HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json, emit_rows, terminal_width
-from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
+from hourbook.words import typed_text
 from protocols.entry import Entry
 
 __all__ = ["diff", "follow", "instances", "updates"]

@@ -6,9 +6,9 @@ from typing import Any, Final
 from hourbook.book.diffing import InstanceDiff, Side
 from hourbook.book.digest import SessionState
 from hourbook.cli.tables import table
-from hourbook.cli.words import age_text, counted
 from hourbook.instance_view import InstanceStatus
 from hourbook.rfc3339 import format_utc_ns
+from hourbook.words import age_text, counted
 
 __all__ = ["diff_lines", "instance_json", "instance_lines", "session_lines"]
 

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hourbook.cli.words import cut_to
+from hourbook.words import cut_to
 
 __all__ = ["emit", "emit_json", "emit_rows", "emit_wrapped", "is_terminal", "terminal_width"]
 

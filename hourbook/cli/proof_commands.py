@@ -15,9 +15,9 @@ from hourbook.cli.options import HomeOption, JsonOption, WriterOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.progress import ProgressLine
 from hourbook.cli.proof_text import head_lines, key_lines, rotated_lines, verdict_lines
-from hourbook.cli.words import typed_text
 from hourbook.home import Home, find_home
 from hourbook.tree_status import check_running
+from hourbook.words import typed_text
 from protocols import errors
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hourbook.book.proof.verify import Verdict
-from hourbook.cli.words import counted, visible
+from hourbook.words import counted, visible
 
 __all__ = ["head_lines", "key_lines", "rotated_lines", "verdict_lines"]
 

@@ -8,8 +8,8 @@ from cyclopts import Parameter
 from hourbook.cli import exit_codes
 from hourbook.cli.options import AtOption, HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json, is_terminal, terminal_width
-from hourbook.cli.words import typed_text, visible
 from hourbook.home import find_home
+from hourbook.words import typed_text, visible
 from protocols import errors
 
 __all__ = ["query", "schema"]

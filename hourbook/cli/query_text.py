@@ -11,7 +11,7 @@ from hourbook.book.render import json_value
 from hourbook.book.sql.query import QueryResult, Value
 from hourbook.book.sql.view import View
 from hourbook.book.sql.views import VIEWS
-from hourbook.cli.words import cut_to, padded, text_width, typed_text, visible
+from hourbook.words import cut_to, padded, text_width, typed_text, visible
 from protocols import errors
 
 __all__ = [

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hourbook.cli.words import counted
 from hourbook.clock.replay import Replayed
+from hourbook.words import counted
 
 __all__ = ["COLUMNS", "figures_line", "replay_cells", "score_lines"]
 

@@ -13,8 +13,8 @@ from cyclopts import CycloptsError
 from hourbook.cli import exit_codes
 from hourbook.cli.app import GROUP_WORDS, GROUPS, make_app
 from hourbook.cli.leading_home import count_home_words, home_after_command
-from hourbook.cli.words import usage_text, visible
 from hourbook.standard_streams import mend_standard_streams
+from hourbook.words import usage_text, visible
 from protocols import errors
 
 __all__ = ["run"]

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hourbook.cli.words import age_text, counted, visible
+from hourbook.words import age_text, counted, visible
 
 __all__ = ["MARKS", "sources_lines"]
 

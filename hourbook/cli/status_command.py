@@ -14,11 +14,11 @@ from hourbook.cli.clock_text import now_lines
 from hourbook.cli.exit_codes import OK, exit_code_of
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit_json, emit_wrapped
-from hourbook.cli.words import age_text, counted, size_text, visible
 from hourbook.clock_json import now_json
 from hourbook.faces.clock import Clock
 from hourbook.home import Home, find_home
 from hourbook.tree_status import fetch_status
+from hourbook.words import age_text, counted, size_text, visible
 from protocols import control, errors
 from shm import layout, segment
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hourbook.cli.words import padded, text_width, visible
+from hourbook.words import padded, text_width, visible
 
 __all__ = ["table"]
 

@@ -12,8 +12,8 @@ from hourbook.cli import exit_codes
 from hourbook.cli.options import HomeOption, JsonOption
 from hourbook.cli.out import emit, emit_json
 from hourbook.cli.progress import ProgressLine
-from hourbook.cli.words import counted, size_text, visible
 from hourbook.home import find_home
+from hourbook.words import counted, size_text, visible
 from protocols import errors
 
 if TYPE_CHECKING:

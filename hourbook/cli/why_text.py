@@ -6,7 +6,7 @@ from itertools import chain, repeat
 from typing import Any, Final
 
 from hourbook.cli.sources_text import MARKS
-from hourbook.cli.words import UNBOUNDED, counted, duration_text, visible
+from hourbook.words import UNBOUNDED, counted, duration_text, visible
 
 __all__ = ["why_lines"]
 

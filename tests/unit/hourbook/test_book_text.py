@@ -8,7 +8,7 @@ from hourbook.cli.book_text import (
     entry_lines,
     parse_details,
 )
-from hourbook.cli.words import text_width
+from hourbook.words import text_width
 from protocols import errors
 from protocols.entry import Entry, encode_value
 

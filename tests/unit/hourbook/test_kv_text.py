@@ -4,7 +4,7 @@ import pytest
 
 from hourbook.book.store.past import KeyVersion
 from hourbook.cli.kv_text import raw_value, value_text, version_line
-from hourbook.cli.words import text_width
+from hourbook.words import text_width
 from protocols.entry import Entry, encode_value
 
 

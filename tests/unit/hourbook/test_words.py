@@ -11,7 +11,7 @@ from hourbook.cli import app, exit_codes, out
 from hourbook.cli.leading_home import home_after_command
 from hourbook.cli.run import _os_text, run
 from hourbook.cli.tables import table
-from hourbook.cli.words import (
+from hourbook.words import (
     age_text,
     bound_text,
     counted,
