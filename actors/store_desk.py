@@ -22,7 +22,8 @@ from hourbook.book.stamps import StampSource
 from hourbook.book.store.key_files import find_due
 from hourbook.book.store.rows import BUCKETS
 from hourbook.book.store.stage import Name
-from hourbook.book.store.volatile import Capacity, VolatileStage, is_of_boot, open_volatile
+from hourbook.book.store.volatile import Capacity, VolatileStage
+from hourbook.book.store.volatile_file import is_of_boot, open_volatile
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from hourbook.link.nonce_source import new_nonces

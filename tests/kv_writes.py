@@ -9,7 +9,8 @@ import msgspec
 from hourbook.book.changes.outcomes import Outcome
 from hourbook.book.journal import Stamp
 from hourbook.book.store.generations import Unread
-from hourbook.book.store.volatile import Capacity, VolatileStage, open_volatile
+from hourbook.book.store.volatile import Capacity, VolatileStage
+from hourbook.book.store.volatile_file import open_volatile
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from protocols import entry

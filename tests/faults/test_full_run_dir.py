@@ -10,7 +10,7 @@ from book_actors import running_writer
 from kv_writes import BOOT, kv_write, put
 from small_disk import mounted_small
 
-from hourbook.book.store.volatile import open_volatile
+from hourbook.book.store.volatile_file import open_volatile
 from hourbook.faces.book import connect
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient

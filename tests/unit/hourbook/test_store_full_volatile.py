@@ -12,7 +12,8 @@ from hourbook.book.journal import Stamp
 from hourbook.book.store.files import StoreFiles
 from hourbook.book.store.generations import Unread
 from hourbook.book.store.reading import KeyReader
-from hourbook.book.store.volatile import Capacity, VolatileStage, open_volatile
+from hourbook.book.store.volatile import Capacity, VolatileStage
+from hourbook.book.store.volatile_file import open_volatile
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
 from protocols import entry, errors
