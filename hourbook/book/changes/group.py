@@ -58,10 +58,7 @@ class GroupAtWork:
             self._kind = kind
             try:
                 answer = kind.apply(request, scope)
-                if isinstance(answer, errors.HourbookError):
-                    outcome = outcomes.refuse(answer, scope.count)
-                else:
-                    outcome = Outcome(outcomes.encode_answer(answer), None, scope.count)
+                outcome = Outcome(outcomes.encode_answer(answer), None, scope.count)
                 store.keep()
             except errors.HourbookError as error:
                 self.refuse(error)

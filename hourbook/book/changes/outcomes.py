@@ -41,10 +41,10 @@ class Outcome(msgspec.Struct, frozen=True):
     entries: int = 0
 
 
-def refuse(error: errors.HourbookError, entries: int = 0) -> Outcome:
+def refuse(error: errors.HourbookError) -> Outcome:
     """Return the outcome of a change that was refused."""
     body = ErrorBody(error.code, error.message, error.field, error.value, error.hint)
-    return Outcome(_encode(body), error, entries)
+    return Outcome(_encode(body), error)
 
 
 def store(connection: sqlite3.Connection, change: Change, outcome: Outcome, time_ns: int) -> None:

@@ -139,9 +139,8 @@ class ChangeKind(Generic[ChangeT]):
         name: on the wire.
         request: the struct of its body.
         check: refuses what is wrong whatever the book holds; called before the request is queued.
-        apply: does it and returns the answer. A HourbookError that it *raises* undoes what it has
-            done; one that it *returns* is a refusal too, but what was done and recorded stays
-            (an expiry that is found while refusing).
+        apply: does it and returns the answer. A HourbookError refuses it, and undoes what it has
+            done.
         replay: where given, answers a resend from the rows of the entries that it recorded, and
             answers of changes that recorded any are not stored: for kinds that are many.
         is_staged: it works on the store's stage and reads tables, but changes none: a refusal that
@@ -155,7 +154,7 @@ class ChangeKind(Generic[ChangeT]):
     name: str
     request: type[ChangeT]
     check: Callable[[ChangeT], None]
-    apply: Callable[[ChangeT, Scope], msgspec.Struct | errors.HourbookError]
+    apply: Callable[[ChangeT, Scope], msgspec.Struct]
     replay: Callable[[ChangeT, list[Row]], Any] | None = None
     is_staged: bool = False
     begins_group: bool = False

@@ -29,7 +29,7 @@ class Mark(Change, frozen=True, kw_only=True):
 
     name: str
     count: int = 1
-    refuse: str = ""
+    refuse: bool = False
 
 
 class Marked(msgspec.Struct, frozen=True):
@@ -39,14 +39,13 @@ class Marked(msgspec.Struct, frozen=True):
     head: int
 
 
-def _apply(change: Mark, scope: Scope) -> Marked | errors.HourbookError:
+def _apply(change: Mark, scope: Scope) -> Marked:
     head = scope.head_seq
     seqs = [scope.record("mark.made", "marked", change.name, i) for i in range(change.count)]
     scope.connection.execute("INSERT INTO session VALUES (?, ?, 0, '')", (change.name, head))
-    refusal = errors.BadRequest(f"Expected otherwise, got {change.name}", field="name")
-    if change.refuse == "raise":
-        raise refusal
-    return refusal if change.refuse == "return" else Marked(seqs, head)
+    if change.refuse:
+        raise errors.BadRequest(f"Expected otherwise, got {change.name}", field="name")
+    return Marked(seqs, head)
 
 
 class Often(Change, frozen=True, kw_only=True):
@@ -105,13 +104,12 @@ def test_change_stands_in_its_place_among_the_appends_of_its_group(home: Home) -
         assert book.verify(all_signatures=True).ok
 
 
-@pytest.mark.parametrize(("how", "kept"), [("raise", False), ("return", True)])
-def test_refused_change_leaves_its_group_unharmed(home: Home, how: str, *, kept: bool) -> None:
-    """Raised: nothing of it stays. Returned: it is refused, but what it did stays."""
+def test_refused_change_leaves_its_group_unharmed(home: Home) -> None:
+    """Nothing of it stays, and all else does."""
     writer = open_marking(home)
     group: list[Append | Change] = [
         mark(1, "one"),
-        mark(1 + CHANGE_NONCES, "two", refuse=how),
+        mark(1 + CHANGE_NONCES, "two", refuse=True),
         append(1, writer="b"),
     ]
 
@@ -119,13 +117,13 @@ def test_refused_change_leaves_its_group_unharmed(home: Home, how: str, *, kept:
     writer.close()
 
     assert [answer.error is None for answer in answers] == [True, False]
-    assert [row[10] for row in rows] == ["one", *(["two"] if kept else []), "api.1"]
-    assert sessions(home) == ["one", *(["two"] if kept else [])]
+    assert [row[10] for row in rows] == ["one", "api.1"]
+    assert sessions(home) == ["one"]
 
 
 def test_answers_and_refusals_are_given_again_also_by_the_next_writer(home: Home) -> None:
     """What a change was answered is found after a restart; it is not done again."""
-    done, refused = mark(1, "one"), mark(1 + CHANGE_NONCES, "two", refuse="raise")
+    done, refused = mark(1, "one"), mark(1 + CHANGE_NONCES, "two", refuse=True)
     writer = open_marking(home)
     first = writer.write([done, refused], STAMP).outcomes
     writer.close()
@@ -193,7 +191,7 @@ def test_answers_are_forgotten_after_a_day(home: Home) -> None:
 def test_group_that_records_nothing_is_no_commit(home: Home) -> None:
     """A refusal alone is kept without a signed commit; the next group follows on."""
     writer = open_marking(home)
-    writer.write([mark(1, refuse="raise")], STAMP)
+    writer.write([mark(1, refuse=True)], STAMP)
     head = writer.head
 
     writer.commit([append(2 + CHANGE_NONCES)], STAMP)

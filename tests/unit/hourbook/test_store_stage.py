@@ -25,22 +25,21 @@ class Give(Change, frozen=True, kw_only=True):
     """A change that gives a key in each file a value, and then perhaps refuses."""
 
     key: str
-    how: str
+    refuse: bool
 
 
 class Given(msgspec.Struct):
     """That it is done."""
 
 
-def _give(change: Give, scope: Scope) -> Given | errors.HourbookError:
+def _give(change: Give, scope: Scope) -> Given:
     for rows, type_ in ((scope.store.main, "persistent"), (scope.store.volatile, "transient")):
         assert rows is not None
         name = (type_, change.key)
         rows.hold(name, KvRow(*name, 1, 1, type_, None, 0, b"\x01", None))
-    refusal = errors.BadRequest("Expected otherwise", field="key")
-    if change.how == "raised":
-        raise refusal
-    return refusal if change.how == "returned" else Given()
+    if change.refuse:
+        raise errors.BadRequest("Expected otherwise", field="key")
+    return Given()
 
 
 def ids_of(book: BookWriter) -> dict[str, int]:
@@ -127,18 +126,15 @@ def test_what_was_only_looked_at_is_not_remembered_without_bound(home: Home) -> 
 def test_keys_of_a_change_are_kept_or_undone_without_its_asking(
     home: Home, *, is_staged: bool
 ) -> None:
-    """Kept where it is done, or refused by what it returns; undone where it raises."""
+    """Kept where it is done, undone where it is refused."""
     kind: ChangeKind[Any] = ChangeKind("give", Give, check_change, _give, is_staged=is_staged)
     book = open_store(home, kinds={**KINDS, Give: kind})
-    hows = ("done", "raised", "returned")
 
     group = [
-        Give(writer="giver", nonce=entry.make_nonce(1, n), key=how, how=how)
-        for n, how in enumerate(hows)
+        Give(writer="giver", nonce=entry.make_nonce(1, n), key=key, refuse=key == "refused")
+        for n, key in enumerate(("done", "refused"))
     ]
     book.write([kv_write(put("before", 0)), *group, kv_write(put("after", 2))], Stamp(NOW_NS, 0))
 
     given = {(ns, key) for ns, key in rows_of(book) if ns != "notes"}
-    assert given == {
-        (ns, key) for ns in ("persistent", "transient") for key in ("done", "returned")
-    }
+    assert given == {("persistent", "done"), ("transient", "done")}
