@@ -1,7 +1,9 @@
 """`kv import FILE` and `kv schema set|show|clear NS`: what comes from files."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -58,10 +60,8 @@ def import_(
     if not dry_run:
         check_running(found)
     data = _read(file)
-    try:
+    with _naming(file):
         keys = read_shared_memory(data, time.time_ns())
-    except errors.BadRequest as error:
-        raise errors.BadRequest(f"{error}, at {visible(str(file))}", field="file") from None
     with connect(writer, found, shared=True) as book:
         report = import_keys(book, keys, dry_run=dry_run)
     if json:
@@ -102,14 +102,16 @@ def schema(
     said = None
     if file is not None:
         data = sys.stdin.buffer.read(FILE_BYTES_MAX) if str(file) == "-" else _read(file)
-        said = parse_details(data.decode("utf-8", "surrogateescape"), is_json=True, what="FILE")
+        with _naming(file):
+            said = parse_details(data.decode("utf-8", "surrogateescape"), is_json=True, what="FILE")
     found = find_home(home)
     if action != "show":
         check_running(found)
     with connect(writer, found, shared=True) as book:
         store = book.store(namespace)
         if action != "show":
-            store.set_schema(said)
+            with _naming(file):
+                store.set_schema(said)
         kept = store.schema()
     if json:
         emit_json({"namespace": namespace, "schema": kept})
@@ -120,6 +122,17 @@ def schema(
 
         emit(visible(msgspec.json.encode(kept).decode()))
     return exit_codes.OK
+
+
+@contextlib.contextmanager
+def _naming(file: Path | None) -> Iterator[None]:
+    """Say of what is refused in which file it stood; None: in none."""
+    try:
+        yield
+    except errors.BadRequest as error:
+        if file is None:
+            raise
+        raise errors.BadRequest(f"{error}, at {visible(str(file))}", field="file") from None
 
 
 def _read(file: Path) -> bytes:

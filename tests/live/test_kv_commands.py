@@ -436,6 +436,20 @@ def test_schema_is_set_shown_enforced_and_cleared(tree: FullTree, tmp_path: Path
     assert "port" in refused.stderr
 
 
+@pytest.mark.parametrize("content", ["", '{"type": "objekt"}', "[1]"])
+def test_file_that_is_no_schema_is_named(tree: FullTree, tmp_path: Path, content: str) -> None:
+    """Whether it is no JSON, or no schema; and what was in force stays."""
+    file = tmp_path / "none.json"
+    file.write_text(content)
+
+    result = tree.hourbook("kv", "schema", "set", "unmoved", str(file))
+
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.startswith("hourbook: Expected ")
+    assert result.stderr.endswith(f", at {file}\n")
+    assert kv(tree, "schema", "show", "unmoved") == (0, "unmoved: any value fits\n")
+
+
 def test_schema_is_read_from_standard_input(tree: FullTree) -> None:
     """As the help says of `-`."""
     result = tree.hourbook("kv", "schema", "set", "piped", "-", text_in=b'{"type": "string"}')
