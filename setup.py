@@ -1,4 +1,4 @@
-"""Build the C extensions: the core of the segment; messages, entries and the chain of these."""
+"""Build the C extensions: the segment; messages, entries and their chain; the log of the book."""
 
 from pathlib import Path
 
@@ -31,5 +31,6 @@ setup(
         extension("protocols._frames", "protocols/_frames.c"),
         extension("protocols._entries", "protocols/_entries.c"),
         extension("protocols._chain", "protocols/_chain.c"),
+        extension("hourbook.book._gathered_log", "hourbook/book/_gathered_log.c"),
     ]
 )

@@ -39,6 +39,7 @@ from hourbook.book.changes.kinds import KINDS
 from hourbook.book.changes.locks import ACQUIRE, RELEASE
 from hourbook.book.changes.outcomes import Outcome as ChangeOutcome
 from hourbook.book.changes.scope import ChangeKind
+from hourbook.book.gathered_log import connect_gathering
 from hourbook.book.screening import open_screen
 from hourbook.book.sqlite_mode import enter_multi_thread_mode
 from hourbook.book.stamps import StampSource
@@ -330,6 +331,7 @@ class JournalWriter(Actor[JournalWriterConfig]):
         return BookWriter.open(
             self.home.book_db,
             self.home.keys_dir,
+            connect=connect_gathering,
             size_max_bytes=self.config.size_max_mib << 20,
             attempt=guard.containing(*about),
             generations=self._store.generations,

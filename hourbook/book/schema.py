@@ -54,12 +54,19 @@ _MISTAKES: Final = frozenset(
 )
 
 
-def connect_writer(path: Path) -> sqlite3.Connection:
+def connect_writer(path: Path, vfs: str = "") -> sqlite3.Connection:
     """Open the file for writing, creating it when missing, without touching its content.
 
     Nobody else can read it, nor its log, which takes its mode.
+
+    Args:
+        path: of the file.
+        vfs: through which it is reached, by its name; "": SQLite's own.
     """
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=64, timeout=0)
+    uri = f"{path.absolute().as_uri()}?psow=1{vfs and f'&vfs={vfs}'}"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, cached_statements=64, timeout=0
+    )
     path.chmod(0o600)
     return connection
 

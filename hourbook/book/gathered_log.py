@@ -1,0 +1,40 @@
+"""A connection that hands each transaction to the system by one write, for who writes much.
+
+SQLite writes a page of its log by two calls, and a commit has some twenty pages: a sixth of what a
+lone write costs. ``_gathered_log.c`` gathers them; why that is safe, and for whom, it says.
+"""
+
+import ctypes
+import functools
+import sqlite3
+from pathlib import Path
+
+from hourbook.book import schema
+from hourbook.book._gathered_log import register
+
+__all__ = ["connect_gathering"]
+
+
+def connect_gathering(path: Path) -> sqlite3.Connection:
+    """Open a file for writing as ``schema.connect_writer`` does, where it can be had by our VFS.
+
+    Only for a connection that is ``synchronous=FULL`` before it writes (``schema.prepare``).
+    """
+    return schema.connect_writer(path, vfs="gathered-log" if _is_there() else "")
+
+
+@functools.cache
+def _is_there() -> bool:
+    """Add the VFS to the library that `sqlite3` is over; return whether that could be done.
+
+    It cannot where SQLite is part of the interpreter's own file.
+    """
+    try:
+        import _sqlite3  # noqa: PLC0415 - what `sqlite3` is over, and no other library
+
+        library = ctypes.CDLL(_sqlite3.__file__)
+        find, enter = library.sqlite3_vfs_find, library.sqlite3_vfs_register
+    except (ImportError, AttributeError, OSError):
+        return False
+    addresses = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in (find, enter))
+    return register(*addresses)
