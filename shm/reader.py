@@ -27,14 +27,8 @@ class TimeReader:
 
     Attributes:
         path: of the segment. One that takes its place is read from then on.
-        now: ``now() -> Reading``: `time_ns`, `earliest_ns`, `latest_ns`, `sigma_ns`, `status`.
-        time_ns: ``time_ns() -> int``: UTC in nanoseconds, monotonic within a step epoch.
-        at: ``at(raw_ns) -> Reading``: UTC when CLOCK_MONOTONIC_RAW read, or will read, `raw_ns`.
-        uncertainty_ns: ``uncertainty_ns(ahead_s=0) -> int | None``: how far UTC can be from
-            `time_ns` `ahead_s` (seconds, 0..1e9) from now; None where there is no bound.
-        snapshot: ``snapshot() -> Snapshot``: every field of the time page, by name.
-
-    An unbounded interval reads UNBOUNDED_EARLIEST_NS..UNBOUNDED_LATEST_NS (``shm.layout``).
+        now, time_ns, at, uncertainty_ns, snapshot: methods of C; what they return is said where
+            agents see them, at ``hourbook.faces.clock.Clock``.
     """
 
     __slots__ = (
