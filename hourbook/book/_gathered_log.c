@@ -15,7 +15,6 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,9 +204,10 @@ static PyObject *register_vfs(PyObject *module, PyObject *const *arguments, Py_s
     if (find == NULL || enter == NULL)
         Py_RETURN_FALSE;
     if (below == NULL) {
-        below = ((vfs * (*)(const char *)) find)(NULL);
-        if (below == NULL || below->version < 2)
+        vfs *found = ((vfs * (*)(const char *)) find)(NULL);
+        if (found == NULL || found->version < 2)
             Py_RETURN_FALSE;
+        below = found;
         gathering.file_size = (int)sizeof(struct log) + below->file_size;
         gathering.path_max = below->path_max;
     }

@@ -1,7 +1,7 @@
 """A connection that hands each transaction to the system by one write, for who writes much.
 
-SQLite writes a page of its log by two calls, and a commit has some twenty pages: a sixth of what a
-lone write costs. ``_gathered_log.c`` gathers them; why that is safe, and for whom, it says.
+SQLite writes each page of its log by two calls, and a commit of a few keys has some twenty pages.
+``_gathered_log.c`` gathers them; why that is safe, and for whom, it says.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hourbook.book import schema
 from hourbook.book._gathered_log import register
+from hourbook.book.sqlite_library import open_sqlite_library
 
 __all__ = ["connect_gathering"]
 
@@ -25,16 +26,8 @@ def connect_gathering(path: Path) -> sqlite3.Connection:
 
 @functools.cache
 def _is_there() -> bool:
-    """Add the VFS to the library that `sqlite3` is over; return whether that could be done.
-
-    It cannot where SQLite is part of the interpreter's own file.
-    """
-    try:
-        import _sqlite3  # noqa: PLC0415 - what `sqlite3` is over, and no other library
-
-        library = ctypes.CDLL(_sqlite3.__file__)
-        find, enter = library.sqlite3_vfs_find, library.sqlite3_vfs_register
-    except (ImportError, AttributeError, OSError):
+    """Add the VFS to the library that `sqlite3` is over; return whether that could be done."""
+    if (library := open_sqlite_library()) is None:
         return False
-    addresses = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in (find, enter))
-    return register(*addresses)
+    functions = library.sqlite3_vfs_find, library.sqlite3_vfs_register
+    return register(*(ctypes.cast(each, ctypes.c_void_p).value or 0 for each in functions))

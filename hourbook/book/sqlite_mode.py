@@ -14,6 +14,8 @@ import ctypes
 import sqlite3
 from typing import Final
 
+from hourbook.book.sqlite_library import open_sqlite_library
+
 __all__ = ["enter_multi_thread_mode"]
 
 _CONFIG_MULTITHREAD: Final = 2
@@ -26,19 +28,16 @@ def enter_multi_thread_mode() -> bool:
     It cannot where a connection is open, as far as SQLite can tell, or where SQLite is part of the
     interpreter's own file.
     """
-    try:
-        import _sqlite3  # noqa: PLC0415 - what `sqlite3` is over, and no other library
-
-        library = ctypes.CDLL(_sqlite3.__file__)
-        if not _is_unused(library) or library.sqlite3_shutdown() != sqlite3.SQLITE_OK:
-            return False
-        results = (
-            library.sqlite3_config(_CONFIG_MULTITHREAD),
-            library.sqlite3_config(_CONFIG_MEMSTATUS, 0),
-            library.sqlite3_initialize(),
-        )
-    except (ImportError, AttributeError, OSError):
+    library = open_sqlite_library()
+    if library is None or not _is_unused(library):
         return False
+    if library.sqlite3_shutdown() != sqlite3.SQLITE_OK:
+        return False
+    results = (
+        library.sqlite3_config(_CONFIG_MULTITHREAD),
+        library.sqlite3_config(_CONFIG_MEMSTATUS, 0),
+        library.sqlite3_initialize(),
+    )
     return results == (sqlite3.SQLITE_OK,) * 3
 
 
