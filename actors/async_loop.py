@@ -7,7 +7,8 @@ ones of ``actors.loop``; only the waiting differs.
 import asyncio
 import signal
 from contextlib import suppress
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 import zmq
 import zmq.asyncio
@@ -19,6 +20,7 @@ from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.loop import reload_error
 from actors.mailbox import Mailbox
 from actors.replies import Replies
+from actors.router import Router
 from actors.service import Service
 from hourbook.home import Home
 from hourbook.timebase import Timebase
@@ -48,7 +50,7 @@ class AsyncLoop(LinkReporter):
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         context = zmq.asyncio.Context()
-        supervisor, router = context.socket(zmq.DEALER), context.socket(zmq.ROUTER)
+        supervisor, router = context.socket(zmq.DEALER), Router()
         try:
             sockets.connect_supervisor(supervisor, self._home, self._context.name)
             await supervisor.send(self._link.hello())
@@ -62,11 +64,11 @@ class AsyncLoop(LinkReporter):
             actor.stop()
         finally:
             supervisor.close()
-            sockets.unbind_mailbox(router, self._home, self._context.name)
+            router.close()
             context.term()
         return 0
 
-    def _open_mailbox(self, actor: AsyncBehaviour, router: zmq.asyncio.Socket) -> Mailbox:
+    def _open_mailbox(self, actor: AsyncBehaviour, router: Router) -> Mailbox:
         name, incarnation = self._context.name, self._context.incarnation
         mailbox = Mailbox(name, incarnation, actor.handlers(), actor.frame_bytes_max)
         sockets.bind_mailbox(router, self._home, name)
@@ -77,7 +79,7 @@ class AsyncLoop(LinkReporter):
         actor: AsyncBehaviour,
         mailbox: Mailbox,
         supervisor: zmq.asyncio.Socket,
-        router: zmq.asyncio.Socket,
+        router: Router,
         stopped: asyncio.Event,
     ) -> None:
         """Run everything at once until the stop; the first task that fails ends all."""
@@ -119,28 +121,31 @@ class AsyncLoop(LinkReporter):
                     error = reload_error(actor, config)
                     await supervisor.send(self._link.reloaded(envelope.id, error))
 
-    async def _hear_mailbox(
-        self, actor: AsyncBehaviour, mailbox: Mailbox, router: zmq.asyncio.Socket
-    ) -> None:
-        replies = Replies(lambda peer, frames: self._send_soon(router, peer, frames))
+    async def _hear_mailbox(self, actor: AsyncBehaviour, mailbox: Mailbox, router: Router) -> None:
+        replies = Replies(partial(self._send, router))
         service = Service(mailbox, replies, self._home, self._timebase.wall_ns)
-        while True:
-            peer, *frames = await router.recv_multipart()
-            now_ns = self._timebase.mono_ns()
-            replies.is_holding = True
-            for index, frame in enumerate(frames):
-                service.serve(peer, frame, index, now_ns)
-            actor.after_drain()
-            replies.is_holding = False
-            replies.release()
+        loop, may_have_frames = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(router.fd, may_have_frames.set)
+        try:
+            while await may_have_frames.wait():
+                if (received := router.receive()) is None:
+                    may_have_frames.clear()  # the loop sets it again for what has come since
+                    continue
+                now_ns = self._timebase.mono_ns()
+                replies.is_holding = True
+                while received is not None:
+                    service.serve(*received, router.index, now_ns)
+                    received = router.receive() if router.waiting else None
+                actor.after_drain()
+                replies.is_holding = False
+                replies.release()
+                await asyncio.sleep(0)  # others have their turn, too
+        finally:
+            loop.remove_reader(router.fd)
 
-    def _send_soon(self, router: zmq.asyncio.Socket, peer: bytes, frames: list[bytes]) -> None:
-        future = asyncio.ensure_future(router.send_multipart((peer, *frames), zmq.NOBLOCK))
-        future.add_done_callback(self._count_dropped)
-
-    def _count_dropped(self, future: "asyncio.Future[Any]") -> None:
-        if not future.cancelled() and future.exception() is not None:
-            self.count("replies_dropped_total")
+    def _send(self, router: Router, peer: bytes, frames: list[bytes]) -> None:
+        if not router.send(peer, frames):
+            self.count("replies_dropped_total", len(frames))
 
 
 class AsyncActor(BaseActor[ConfigT]):

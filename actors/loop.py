@@ -31,7 +31,6 @@ from actors.router import Router
 from actors.service import Service
 from actors.timers import Timer, Timers
 from hourbook.home import Home
-from hourbook.link.joined import send_joined
 from hourbook.timebase import Timebase
 from protocols import control, errors
 
@@ -55,13 +54,12 @@ class Loop(LinkReporter):
         self._timers = Timers()
         super().__init__(Link(context.name, context.incarnation))
         self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._router = Router(self._zmq.socket(zmq.ROUTER))
+        self._router = Router()
         self._supervisor = self._zmq.socket(zmq.DEALER)
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._sockets: dict[int, tuple[zmq.Socket[bytes], Callable[[], None]]] = {}
         self._unsure: set[int] = set()
-        self._mailbox_fd = self._router.socket.fileno()
         self._replies = Replies(self._send)
         self._peers = Peers(
             self._zmq, home, context.name, context.incarnation, self._timers, self.watch
@@ -170,7 +168,7 @@ class Loop(LinkReporter):
 
     def _close(self) -> None:
         self._peers.close()
-        sockets.unbind_mailbox(self._router.socket, self._home, self._context.name)
+        self._router.close()
         self._supervisor.close()
         self._zmq.term()
 
@@ -219,8 +217,8 @@ class Loop(LinkReporter):
             actor.frame_bytes_max,
         )
         service = Service(mailbox, self._replies, self._home, self._timebase.wall_ns)
-        sockets.bind_mailbox(self._router.socket, self._home, self._context.name)
-        self.watch(self._router.socket, partial(self._drain, actor, service))
+        sockets.bind_mailbox(self._router, self._home, self._context.name)
+        self.watch(self._router.fd, partial(self._drain, actor, service))
         self.watch(self._supervisor, partial(self._hear_supervisor, actor))
         return mailbox
 
@@ -238,6 +236,8 @@ class Loop(LinkReporter):
         finally:
             replies.is_holding = False
             replies.release()
+        if self._router.waiting:
+            self.after(0, partial(self._drain, actor, service))
 
     def _serve(self, actor: Behaviour, service: Service) -> None:
         count = size = 0
@@ -255,8 +255,7 @@ class Loop(LinkReporter):
 
     def _send(self, peer: bytes, frames: list[bytes]) -> None:
         """Send one message; that a peer is gone, or reads nothing, is its problem, and counted."""
-        self._unsure.add(self._mailbox_fd)
-        if not send_joined(self._router.socket, [peer, *frames]):
+        if not self._router.send(peer, frames):
             self.count("replies_dropped_total", len(frames))
 
 

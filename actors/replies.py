@@ -13,7 +13,7 @@ from protocols import wire
 __all__ = ["Replies"]
 
 _BYTES_MAX: Final = 256 << 10
-"""Of one message of several frames; libzmq copies them before any leaves."""
+"""Of one message of several frames; they are copied before any leaves."""
 _JOINING_MAX: Final = 10_000
 """Peers that are remembered; who has gone is not told, so beyond that all are learnt anew."""
 

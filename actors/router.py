@@ -1,46 +1,156 @@
-"""The socket of a mailbox, read frame by frame: a message is one frame of its sender or some.
+"""The socket of a mailbox: a ROUTER of ZeroMQ, read by the thread that serves. An edge.
 
-An edge. Asks pyzmq for as little as there is: ``recv_multipart`` would do the same, and spend 5 us
-a message on the arithmetic of its flags.
+Whatever speaks ZeroMQ connects to it; but no I/O thread stands between (``hourbook/link/stream``).
+Nothing is read before what was read is served: what comes meanwhile waits in the kernel, then at
+its sender, and so costs neither memory here nor anybody else's turn.
 """
 
+import os
+import select
+import socket
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
-import zmq
+from hourbook.link.stream import Stream
+from protocols import errors, zmtp
 
 __all__ = ["Router"]
 
-_NOBLOCK: Final = int(zmq.NOBLOCK)
+_BACKLOG: Final = 512
+_UNSENT_BYTES_MAX: Final = 32 << 20
+"""What one peer may leave unread, beside what the kernel keeps; what is beyond is lost to it."""
+_LINGER_S: Final = 0.5
+_OWNER_ONLY: Final = 0o177
 
 
 class Router:
-    """What all peers send.
+    """What all peers of one mailbox send, and how they are answered.
 
     Attributes:
-        socket: what it is over.
+        fd: readable while there is something to :meth:`receive`; the same for life.
         index: of the frame that was received last, in its message, from 0 on.
+        waiting: frames that were read and are not received yet, whatever `fd` says.
     """
 
-    def __init__(self, socket: "zmq.Socket[bytes]") -> None:
-        self.socket: Final = socket
+    def __init__(self) -> None:
+        self._events = select.epoll()
+        self._listener: socket.socket | None = None
+        self._is_listening = False
+        self._path = ""
+        self._peers: dict[int, tuple[bytes, Stream]] = {}  # by descriptor
+        self._streams: dict[bytes, Stream] = {}  # by name
+        self._named = 0
+        self.fd: Final = self._events.fileno()
         self.index = 0
-        self._peer = b""
-        self._has_more = False
+        self.waiting: deque[tuple[bytes, bytes, int]] = deque()
+
+    def bind(self, path: str) -> None:
+        """Listen, for the owner alone from the first instant; what was left at `path` is replaced.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        with suppress(FileNotFoundError):
+            Path(path).unlink()
+        previous = os.umask(_OWNER_ONLY)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(previous)
+        listener.listen(_BACKLOG)
+        self._listener, self._path = listener, path
+        self._listen()
 
     def receive(self) -> tuple[bytes, bytes] | None:
-        """Return a peer and the next frame that it sent; None while nothing waits.
-
-        While a message has more frames its socket stays readable.
-        """
-        socket = self.socket
-        if self._has_more:
-            self.index += 1
-        else:
-            try:
-                self._peer = socket.recv(_NOBLOCK)
-            except zmq.Again:
+        """Return a peer and the next frame that it sent; None while nothing waits."""
+        if not self.waiting:
+            self._hear()
+            if not self.waiting:
                 return None
-            self.index = 0
-        frame = socket.recv(_NOBLOCK, copy=False)  # only such a frame knows whether it is the last
-        self._has_more = frame.more
-        return self._peer, frame.bytes
+        peer, frame, self.index = self.waiting.popleft()
+        return peer, frame
+
+    def send(self, peer: bytes, frames: list[bytes]) -> bool:
+        """Send frames (at least one) as one message, without waiting; return whether it will leave.
+
+        It will not where the peer has gone, or reads nothing.
+        """
+        stream = self._streams.get(peer)
+        if stream is None or len(stream.unsent) > _UNSENT_BYTES_MAX:
+            return False
+        try:
+            stream.send(zmtp.message_of(frames))
+        except OSError:
+            self._part(stream)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close, and remove the path; answers get a moment to leave.
+
+        Ours to remove: the next incarnation is not born before this one has ended.
+        """
+        for stream in self._streams.values():
+            stream.close(_LINGER_S)
+        self._streams.clear()
+        self._peers.clear()
+        if self._listener is not None:
+            self._listener.close()
+            with suppress(FileNotFoundError):
+                Path(self._path).unlink()
+        self._events.close()
+
+    # -- what events tell ------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        """Read once of every peer that has something to say, and let in who knocks."""
+        for descriptor, event in self._events.poll(0):
+            known = self._peers.get(descriptor)
+            if known is None:
+                self._accept()
+                continue
+            peer, stream = known
+            try:
+                if event & select.EPOLLOUT:
+                    stream.send_rest()
+                if event & ~select.EPOLLOUT:
+                    self.waiting += [(peer, frame, index) for frame, index in stream.receive()]
+            except (OSError, errors.HourbookError):
+                self._part(stream)
+
+    def _accept(self) -> None:
+        """Let in one peer; as long as there are no descriptors for more, nobody else."""
+        assert self._listener is not None
+        try:
+            accepted, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError:
+            self._events.unregister(self._listener)
+            self._is_listening = False
+            return
+        accepted.settimeout(0)
+        try:
+            stream = Stream(accepted, zmtp.ROUTER, self._events)
+        except OSError:
+            accepted.close()
+            return
+        self._named += 1
+        peer = self._named.to_bytes(5, "big")
+        self._peers[stream.fileno()] = peer, stream
+        self._streams[peer] = stream
+
+    def _part(self, stream: Stream) -> None:
+        """Forget a peer that has gone."""
+        peer, _ = self._peers.pop(stream.fileno())
+        del self._streams[peer]
+        stream.close()
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener is not None and not self._is_listening:
+            self._events.register(self._listener, select.EPOLLIN)
+            self._is_listening = True

@@ -1,37 +1,45 @@
-"""How the sockets of an actor are made: limits, options, and a mailbox nobody else can open."""
+"""How the sockets of the tree are made: limits, options, and mailboxes nobody else can open."""
 
 import os
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import zmq
 
+from actors.router import Router
 from hourbook.home import SOCKET_PATH_BYTES_MAX, Home
 from protocols import errors, wire
 from protocols.control import SUPERVISOR_NAME
 
-__all__ = ["bind_mailbox", "connect_supervisor", "unbind_mailbox"]
+__all__ = ["bind_control", "bind_mailbox", "connect_supervisor"]
 
-MAILBOX_QUEUE_MAX: Final = 10_000
-"""Messages per client that wait in a mailbox before its sender is slowed down."""
 _OWNER_ONLY: Final = 0o177
 
 
-def bind_mailbox(
-    socket: zmq.Socket[Any], home: Home, name: str, *, queue_max: int = MAILBOX_QUEUE_MAX
-) -> None:
-    """Set up a ROUTER as the mailbox `name`, 0600 from the first instant.
+def bind_mailbox(router: Router, home: Home, name: str) -> None:
+    """Have `router` be the mailbox of an actor, 0600 from the first instant.
 
     Raises:
         HomeUnusable: the path is too long for a socket, or cannot be bound.
     """
-    path = home.mailbox(name)
-    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
-        raise errors.HomeUnusable(
-            f"Expected a socket path of at most {SOCKET_PATH_BYTES_MAX} bytes,"
-            f" got {len(os.fsencode(path))}, at {path}"
-        )
+    path = _checked_path(home, name)
+    try:
+        router.bind(path)
+    except OSError as error:
+        raise errors.HomeUnusable(f"Expected to bind {path}, got: {error.strerror}") from None
+
+
+def bind_control(socket: zmq.Socket[Any], home: Home, queue_max: int) -> None:
+    """Set up a ROUTER as the supervisor's own mailbox, 0600 from the first instant.
+
+    Args:
+        socket: the ROUTER.
+        home: whose tree.
+        queue_max: messages that wait for a peer, or from it (count).
+
+    Raises:
+        HomeUnusable: the path is too long for a socket, or cannot be bound.
+    """
+    path = _checked_path(home, SUPERVISOR_NAME)
     socket.set(zmq.ROUTER_HANDOVER, 1)
     socket.set(zmq.ROUTER_MANDATORY, 1)
     socket.set(zmq.MAXMSGSIZE, wire.FRAME_BYTES_MAX_WIRE)
@@ -47,16 +55,6 @@ def bind_mailbox(
         os.umask(previous)
 
 
-def unbind_mailbox(socket: zmq.Socket[Any], home: Home, name: str) -> None:
-    """Close a mailbox and remove its path, which libzmq leaves behind.
-
-    Ours to remove: the next incarnation is not born before this one has ended.
-    """
-    socket.close()
-    with suppress(FileNotFoundError):
-        Path(home.mailbox(name)).unlink()
-
-
 def connect_supervisor(socket: zmq.Socket[Any], home: Home, name: str) -> None:
     """Set up a DEALER to the supervisor, known there by the actor's name."""
     socket.set(zmq.IDENTITY, name.encode())
@@ -64,3 +62,13 @@ def connect_supervisor(socket: zmq.Socket[Any], home: Home, name: str) -> None:
     socket.set(zmq.LINGER, 500)
     socket.set(zmq.RECONNECT_IVL, 5)
     socket.connect(home.mailbox_uri(SUPERVISOR_NAME))
+
+
+def _checked_path(home: Home, name: str) -> str:
+    path = home.mailbox(name)
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        raise errors.HomeUnusable(
+            f"Expected a socket path of at most {SOCKET_PATH_BYTES_MAX} bytes,"
+            f" got {len(os.fsencode(path))}, at {path}"
+        )
+    return path

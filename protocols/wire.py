@@ -43,7 +43,7 @@ VERSION: Final = 1
 FRAME_BYTES_MAX_DEFAULT: Final = 1 << 20
 """What a mailbox accepts unless it says otherwise."""
 FRAME_BYTES_MAX_WIRE: Final = 17 << 20
-"""ZMQ_MAXMSGSIZE of every socket: libzmq drops what is larger without a word."""
+"""Of every socket: a connection that brings a larger one ends without a word."""
 MESSAGE_FRAMES_MAX: Final = 64
 """Envelopes in one message; each is judged by itself."""
 DEPTH_MAX: Final = _frames.DEPTH_MAX

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 import zmq
 
-from actors.sockets import bind_mailbox
+from actors.sockets import bind_control
 from hourbook.home import Home
 from protocols import errors, wire
 from protocols.control import SUPERVISOR_NAME
@@ -46,7 +46,7 @@ class Control:
         self._ids = itertools.count(1)
         self.dropped = 0
         self.refused = 0
-        bind_mailbox(self.socket, home, SUPERVISOR_NAME, queue_max=QUEUE_MAX)
+        bind_control(self.socket, home, QUEUE_MAX)
 
     def drain(self) -> Iterator[Incoming]:
         """Yield what has arrived, up to a limit; answer what is no envelope."""

@@ -94,7 +94,7 @@ class MailboxClient:
         )
         frame = wire.encode(request)
         size, limit = len(frame), wire.FRAME_BYTES_MAX_WIRE
-        if size > limit:  # libzmq would drop it without a word
+        if size > limit:  # its mailbox would end the connection without a word
             message = f"Expected a message of at most {limit} bytes, got {size}"
             raise errors.FrameTooLarge(message, field="frame", value=str(size))
         flying = self._traffic.flying

@@ -1,105 +1,118 @@
-"""The socket of a client: one DEALER to one mailbox, and word of each new connection. An edge.
+"""The stream of a client to one mailbox: a DEALER that connects again. An edge.
 
 Frames are only taken for a connection that is there, so that what was never sent is known for
-certain. An actor that was restarted binds the same path, and libzmq finds it within milliseconds;
-what its predecessor had not answered is lost then, which whoever waits can know at once: the new
-connection says so on a descriptor of its own.
+certain. An actor that was restarted binds the same path: whoever calls :meth:`Connection.connect`
+now and then finds it within moments. What its predecessor had not answered is lost then, which
+`made` shows.
 
-Both descriptors signal edges: who was told by one looks until there is nothing more. No two threads
-may be in here at a time, but for `close`, which is the last.
+An interrupt (Ctrl-C) may come between the kernel's word and our note of it. Then nobody knows how
+far the stream is, and so it is given up, for a new one.
+
+No two threads may be in here at a time.
 """
 
-from functools import partial
+import select
+import socket
+from collections.abc import Sequence
 from typing import Final
 
-import zmq
-
 from hourbook.home import Home
-from hourbook.link.joined import send_joined
-from protocols import wire
+from hourbook.link.stream import Stream
+from protocols import errors, zmtp
 
 __all__ = ["Connection"]
 
-RECONNECT_MS: Final = 5
-"""The default of libzmq takes up to 159 ms to find an actor that was restarted."""
-_LINGER_MS: Final = 50
-"""What was handed over just before the end leaves within one; who is stopped holds up nobody."""
-_DONTWAIT: Final = int(zmq.DONTWAIT)
-_POLLIN: Final = int(zmq.POLLIN)
+_LINGER_S: Final = 0.05
+"""What was handed over just before the end leaves within it; who is stopped holds up nobody."""
 
 
 class Connection:
-    """A DEALER that connects again and again to the mailbox of one actor.
+    """A DEALER that connects again to the mailbox of one actor whenever it is asked to.
 
     Attributes:
-        fd: readable when there may be frames.
-        news_fd: readable when it may have been connected anew.
-        try_send: hands one message of some frames to the connection; returns whether there was one.
-        has_frames: returns anything where there are frames; only until it is closed.
-        is_closed: there is nothing to receive any more.
-        made: how often it has been connected, as :meth:`count_made` knows.
+        fd: readable while there is something to :meth:`receive`, if only that it is connected, or
+            no longer; or there is room for what is still to leave. The same for life.
+        is_there: messages are taken.
+        made: how often it has been connected.
     """
 
     def __init__(self, home: Home, actor: str) -> None:
         """Begin to connect; that succeeds whether or not the actor runs."""
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
-        self._socket.set(zmq.MAXMSGSIZE, wire.FRAME_BYTES_MAX_WIRE)
-        self._socket.set(zmq.IMMEDIATE, 1)  # queue for living connections only; see the module
-        self._socket.set(zmq.LINGER, 0)
-        self._socket.set(zmq.SNDHWM, 0)
-        self._socket.set(zmq.RCVHWM, 0)
-        self._news = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self._socket.connect(home.mailbox_uri(actor))
-        self.fd: Final = self._socket.fileno()
-        self.news_fd: Final = self._news.fileno()
-        self.try_send: Final = partial(send_joined, self._socket)
-        self.has_frames: Final = partial(zmq.zmq_poll, [(self._socket, _POLLIN)], 0)
-        self.is_closed = False
+        self._path = home.mailbox(actor)
+        self._events = select.epoll()
+        self._stream: Stream | None = None
+        self._is_torn = False  # somebody was interrupted while the stream was in motion
+        self.fd: Final = self._events.fileno()
+        self.is_there = False
         self.made = 0
-        self.count_made()  # libzmq signals only those who have looked, and found nothing
+        self.connect()
 
-    def receive(self, expected: int, *, is_signalled: bool = False) -> list[bytes]:
-        """Take every frame that has arrived, but not look for more than are `expected`.
+    def connect(self) -> None:
+        """Begin to connect, unless that was begun."""
+        if self._is_torn:
+            self._lose()
+        if self._stream is not None or self._events.closed:
+            return
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            made.connect(self._path)
+            self._stream = Stream(made, zmtp.DEALER, self._events)
+        except OSError:
+            made.close()  # nobody listens
 
-        Polls instead of trying until ``zmq.Again``, which costs more to raise; but where the
-        descriptor has just signalled (`is_signalled`), there is nearly always a frame. Which frames
-        came in one message does not matter: each answers one request. But a message is taken to its
-        end before the socket is polled again: libzmq hears of a lost connection then, drops the
-        rest, and aborts the process that asks for it ("Assertion failed: !_more", fq.cpp).
+    def try_send(self, frames: Sequence[bytes]) -> bool:
+        """Send frames (at least one) as one message, without waiting; return whether it will leave.
 
-        Once it is closed there are none.
+        What the kernel has no room for leaves while others :meth:`receive`.
         """
-        frames: list[bytes] = []
-        if self.is_closed:
-            return frames
-        receive = self._socket.recv
-        while len(frames) < expected and (is_signalled or self.has_frames()):
-            is_signalled, more = False, True
-            try:
-                while more:
-                    frame = receive(_DONTWAIT, copy=False)  # says for less whether there are more
-                    frames.append(frame.bytes)
-                    more = frame.more
-            except zmq.Again:
-                break
+        if self._is_torn:
+            self._lose()
+        if not self.is_there:
+            return False
+        assert self._stream is not None
+        self._is_torn = True
+        try:
+            self._stream.send(zmtp.message_of(frames))
+        except OSError:
+            self._lose()
+            return False
+        self._is_torn = False
+        return True
+
+    def receive(self) -> list[bytes]:
+        """Take frames that have arrived, and let leave what has waited for room.
+
+        Which frames came in one message does not matter: each answers one request.
+        """
+        if self._is_torn:
+            self._lose()
+        if self._stream is None:
+            return []
+        self._is_torn = True
+        try:
+            if self._stream.unsent:
+                self._stream.send_rest()
+            frames = [frame for frame, _ in self._stream.receive()]
+        except (OSError, errors.HourbookError):
+            self._lose()
+            return []
+        if not self.is_there and self._stream.is_ready:
+            self.is_there = True
+            self.made += 1
+        self._is_torn = False
         return frames
 
-    def count_made(self) -> int:
-        """Return how often it has been connected until now; who asks first polls `news_fd`.
-
-        A frame may have been taken for a connection just before it shows here.
-        """
-        while int(self._news.get(zmq.EVENTS)) & _POLLIN:
-            self._news.recv_multipart(_DONTWAIT)
-            self.made += 1
-        return self.made
-
     def close(self) -> None:
-        """Close; what does not leave within moments is dropped."""
-        self.is_closed = True
-        self._socket.disable_monitor()
-        self._news.close(0)
-        self._socket.close(_LINGER_MS)
-        self._context.term()
+        """Close; what does not leave within moments is dropped. Nothing is received after that."""
+        self._lose(_LINGER_S)
+        self._events.close()
+
+    def _lose(self, linger_s: float = 0.0) -> None:
+        """Be without a connection; what its peer has not answered nobody will."""
+        linger_s = 0.0 if self._is_torn else linger_s
+        self._is_torn = True  # until all of it is done
+        self.is_there = False
+        if self._stream is not None:
+            self._stream.close(linger_s)
+            self._stream = None
+        self._is_torn = False

@@ -1,8 +1,8 @@
 """Who receives for a client: one of the threads that wait leads, the others follow.
 
 The leader receives for all until its own answer has come; then all followers wake, and one of them
-leads on. A hand-over to an I/O thread would cost more than the whole round trip. After D. Schmidt
-et al., "Pattern-Oriented Software Architecture", volume 2 (2000), "Leader/Followers".
+leads on. A hand-over to a thread that receives would cost as much as the round trip. After
+D. Schmidt et al., "Pattern-Oriented Software Architecture", volume 2 (2000), "Leader/Followers".
 """
 
 import threading

@@ -1,7 +1,7 @@
 """What a client has not handed over yet: requests that leave together, in one message. An edge.
 
-To hand a message over costs both sides more than to make it or to read it: two processes and two
-I/O threads are woken (``docs/adr/0032``). So a request for whose answer nobody is about to wait
+To hand a message over costs both sides more than to make it or to read it: a process is woken on
+either (``docs/adr/0032``). So a request for whose answer nobody is about to wait
 stays here for a moment while others are in flight, or where the last message was one of several.
 It leaves with the next that cannot wait, as soon as somebody is about to wait for any answer, when
 they are FRAMES_JOINED_MAX or LARGE_BYTES, or at the end of DELAY_NS. The kernel keeps that time
@@ -34,8 +34,6 @@ DELAY_NS: Final = 1_000_000
 FRAMES_JOINED_MAX: Final = 32
 """Beyond, a message is no cheaper for each of its requests, and the first of them are late."""
 _RESEND_NS: Final = 250_000_000
-_RETRY_NS: Final = 20_000_000
-"""Between attempts where there is no connection; a new one says so by itself."""
 _frame_of = attrgetter("frame")
 
 
@@ -64,6 +62,17 @@ class Outbox:
 
             self._timer = Timerfd()
         return self._timer.descriptor
+
+    def send_past(self, reply: Reply, now_ns: int) -> bool:
+        """Hand over a request that cannot wait, where none does; return False if it has to wait.
+
+        Does for one, and for less, what :meth:`put` and :meth:`leave` do for any number.
+        """
+        if self.waiting or not self._connection.try_send((reply.frame,)):
+            return False
+        self._had_company = False
+        self._note_sent(reply, now_ns)
+        return True
 
     def put(self, reply: Reply, company: int = 0) -> bool:
         """Add a request; return whether it may wait for company: its time has begun then.
@@ -94,7 +103,7 @@ class Outbox:
         self.waiting = deque(sorted(self.waiting, key=lambda reply: reply.request.id))
 
     def leave(self, now_ns: int) -> int:
-        """Hand over everything, where there is a connection; return when to see to it again."""
+        """Hand over everything, if there is a connection; return when to see to it again."""
         if self._is_timed:
             self._stop_timer()
         waiting = self.waiting
@@ -102,14 +111,11 @@ class Outbox:
             fits_whole = len(waiting) <= FRAMES_JOINED_MAX and self._bytes <= LARGE_BYTES
             message = list(waiting) if fits_whole else self._next_message()
             if not self._connection.try_send(list(map(_frame_of, message))):
-                return now_ns + _RETRY_NS
+                return NEVER_NS  # whoever connects comes back
             self._had_company = len(message) > 1
             for reply in message:
-                reply.was_sent = True
-                size = len(reply.frame)
-                is_small = size <= LARGE_BYTES
-                reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
-                self._bytes -= size
+                self._note_sent(reply, now_ns)
+                self._bytes -= len(reply.frame)
                 waiting.popleft()  # not before: what an interrupt leaves here is sent again
         return now_ns + _RESEND_NS
 
@@ -125,6 +131,11 @@ class Outbox:
         """Give the descriptor back: whoever watches it has us."""
         if self._timer is not None:
             self._timer.close()
+
+    def _note_sent(self, reply: Reply, now_ns: int) -> None:
+        reply.was_sent = True
+        is_small = len(reply.frame) <= LARGE_BYTES
+        reply.resend_ns = now_ns + _RESEND_NS if is_small else reply.deadline_ns
 
     def _stop_timer(self) -> None:
         assert self._timer is not None

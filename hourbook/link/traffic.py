@@ -6,10 +6,8 @@ behind already. The actor recognises what it has already done by the nonce in th
 time means OutcomeUnknown, never a false "failed"; ActorUnreachable says for certain that nothing
 was sent, which is known because only living connections are given messages.
 
-The socket is only touched under the lock. Waiting happens outside it, on the socket's file
-descriptor, which signals edges: who touches the socket while another thread waits must look for
-messages before letting go of it, and who is about to wait looks for them first. Replies are settled
-outside it too, since that calls back.
+The connection is only touched under the lock. Waiting happens outside it, on its descriptor, and so
+does settling replies, since that calls back.
 """
 
 import select
@@ -28,7 +26,8 @@ from protocols import errors, wire
 __all__ = ["Traffic", "closed_error"]
 
 _S_NS: Final = 1_000_000_000
-_EVERYTHING: Final = 1 << 62
+RECONNECT_NS: Final = 5_000_000
+"""Between two attempts to connect: soon enough that nobody notices that an actor was restarted."""
 
 _Ready: TypeAlias = list[tuple[int, int]]
 """Descriptors and their events, as ``poll`` returns them."""
@@ -58,13 +57,9 @@ class Traffic:
         self._connection = Connection(home, actor)
         self.outbox = Outbox(self._connection)
         self._connections = 0
-        self._pollers = 0
+        self._connect_ns = 0
         self._due_ns = NEVER_NS
         self._has_frames = (self._connection.fd, select.POLLIN)
-        self._has_news = (self._connection.news_fd, select.POLLIN)
-        news = select.poll()
-        news.register(*self._has_news)
-        self._poll_news = news.poll
         self.flying: dict[int, Reply] = {}
         self.is_closed = False
 
@@ -74,15 +69,15 @@ class Traffic:
         Raises:
             BookClosed: it was not sent.
         """
-        arrived = None
         with self._lock:
             if self.is_closed:
                 raise closed_error()
             self.flying[reply.request.id] = reply
-            if not self.outbox.put(reply, 0 if attended else len(self.flying)):
-                arrived = self._send_waiting(now_ns)
-        if arrived:
-            self._dispatch(arrived)
+            is_current = self._connection.made == self._connections
+            if attended and is_current and self.outbox.send_past(reply, now_ns):
+                self._due_ns = min(self._due_ns, reply.resend_ns)
+            elif not self.outbox.put(reply, 0 if attended else len(self.flying)):
+                self._send_waiting(now_ns)
 
     def post(self, frame: bytes) -> None:
         """Hand over what nobody answers, where there is a connection just now; else drop it.
@@ -93,20 +88,24 @@ class Traffic:
         with self._lock:
             if self.is_closed:
                 raise closed_error()
+            arrived = self._receive()
             self._connection.try_send([frame])
-            arrived = self._connection.receive(_EVERYTHING) if self._pollers else []
         self._dispatch(arrived)
 
     def hasten(self) -> None:
         """Send what waits for company, or for a connection."""
+        arrived = []
         with self._lock:
-            arrived = [] if self.is_closed else self._send_waiting(time.monotonic_ns())
+            if not self.is_closed:
+                self._send_waiting(time.monotonic_ns())
+                if not self._connection.is_there:
+                    arrived = self._receive()  # nobody else may look whether we are let in
         self._dispatch(arrived)
 
     def pump(
         self, now_ns: int, until_ns: int, wait: Callable[[int], _Ready], *, is_leader: bool = False
     ) -> _Ready:
-        """Send again what is due and receive what is there, else what comes while we wait, once.
+        """Send again what is due, wait once, and receive what has come.
 
         Args:
             now_ns: CLOCK_MONOTONIC.
@@ -116,42 +115,21 @@ class Traffic:
             is_leader: whether the leader calls, whom nobody needs to wake.
 
         Returns:
-            What `wait` did; [] where there was no need to wait.
+            What `wait` did.
         """
         if now_ns >= self._due_ns:
             self._transmit_due(now_ns)
-        connection = self._connection
-        arrived: list[bytes] = []
-        with self._lock:
-            if not connection.is_closed and connection.has_frames():
-                expected = _EVERYTHING if self._pollers else len(self.flying)
-                arrived = connection.receive(expected, is_signalled=True)
-            self._pollers += not arrived
-        if arrived:
-            self._dispatch(arrived, is_leader=is_leader)
-            return []
-        try:
-            ready = wait(min(until_ns, self._due_ns) - now_ns)
-        except BaseException:
+        ready = wait(min(until_ns, self._due_ns) - now_ns)
+        if self._has_frames in ready:
             with self._lock:
-                self._pollers -= 1
-            raise
-        with self._lock:
-            self._pollers -= 1
-            if self._has_frames in ready:
-                expected = _EVERYTHING if self._pollers else len(self.flying)
-                arrived = connection.receive(expected, is_signalled=True)
-        if arrived:
+                arrived = self._receive()
             self._dispatch(arrived, is_leader=is_leader)
-        if self._has_news in ready:
-            self.hasten()
         return ready
 
     def new_poll(self) -> select.poll:
         """Return a poll of what `pump` waits for; others may register what they wait for beside."""
         poll = select.poll()
         poll.register(self._connection.fd, select.POLLIN)
-        poll.register(self._connection.news_fd, select.POLLIN)
         return poll
 
     def watch_outbox(self) -> int:
@@ -162,7 +140,7 @@ class Traffic:
     def expire(self, *late: Reply) -> None:
         """Give up what is past its time-out, unless the answer has come and nobody looked."""
         with self._lock:
-            arrived = self._connection.receive(_EVERYTHING)
+            arrived = self._receive()
         self._dispatch(arrived)
         for reply in late:
             seconds = self._timeout_ns / _S_NS
@@ -184,20 +162,31 @@ class Traffic:
 
     # -- under the lock --------------------------------------------------------------------------
 
-    def _send_waiting(self, now_ns: int) -> list[bytes]:
-        """Send all that is not on its way over the newest connection.
+    def _receive(self) -> list[bytes]:
+        """Take what has arrived, and see to a connection that has come or gone meanwhile."""
+        connection = self._connection
+        arrived = connection.receive()
+        is_as_it_was = connection.is_there and connection.made == self._connections
+        if not (is_as_it_was or self.is_closed):
+            self._send_waiting(time.monotonic_ns())
+        return arrived
 
-        Returns:
-            What has arrived, where another thread polls.
-        """
-        if self._poll_news(0) or self._connection.made > self._connections:
+    def _send_waiting(self, now_ns: int) -> None:
+        """Send all that is not on its way over the newest connection."""
+        connection = self._connection
+        if not connection.is_there and now_ns >= self._connect_ns:
+            self._connect_ns = now_ns + RECONNECT_NS
+            connection.connect()
+        if connection.made > self._connections:
             self._put_lost_again()
         self._due_ns = min(self._due_ns, self.outbox.leave(now_ns))
-        return self._connection.receive(_EVERYTHING) if self._pollers else []
+        if not connection.is_there:
+            self._due_ns = min(self._due_ns, self._connect_ns)
+            self._leadership.wake()  # who waits for longer than that does not know yet
 
     def _put_lost_again(self) -> None:
         """Have sent again what the connection before the newest one has not answered."""
-        made = self._connection.count_made()
+        made = self._connection.made
         if made > max(self._connections, 1):
             flying = list(self.flying.values())
             self.outbox.put_again(reply for reply in flying if reply.resend_ns < NEVER_NS)
@@ -215,10 +204,9 @@ class Traffic:
                 return
             self.outbox.put_again(reply for reply in flying if reply.is_due(now_ns))
             self._due_ns = NEVER_NS
-            arrived = self._send_waiting(now_ns)
+            self._send_waiting(now_ns)
             resends_ns = [reply.resend_ns for reply in flying if not reply.is_settled]
             self._due_ns = min([self._due_ns, *resends_ns])
-        self._dispatch(arrived)
 
     def _dispatch(self, frames: list[bytes], *, is_leader: bool = False) -> None:
         """Settle what the frames answer; one that is no answer settles nothing."""

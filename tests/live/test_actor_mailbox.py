@@ -135,7 +135,7 @@ def test_bad_frame_is_refused_and_the_actor_goes_on(
 
 
 def test_frame_above_the_wire_limit_vanishes_without_harm(peer: Peer) -> None:
-    """What libzmq itself drops (above 17 MiB) costs its sender the connection, nobody else."""
+    """What is above 17 MiB costs its sender the connection, and nobody else anything."""
     peer.spawn(Echo)
     peer.ask({"kind": "echo", "id": 1, "body": {"text": "up"}})
     other = peer.context.socket(zmq.DEALER)

@@ -45,7 +45,7 @@ def client(home: Home) -> Iterator[MailboxClient]:
         thread.join()
 
 
-def interrupt_at(moment: int, client: MailboxClient) -> bool:
+def interrupt_at(moment: int, client: MailboxClient, size: int = 0) -> bool:
     """Make a request that is interrupted; return False where it was done before the moment.
 
     CPython looks for signals where a function begins, and where a call has returned.
@@ -62,7 +62,7 @@ def interrupt_at(moment: int, client: MailboxClient) -> bool:
     try:
         sys.setprofile(count)
         try:
-            client.request("interrupted", {})
+            client.request("interrupted", {"data": bytes(size)})
         finally:
             sys.setprofile(None)
     except Interrupt:
@@ -70,10 +70,16 @@ def interrupt_at(moment: int, client: MailboxClient) -> bool:
     return False
 
 
-def test_connection_goes_on_wherever_a_request_was_interrupted(client: MailboxClient) -> None:
-    """Whoever catches that and asks again is answered at once, and by nobody else's timeout."""
+@pytest.mark.parametrize("size", [0, 1 << 20], ids=["small", "beyond what the kernel keeps"])
+def test_connection_goes_on_wherever_a_request_was_interrupted(
+    client: MailboxClient, size: int
+) -> None:
+    """Whoever catches that and asks again is answered at once, and by nobody else's timeout.
+
+    What the kernel has taken of a message, and nobody noted, would make garbage of the next.
+    """
     moment, late = 1, {}
-    while interrupt_at(moment, client):
+    while interrupt_at(moment, client, size):
         began_s = time.monotonic()
         for _ in range(3):
             client.request("next", {})
