@@ -8,6 +8,7 @@ its sender, and so costs neither memory here nor anybody else's turn.
 import os
 import select
 import socket
+import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -52,15 +53,18 @@ class Router:
         Raises:
             OSError: it cannot be bound.
         """
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         with suppress(FileNotFoundError):
             Path(path).unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         previous = os.umask(_OWNER_ONLY)
         try:
             listener.bind(path)
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
         finally:
             os.umask(previous)
-        listener.listen(_BACKLOG)
         self._listener, self._path = listener, path
         self._listen()
 
@@ -93,8 +97,9 @@ class Router:
 
         Ours to remove: the next incarnation is not born before this one has ended.
         """
+        end_s = time.monotonic() + _LINGER_S  # of all together
         for stream in self._streams.values():
-            stream.close(_LINGER_S)
+            stream.close(end_s - time.monotonic())
         self._streams.clear()
         self._peers.clear()
         if self._listener is not None:

@@ -4,6 +4,7 @@ import os
 import resource
 import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,3 +259,35 @@ def test_mailbox_is_the_owners_replaces_what_was_left_and_leaves_nothing(path: P
 
     assert mode == 0o600
     assert not path.exists()
+
+
+def test_peers_that_read_nothing_hold_up_the_end_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten of them cost what one does."""
+    monkeypatch.setattr(router_module, "_LINGER_S", 0.5)
+    router = Router()
+    router.bind(str(path))
+    streams = [plain(path) for _ in range(10)]
+    for stream in streams:
+        stream.sendall(zmtp.message_of([b"hello"]))
+    for _ in streams:
+        router.send(next_of(router)[0], [bytes(1 << 20)])
+    began_s = time.monotonic()
+
+    router.close()
+
+    assert time.monotonic() - began_s < 10 * 0.5 / 2
+    for stream in streams:
+        stream.close()
+
+
+def test_mailbox_that_cannot_be_bound_says_why(tmp_path: Path) -> None:
+    """Nothing is left open, and nothing listens."""
+    router = Router()
+
+    with pytest.raises(FileNotFoundError):
+        router.bind(str(tmp_path / "nowhere" / "mailbox.sock"))
+
+    assert router.receive() is None
+    router.close()
