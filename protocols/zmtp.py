@@ -29,6 +29,7 @@ _READY_NAME: Final = b"\x05READY"
 _PING_NAME: Final = b"\x04PING"
 _PONG_NAME: Final = b"\x04PONG"
 _PING_HEAD_BYTES: Final = len(_PING_NAME) + 2  # and the time to live
+_PING_BYTES_MAX: Final = _PING_HEAD_BYTES + 16
 
 
 def _hello(socket_type: bytes) -> bytes:
@@ -156,5 +157,5 @@ class Incoming:
                 raise errors.BadRequest(f"Expected READY of a ZeroMQ peer, got {command[:64]!r}")
             self.is_ready, self._expected = True, _FLAGS
         elif command.startswith(_PING_NAME):
-            pong = _PONG_NAME + command[_PING_HEAD_BYTES:]
+            pong = _PONG_NAME + command[_PING_HEAD_BYTES:_PING_BYTES_MAX]
             self.owed += _head(len(pong), _COMMAND) + pong

@@ -1,7 +1,7 @@
 """One connection of ZeroMQ over a socket that never waits, whichever side we are. An edge.
 
 Not libzmq: it hands every message to an I/O thread and every one it hears back from it, and those
-hand-overs were a third of what a write cost (``docs/adr/0046``).
+hand-overs were a quarter of the time of a write (``docs/adr/0046``).
 """
 
 import select
@@ -101,7 +101,8 @@ class Stream:
         frames = incoming.take(data)
         if incoming.owed:
             owed, incoming.owed = incoming.owed, b""
-            self.send(owed)
+            if not self.unsent:  # else it reads nothing, and would have us keep any number of them
+                self.send(owed)
         return frames
 
     def close(self, linger_s: float = 0.0) -> None:

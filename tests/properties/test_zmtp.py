@@ -97,3 +97,12 @@ def test_heartbeat_is_answered_with_what_it_carries() -> None:
 
     assert frames == [(b"a", 0), (b"b", 1)]
     assert incoming.owed == b"\x04\x08\x04PONGabc"
+
+
+def test_heartbeat_brings_back_16_bytes_at_most() -> None:
+    """More of it nobody may send, and we give back no more."""
+    incoming = zmtp.Incoming()
+
+    incoming.take(zmtp.DEALER + b"\x04\xff\x04PING\x00\x64" + bytes(248))
+
+    assert incoming.owed == b"\x04\x15\x04PONG" + bytes(16)

@@ -201,6 +201,20 @@ def test_peer_that_reads_nothing_loses_what_is_beyond_the_limit(
     other.close()
 
 
+def test_heartbeats_of_a_peer_that_reads_nothing_cost_no_memory(router: Router, path: Path) -> None:
+    """They are answered until the kernel has no room, and then no more."""
+    stalled = plain(path)
+    stalled.sendall(zmtp.message_of([b"hello"]))
+    peer, _ = next_of(router)
+    for _ in range(200):
+        stalled.sendall((b"\x04\x17\x04PING\x00\x64" + bytes(16)) * 400)
+        while router.receive() is None and select.select([router.fd], [], [], 0)[0]:
+            pass
+
+    assert len(router._streams[peer].unsent) < 64 << 10
+    stalled.close()
+
+
 def test_flood_of_one_peer_holds_up_no_other(router: Router, path: Path) -> None:
     """Each is read in its turn, of as much as the kernel keeps."""
     flood, other = plain(path), plain(path)
