@@ -24,6 +24,7 @@ _UNSENT_BYTES_MAX: Final = 32 << 20
 """What one peer may leave unread, beside what the kernel keeps; what is beyond is lost to it."""
 _LINGER_S: Final = 0.5
 _OWNER_ONLY: Final = 0o177
+_ARRIVALS: Final = select.EPOLLIN | select.EPOLLET
 
 
 class Router:
@@ -38,7 +39,6 @@ class Router:
     def __init__(self) -> None:
         self._events = select.epoll()
         self._listener: socket.socket | None = None
-        self._is_listening = False
         self._path = ""
         self._peers: dict[int, tuple[bytes, Stream]] = {}  # by descriptor
         self._streams: dict[bytes, Stream] = {}  # by name
@@ -66,7 +66,7 @@ class Router:
         finally:
             os.umask(previous)
         self._listener, self._path = listener, path
-        self._listen()
+        self._events.register(listener, _ARRIVALS)
 
     def receive(self) -> tuple[bytes, bytes] | None:
         """Return a peer and the next frame that it sent; None while nothing waits."""
@@ -127,35 +127,32 @@ class Router:
                 self._part(stream)
 
     def _accept(self) -> None:
-        """Let in one peer; as long as there are no descriptors for more, nobody else."""
-        assert self._listener is not None
-        try:
-            accepted, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionError):
-            return
-        except OSError:
-            self._events.unregister(self._listener)
-            self._is_listening = False
-            return
-        accepted.settimeout(0)
-        try:
-            stream = Stream(accepted, zmtp.ROUTER, self._events)
-        except OSError:
-            accepted.close()
-            return
-        self._named += 1
-        peer = self._named.to_bytes(5, "big")
-        self._peers[stream.fileno()] = peer, stream
-        self._streams[peer] = stream
+        """Let in all who knock, or as many as there are descriptors for; others stay at the door.
+
+        They are let in when a peer has gone, or the next one knocks: only arrivals are told, else
+        who stays at the door would keep us awake.
+        """
+        while self._listener is not None:
+            try:
+                accepted, _ = self._listener.accept()
+            except ConnectionError:
+                continue
+            except OSError:
+                return  # nobody is left, or no descriptor
+            accepted.settimeout(0)
+            try:
+                stream = Stream(accepted, zmtp.ROUTER, self._events)
+            except OSError:
+                accepted.close()
+                continue
+            self._named += 1
+            peer = self._named.to_bytes(5, "big")
+            self._peers[stream.fileno()] = peer, stream
+            self._streams[peer] = stream
 
     def _part(self, stream: Stream) -> None:
         """Forget a peer that has gone."""
         peer, _ = self._peers.pop(stream.fileno())
         del self._streams[peer]
         stream.close()
-        self._listen()
-
-    def _listen(self) -> None:
-        if self._listener is not None and not self._is_listening:
-            self._events.register(self._listener, select.EPOLLIN)
-            self._is_listening = True
+        self._accept()

@@ -234,8 +234,11 @@ def test_flood_of_one_peer_holds_up_no_other(router: Router, path: Path) -> None
     other.close()
 
 
-def test_who_finds_no_descriptor_waits_until_there_is_one(router: Router, path: Path) -> None:
-    """A mailbox with too many peers serves them, sleeps, and lets in the next when one has gone."""
+@pytest.mark.parametrize("how", ["one has gone", "the next one knocks"])
+def test_who_finds_no_descriptor_waits_until_there_is_one(
+    router: Router, path: Path, how: str
+) -> None:
+    """A mailbox with too many peers serves them, and sleeps, until there is room."""
     known = plain(path)
     known.sendall(zmtp.message_of([b"hello"]))
     next_of(router)
@@ -253,11 +256,14 @@ def test_who_finds_no_descriptor_waits_until_there_is_one(router: Router, path: 
         served = next_of(router)[1]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    known.close()
+    next_one = known if how == "one has gone" else plain(path)
+    if how == "one has gone":
+        known.close()
 
     assert (refused, is_asleep, served) == (None, True, b"again")
     assert next_of(router)[1] == b"me, too"
-    waiting.close()
+    for stream in (known, waiting, next_one):
+        stream.close()
 
 
 def test_mailbox_is_the_owners_replaces_what_was_left_and_leaves_nothing(path: Path) -> None:
