@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h protocols/*.c hourbook/book/*.c)
+SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h protocols/*.c hourbook/*/*.c hourbook/*/*.h)
 ARGS ?=
 # Files of tests at a time: most of them wait for processes of their own. With two, two processors
 # were idle for a third of the time.
@@ -45,7 +45,7 @@ sanitize: $(VENV)/.test  ## Build the C code with ASan and UBSan and run its tes
 	@sh shm/sanitize.sh $(BIN)/python
 
 clean:  ## Remove what was built.
-	rm -rf $(VENV) build *.egg-info shm/*.so protocols/*.so hourbook/book/*.so
+	rm -rf $(VENV) build *.egg-info shm/*.so protocols/*.so hourbook/*/*.so
 
 $(VENV)/.ready:
 	@sh deploy/preflight.sh $(PYTHON)

@@ -1,4 +1,4 @@
-"""Build the C extensions: the segment; messages, entries and their chain; the log of the book."""
+"""Build the C extensions: segment; messages, entries, their chain; connections; the book's log."""
 
 from pathlib import Path
 
@@ -31,6 +31,7 @@ setup(
         extension("protocols._frames", "protocols/_frames.c"),
         extension("protocols._entries", "protocols/_entries.c"),
         extension("protocols._chain", "protocols/_chain.c"),
+        extension("hourbook.link._stream", "hourbook/link/*.c"),
         extension("hourbook.book._gathered_log", "hourbook/book/_gathered_log.c"),
     ]
 )

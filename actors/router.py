@@ -1,6 +1,6 @@
 """The socket of a mailbox: a ROUTER of ZeroMQ, read by the thread that serves. An edge.
 
-Whatever speaks ZeroMQ connects to it; but no I/O thread stands between (``hourbook/link/stream``).
+Whatever speaks ZeroMQ connects to it; but no I/O thread stands between (``link/stream.c``).
 Nothing is read before what was read is served: what comes meanwhile waits in the kernel, then at
 its sender, and so costs neither memory here nor anybody else's turn.
 """
@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from hourbook.link.stream import Stream
-from protocols import errors, zmtp
+from hourbook.link._stream import Stream
+from protocols import wire
 
 __all__ = ["Router"]
 
@@ -83,10 +83,10 @@ class Router:
         It will not where the peer has gone, or reads nothing.
         """
         stream = self._streams.get(peer)
-        if stream is None or len(stream.unsent) > _UNSENT_BYTES_MAX:
+        if stream is None or stream.unsent_bytes > _UNSENT_BYTES_MAX:
             return False
         try:
-            stream.send(zmtp.message_of(frames))
+            stream.send(frames)
         except OSError:
             self._part(stream)
             return False
@@ -112,19 +112,18 @@ class Router:
 
     def _hear(self) -> None:
         """Read once of every peer that has something to say, and let in who knocks."""
-        for descriptor, event in self._events.poll(0):
+        for descriptor, _ in self._events.poll(0):
             known = self._peers.get(descriptor)
             if known is None:
                 self._accept()
                 continue
             peer, stream = known
             try:
-                if event & select.EPOLLOUT:
-                    stream.send_rest()
-                if event & ~select.EPOLLOUT:
-                    self.waiting += [(peer, frame, index) for frame, index in stream.receive()]
-            except (OSError, errors.HourbookError):
+                frames = stream.receive()
+            except OSError:
                 self._part(stream)
+                continue
+            self.waiting += [(peer, frame, index) for frame, index in frames]
 
     def _accept(self) -> None:
         """Let in all who knock, or as many as there are descriptors for; others stay at the door.
@@ -134,17 +133,11 @@ class Router:
         """
         while self._listener is not None:
             try:
-                accepted, _ = self._listener.accept()
+                stream = Stream.accept(self._listener.fileno(), self.fd, wire.FRAME_BYTES_MAX_WIRE)
             except ConnectionError:
-                continue
+                continue  # that one has gone
             except OSError:
                 return  # nobody is left, or no descriptor
-            accepted.settimeout(0)
-            try:
-                stream = Stream(accepted, zmtp.ROUTER, self._events)
-            except OSError:
-                accepted.close()
-                continue
             self._named += 1
             peer = self._named.to_bytes(5, "big")
             self._peers[stream.fileno()] = peer, stream

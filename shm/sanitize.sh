@@ -1,6 +1,6 @@
 #!/bin/sh
 # Build the extensions under AddressSanitizer and UndefinedBehaviorSanitizer in a directory of their
-# own and run the tests of the segment, messages, entries, their chain, and the log:  shm/sanitize.sh PYTHON
+# own and run the tests of what they do:  shm/sanitize.sh PYTHON
 #
 # Leaks are not looked for: the interpreter itself keeps what it allocated at start until it ends.
 set -eu
@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 
 cp -r "$root/protocols" "$root/hourbook" "$root/shm" "$root/tests" "$root/docs" "$work"
 cp "$root/pyproject.toml" "$work"
-rm -f "$work"/shm/*.so "$work"/protocols/*.so "$work"/hourbook/book/*.so
+rm -f "$work"/shm/*.so "$work"/protocols/*.so "$work"/hourbook/*/*.so
 suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 cc=${CC:-cc}
@@ -26,6 +26,7 @@ build shm/_core "$work"/shm/*.c
 build protocols/_frames "$work/protocols/_frames.c"
 build protocols/_entries "$work/protocols/_entries.c"
 build protocols/_chain "$work/protocols/_chain.c"
+build hourbook/link/_stream "$work"/hourbook/link/*.c
 build hourbook/book/_gathered_log "$work/hourbook/book/_gathered_log.c"
 
 # The sanitizers must be loaded before the interpreter; objects of the small-object allocator would
@@ -38,4 +39,5 @@ LD_PRELOAD="$("$cc" -print-file-name=libasan.so) $("$cc" -print-file-name=libubs
     tests/unit/shm tests/unit/protocols/test_wire.py \
     tests/properties/test_line.py tests/properties/test_ring_model.py \
     tests/properties/test_entry_decoder.py tests/properties/test_chain.py \
-    tests/properties/test_gathered_log.py
+    tests/properties/test_gathered_log.py tests/properties/test_zmtp.py \
+    tests/unit/hourbook/test_connection.py tests/unit/actors/test_router.py

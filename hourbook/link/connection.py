@@ -5,20 +5,17 @@ certain. An actor that was restarted binds the same path: whoever calls :meth:`C
 now and then finds it within moments. What its predecessor had not answered is lost then, which
 `made` shows.
 
-An interrupt (Ctrl-C) may come between the kernel's word and our note of it. Then nobody knows how
-far the stream is, and so it is given up, for a new one.
-
 No two threads may be in here at a time.
 """
 
+import contextlib
 import select
-import socket
 from collections.abc import Sequence
 from typing import Final
 
 from hourbook.home import Home
-from hourbook.link.stream import Stream
-from protocols import errors, zmtp
+from hourbook.link._stream import Stream
+from protocols import wire
 
 __all__ = ["Connection"]
 
@@ -41,7 +38,6 @@ class Connection:
         self._path = home.mailbox(actor)
         self._events = select.epoll()
         self._stream: Stream | None = None
-        self._is_torn = False  # somebody was interrupted while the stream was in motion
         self.fd: Final = self._events.fileno()
         self.is_there = False
         self.made = 0
@@ -49,57 +45,41 @@ class Connection:
 
     def connect(self) -> None:
         """Begin to connect, unless that was begun."""
-        if self._is_torn:
-            self._lose()
         if self._stream is not None or self._events.closed:
             return
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            made.connect(self._path)
-            self._stream = Stream(made, zmtp.DEALER, self._events)
-        except OSError:
-            made.close()  # nobody listens
+        with contextlib.suppress(OSError):  # nobody listens
+            self._stream = Stream.connect(self._path, self.fd, wire.FRAME_BYTES_MAX_WIRE)
 
     def try_send(self, frames: Sequence[bytes]) -> bool:
         """Send frames (at least one) as one message, without waiting; return whether it will leave.
 
         What the kernel has no room for leaves while others :meth:`receive`.
         """
-        if self._is_torn:
-            self._lose()
-        if not self.is_there:
+        if not self.is_there or self._stream is None:
             return False
-        assert self._stream is not None
-        self._is_torn = True
         try:
-            self._stream.send(zmtp.message_of(frames))
+            self._stream.send(frames)
         except OSError:
             self._lose()
             return False
-        self._is_torn = False
         return True
 
-    def receive(self) -> list[bytes]:
+    def receive(self) -> list[tuple[bytes, int]]:
         """Take frames that have arrived, and let leave what has waited for room.
 
-        Which frames came in one message does not matter: each answers one request.
+        Returns:
+            Each with its index in its message, which does not matter: each answers one request.
         """
-        if self._is_torn:
-            self._lose()
         if self._stream is None:
             return []
-        self._is_torn = True
         try:
-            if self._stream.unsent:
-                self._stream.send_rest()
-            frames = [frame for frame, _ in self._stream.receive()]
-        except (OSError, errors.HourbookError):
+            frames = self._stream.receive()
+        except OSError:
             self._lose()
             return []
         if not self.is_there and self._stream.is_ready:
             self.is_there = True
             self.made += 1
-        self._is_torn = False
         return frames
 
     def close(self) -> None:
@@ -109,10 +89,7 @@ class Connection:
 
     def _lose(self, linger_s: float = 0.0) -> None:
         """Be without a connection; what its peer has not answered nobody will."""
-        linger_s = 0.0 if self._is_torn else linger_s
-        self._is_torn = True  # until all of it is done
         self.is_there = False
-        if self._stream is not None:
-            self._stream.close(linger_s)
-            self._stream = None
-        self._is_torn = False
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close(linger_s)

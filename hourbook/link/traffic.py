@@ -31,6 +31,8 @@ RECONNECT_NS: Final = 5_000_000
 
 _Ready: TypeAlias = list[tuple[int, int]]
 """Descriptors and their events, as ``poll`` returns them."""
+_Frames: TypeAlias = list[tuple[bytes, int]]
+"""As ``Connection.receive`` returns them."""
 
 
 class Traffic:
@@ -94,7 +96,7 @@ class Traffic:
 
     def hasten(self) -> None:
         """Send what waits for company, or for a connection."""
-        arrived = []
+        arrived: _Frames = []
         with self._lock:
             if not self.is_closed:
                 self._send_waiting(time.monotonic_ns())
@@ -162,7 +164,7 @@ class Traffic:
 
     # -- under the lock --------------------------------------------------------------------------
 
-    def _receive(self) -> list[bytes]:
+    def _receive(self) -> _Frames:
         """Take what has arrived, and see to a connection that has come or gone meanwhile."""
         connection = self._connection
         arrived = connection.receive()
@@ -208,9 +210,9 @@ class Traffic:
             resends_ns = [reply.resend_ns for reply in flying if not reply.is_settled]
             self._due_ns = min([self._due_ns, *resends_ns])
 
-    def _dispatch(self, frames: list[bytes], *, is_leader: bool = False) -> None:
+    def _dispatch(self, frames: _Frames, *, is_leader: bool = False) -> None:
         """Settle what the frames answer; one that is no answer settles nothing."""
-        for frame in frames:
+        for frame, _ in frames:
             try:
                 envelope = wire.decode_envelope(frame)
                 error = None if envelope.kind == wire.OK else wire.error_of(envelope)

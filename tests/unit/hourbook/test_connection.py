@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmtp
 from waiting import wait_until
 
 from hourbook.home import Home
 from hourbook.link.client import MailboxClient
 from hourbook.link.connection import Connection
-from protocols import errors, wire, zmtp
+from protocols import errors, wire
 
 
 class Actor:
@@ -101,8 +102,8 @@ def test_what_an_actor_had_begun_to_say_dies_with_it(connection: Connection, hom
     successor = connected(connection, actor)
     successor.sendall(zmtp.message_of([b"new"]))
 
-    assert first == [b"whole"]
-    assert wait_until(connection.receive, 10, "a frame") == [b"new"]
+    assert first == [(b"whole", 0)]
+    assert wait_until(connection.receive, 10, "a frame") == [(b"new", 0)]
     assert connection.made == 2
     actor.end()
 

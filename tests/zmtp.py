@@ -1,8 +1,6 @@
-"""ZMTP 3.0, the bytes of a ZeroMQ connection without encryption. Pure.
+"""ZMTP 3.0 a second time: what peers of tests speak, and `hourbook/link/zmtp.c` is held against.
 
-"ZeroMQ Message Transport Protocol" (rfc.zeromq.org/spec/23), the NULL mechanism. Either side says
-what it is at once (64 bytes of greeting, then READY), and sends frames after that: a byte of flags,
-the size, and what is in it. Libraries that speak 3.1 speak 3.0 to us, but for their heartbeats.
+"ZeroMQ Message Transport Protocol" (rfc.zeromq.org/spec/23), the NULL mechanism.
 """
 
 from collections.abc import Sequence
@@ -109,11 +107,15 @@ class Incoming:
                 self._wanted = _SHORT_HEAD_BYTES
                 break
             flags, begin, size = data[at], at + _SHORT_HEAD_BYTES, data[at + 1]
+            if flags not in self._expected:
+                raise self._refusal(flags, size)
             if flags & _LONG:
-                # Of a size that is cut short we know a lower one: too little to wait for too much.
                 begin = at + _LONG_HEAD_BYTES
+                if len(data) < begin:
+                    self._wanted = _LONG_HEAD_BYTES
+                    break
                 size = int.from_bytes(data[at + 1 : begin], "big")
-            if flags not in self._expected or size > self._frame_bytes_max:
+            if size > self._frame_bytes_max:
                 raise self._refusal(flags, size)
             end = begin + size
             if end > len(data):
