@@ -87,6 +87,10 @@ class BaseActor(Generic[ConfigT]):
         """Return how each kind of message is served."""
         return {}
 
+    def wants_company(self) -> bool:
+        """Return whether what is gathered is worth waiting for more of it, for moments."""
+        return False
+
     def after_drain(self) -> None:
         """Finish what a drain of the mailbox has gathered."""
 

@@ -152,6 +152,9 @@ class Behaviour(Protocol):
     def handlers(self) -> Mapping[str, Handler]:
         """Return how each kind of message is served."""
 
+    def wants_company(self) -> bool:
+        """Return whether what is gathered is worth waiting for more of it, for moments."""
+
     def after_drain(self) -> None:
         """Finish what a drain of the mailbox has gathered."""
 

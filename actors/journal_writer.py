@@ -57,6 +57,8 @@ FRAME_BYTES_MAX: Final = entry.ENTRY_BYTES_MAX + (64 << 10)
 """The largest entry, and room for its other fields."""
 GROUP_BYTES_MAX: Final = 1 << 20
 TIDY_PERIOD_S: Final = 1.0
+COMPANY_ENTRIES_MAX: Final = 16
+"""With more, what a commit costs itself is little of what they cost."""
 
 
 class JournalWriter(Actor[JournalWriterConfig]):
@@ -110,6 +112,10 @@ class JournalWriter(Actor[JournalWriterConfig]):
             ACQUIRE.name: Handler(AcquireLock, self._acquire),
             RELEASE.name: Handler(ReleaseLock, self._release),
         }
+
+    def wants_company(self) -> bool:
+        """Return whether a commit has so little in it that more would hardly add to its cost."""
+        return 0 < self._waiting.entries < COMPANY_ENTRIES_MAX
 
     def after_drain(self) -> None:
         """Commit what was gathered, in groups of at most BATCH_ENTRIES_MAX entries."""

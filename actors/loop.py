@@ -2,7 +2,7 @@
 
 Everything an actor does happens here, one thing at a time, and the beat is one of those things: an
 actor that hangs stops beating, however alive its I/O thread may be. The only waiting is in
-``poll``.
+``poll``, and for moments, of an actor that wants it so, for company (``actors/company.py``).
 
 The poller is the kernel's, over plain descriptors: ``zmq.Poller`` asks every socket twice a turn,
 which at 100 ticks a second was most of what the publisher cost. The descriptor of a ZeroMQ socket
@@ -22,6 +22,7 @@ import msgspec
 import zmq
 
 from actors import guard, sockets
+from actors.company import Company
 from actors.contract import ActorContext, Behaviour, OnReply
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.mailbox import Mailbox
@@ -61,6 +62,7 @@ class Loop(LinkReporter):
         self._sockets: dict[int, tuple[zmq.Socket[bytes], Callable[[], None]]] = {}
         self._unsure: set[int] = set()
         self._replies = Replies(self._send)
+        self._company = Company()
         self._peers = Peers(
             self._zmq, home, context.name, context.incarnation, self._timers, self.watch
         )
@@ -231,27 +233,42 @@ class Loop(LinkReporter):
         replies.is_holding = True
         try:
             self._serve(actor, service)
-            replies.release()
+            self._release()
             actor.after_drain()
         finally:
             replies.is_holding = False
-            replies.release()
+            self._release()
         if self._router.waiting:
             self.after(0, partial(self._drain, actor, service))
 
     def _serve(self, actor: Behaviour, service: Service) -> None:
         count = size = 0
         now_ns = self._timebase.mono_ns()
-        router = self._router
+        router, company = self._router, self._company
         while count < actor.drain_messages_max and size < actor.drain_bytes_max:
             received = router.receive()
             if received is None:
-                break
+                if not self._awaits_company(actor):
+                    break
+                continue
             peer, frame = received
+            company.arrive(peer)
             count, size = count + 1, size + len(frame)
             service.serve(peer, frame, router.index, now_ns)
             if actor.is_full:
                 break
+
+    def _awaits_company(self, actor: Behaviour) -> bool:
+        """Let whoever is about to ask have the processor; return False where nobody is."""
+        if not actor.wants_company() or not self._company.is_expected(self._timebase.mono_ns()):
+            return False
+        os.sched_yield()
+        return True
+
+    def _release(self) -> None:
+        """Let leave what was answered."""
+        if answered := self._replies.release():
+            self._company.leave(answered, self._timebase.mono_ns())
 
     def _send(self, peer: bytes, frames: list[bytes]) -> None:
         """Send one message; that a peer is gone, or reads nothing, is its problem, and counted."""

@@ -5,7 +5,7 @@ while a drain of the mailbox is served leaves at its end, one message for each p
 that have themselves sent several frames in a message get several: others read one, and no more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from protocols import wire
@@ -46,8 +46,8 @@ class Replies:
         else:
             self._held[peer] = [frame]
 
-    def release(self) -> None:
-        """Send what is held, to each peer in the order in which it was added."""
+    def release(self) -> Collection[bytes]:
+        """Send what is held, to each peer in the order in which it was added; return the peers."""
         held, self._held = self._held, {}
         for peer, frames in held.items():
             frames_max = wire.MESSAGE_FRAMES_MAX if peer in self._joining else 1
@@ -55,6 +55,7 @@ class Replies:
                 self._send(peer, frames)
             else:
                 self._send_parts(peer, frames, frames_max)
+        return held.keys()
 
     def _send_parts(self, peer: bytes, frames: list[bytes], frames_max: int) -> None:
         message: list[bytes] = []

@@ -77,7 +77,6 @@ class Incoming:
         """Begin; a frame of more than `frame_bytes_max` is refused before it is here."""
         self._frame_bytes_max = frame_bytes_max
         self._rest = bytearray()
-        self._wanted = _GREETING_BYTES  # no look at the rest is worth it below so many bytes
         self._expected = _COMMAND_FLAGS  # nothing else before it is ready
         self._is_greeted = False
         self._index = 0
@@ -94,42 +93,39 @@ class Incoming:
             BadRequest: it does not speak ZMTP 3, or refuses us; nothing after that is to be had.
             FrameTooLarge: so is a frame.
         """
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._wanted:
-                return []
-            data = bytes(self._rest)
-            self._rest.clear()
+        self._rest += data
         frames: list[tuple[bytes, int]] = []
-        at = 0 if self._is_greeted else self._greeted(data)
-        while self._is_greeted:
-            if len(data) - at < _SHORT_HEAD_BYTES:
-                self._wanted = _SHORT_HEAD_BYTES
-                break
-            flags, begin, size = data[at], at + _SHORT_HEAD_BYTES, data[at + 1]
-            if flags not in self._expected:
-                raise self._refusal(flags, size)
-            if flags & _LONG:
-                begin = at + _LONG_HEAD_BYTES
-                if len(data) < begin:
-                    self._wanted = _LONG_HEAD_BYTES
-                    break
-                size = int.from_bytes(data[at + 1 : begin], "big")
-            if size > self._frame_bytes_max:
-                raise self._refusal(flags, size)
-            end = begin + size
-            if end > len(data):
-                self._wanted = end - at
-                break
+        if not self._is_greeted:
+            del self._rest[: self._greeted(bytes(self._rest))]
+        while self._is_greeted and (part := self._next()) is not None:
+            flags, body = part
             if flags & _COMMAND:
-                self._command(data[begin:end])
+                self._command(body)
             else:
-                frames.append((data[begin:end], self._index))
+                frames.append((body, self._index))
                 self._index = self._index + 1 if flags & _MORE else 0
-            at = end
-        if at < len(data):
-            self._rest += data[at:]
         return frames
+
+    def _next(self) -> tuple[int, bytes] | None:
+        """Take the flags and the body of what comes next; None while it is not whole."""
+        rest = self._rest
+        if len(rest) < _SHORT_HEAD_BYTES:
+            return None
+        flags, begin, size = rest[0], _SHORT_HEAD_BYTES, rest[1]
+        if flags not in self._expected:
+            raise self._refusal(flags, size)
+        if flags & _LONG:
+            begin = _LONG_HEAD_BYTES
+            if len(rest) < begin:
+                return None
+            size = int.from_bytes(rest[1:begin], "big")
+        if size > self._frame_bytes_max:
+            raise self._refusal(flags, size)
+        if len(rest) < begin + size:
+            return None
+        body = bytes(rest[begin : begin + size])
+        del rest[: begin + size]
+        return flags, body
 
     def _greeted(self, data: bytes) -> int:
         """Read the greeting, once it is whole; return what of `data` it takes."""
