@@ -2,7 +2,9 @@
  *
  * SQLite writes every page of a log by two calls, 24 bytes and the page. Here what follows on what
  * was written before is gathered, and leaves when it must: before a sync, a read, or anything else
- * that is done to the file. All other files are those of the VFS below, untouched.
+ * that is done to the file. And a log that grows is grown ahead, by zeros, which are no frame: a sync
+ * of what lies in blocks that the file has takes half the time. All other files are those of the VFS
+ * below, untouched.
  *
  * Nothing may see a frame before its transaction was synced: so this is for connections with
  * `synchronous=FULL`, which sync each transaction before the index of the log tells of it, and with
@@ -21,6 +23,7 @@
 
 enum { OK = 0, NO_MEMORY = 7, OPEN_WAL = 0x00080000 };
 enum { GATHERED_MAX = 96 << 10 }; /* SQLite's own files take less than 128 KiB at once */
+enum { AHEAD = 512 << 10, ZEROS = 64 << 10 };
 
 typedef struct file file;
 typedef struct vfs vfs;
@@ -71,11 +74,30 @@ struct log {
     char *gathered;
     int64_t offset; /* of what is gathered, in the file */
     int size;
+    int64_t grown; /* the file has at least so many bytes */
 };
 
 static vfs *below;
 
 /* -- a log ------------------------------------------------------------------------------------- */
+
+/* Have zeros follow what was written up to `end`, where that has made the file longer; as many as
+ * there is room for. */
+static void grow(struct log *log, int64_t end)
+{
+    static const char zeros[ZEROS];
+    const struct methods *methods = log->below->methods;
+    int64_t size = end;
+    if (end <= log->grown || methods->size(log->below, &size) != OK)
+        return;
+    log->grown = size;
+    if (size > end)
+        return;
+    for (int written = 0; written < AHEAD; written += ZEROS, log->grown += ZEROS) {
+        if (methods->write(log->below, zeros, ZEROS, log->grown) != OK)
+            return;
+    }
+}
 
 static int hand_over(struct log *log)
 {
@@ -83,7 +105,10 @@ static int hand_over(struct log *log)
     log->size = 0; /* what cannot be written is not tried again: its transaction is undone */
     if (size == 0)
         return OK;
-    return log->below->methods->write(log->below, log->gathered, size, log->offset);
+    int result = log->below->methods->write(log->below, log->gathered, size, log->offset);
+    if (result == OK)
+        grow(log, log->offset + size);
+    return result;
 }
 
 static int log_write(file *base, const void *bytes, int size, int64_t offset)
@@ -121,13 +146,20 @@ static int log_close(file *base)
     }
 
 AFTER_HAND_OVER(read, (file *base, void *to, int size, int64_t at), below_it, to, size, at)
-AFTER_HAND_OVER(truncate, (file *base, int64_t size), below_it, size)
 AFTER_HAND_OVER(sync, (file *base, int flags), below_it, flags)
 AFTER_HAND_OVER(size, (file *base, int64_t *size), below_it, size)
 AFTER_HAND_OVER(lock, (file *base, int level), below_it, level)
 AFTER_HAND_OVER(unlock, (file *base, int level), below_it, level)
 AFTER_HAND_OVER(check_lock, (file *base, int *is_locked), below_it, is_locked)
 AFTER_HAND_OVER(control, (file *base, int what, void *value), below_it, what, value)
+
+static int log_truncate(file *base, int64_t size)
+{
+    struct log *log = (struct log *)base;
+    int result = hand_over(log);
+    log->grown = 0;
+    return result != OK ? result : log->below->methods->truncate(log->below, size);
+}
 
 static int log_sector_size(file *base)
 {

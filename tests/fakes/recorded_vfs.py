@@ -2,10 +2,10 @@
 
 A program of its own: the VFS below the gathering one is found once in a process.
 
-    python recorded_vfs.py '[["write", 24, 0], ["sync"]]'
+    python recorded_vfs.py '[["write", 24, 0], ["sync"]]' 4096
 
-prints what each step answered, and the calls that its file has seen meanwhile, as JSON. A write at
-FULL_AT finds no room.
+prints what each step answered, and the calls that its file has seen meanwhile, as JSON. The file
+says that it is so long, whatever is written. A write at FULL_AT finds no room.
 """
 
 import ctypes
@@ -38,6 +38,8 @@ def recorder(name: str) -> Any:
     def method(_file: int, *arguments: Any) -> int:
         said = [a for a, kind in zip(arguments, kinds, strict=True) if kind is not Pointer]
         calls.append([name, *said])
+        if name == "size":
+            ctypes.cast(arguments[0], ctypes.POINTER(Offset))[0] = int(sys.argv[2])
         return FULL if name == "write" and said[1] == FULL_AT else 0
 
     kinds = SIGNATURES.get(name, [])

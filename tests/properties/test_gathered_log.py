@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import sqlite3
 import tempfile
@@ -28,7 +29,9 @@ steps: st.SearchStrategy[Any] = st.tuples(
 def test_commit_of_many_pages_is_a_few_writes(tmp_path: Path) -> None:
     """As many as it takes to hand 96 KiB over at a time, not two for each page."""
     with opened(tmp_path / "a.db") as connection:
-        put(connection, [(1, 100 * PAGE)])
+        for _ in range(3):
+            put(connection, [(1, 100 * PAGE)])
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()  # the log is there now
         gathered = writes_of(connection, [(1, 100 * PAGE)])
         small = writes_of(connection, [(2, 100)])
     plain = schema.connect_writer(tmp_path / "b.db")
@@ -40,6 +43,43 @@ def test_commit_of_many_pages_is_a_few_writes(tmp_path: Path) -> None:
     assert one_by_one > 200
     assert gathered <= 10
     assert small == 1
+
+
+def test_log_grows_ahead_of_what_is_written(tmp_path: Path) -> None:
+    """Not by each commit, of which each sync would write down how long it is."""
+    path = tmp_path / "a.db"
+    with opened(path) as connection:
+        sizes = []
+        for _ in range(200):
+            put(connection, [(1, 2 * PAGE)])
+            sizes.append(Path(f"{path}-wal").stat().st_size)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cut_bytes = Path(f"{path}-wal").stat().st_size
+        put(connection, [(1, 2 * PAGE)])
+
+        assert cut_bytes == 0
+        assert Path(f"{path}-wal").stat().st_size == sizes[0]
+    assert len(set(sizes)) < 200 / 10
+
+
+def test_commit_fits_where_the_log_cannot_grow_ahead(tmp_path: Path) -> None:
+    """To grow is a favour, not a need: only what is written has to find room."""
+    path = tmp_path / "a.db"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with opened(path) as connection:
+        put(connection, [(1, 3 * PAGE)])
+        grown_bytes = Path(f"{path}-wal").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (grown_bytes + 20 * PAGE, limits[1]))
+        try:
+            stored = put(connection, [(2, grown_bytes - 10 * PAGE)])
+            with pytest.raises(sqlite3.OperationalError, match=r"disk|full|I/O"):
+                put(connection, [(3, grown_bytes)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        found = content(path)
+
+    assert found[2] == stored[2]
+    assert 3 not in found
 
 
 @settings(deadline=None)

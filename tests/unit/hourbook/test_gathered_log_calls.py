@@ -11,11 +11,15 @@ import pytest
 PROGRAM = Path(__file__).parents[2] / "fakes" / "recorded_vfs.py"
 FRAME = [["write", 24, 32], ["write", 4096, 56]]
 FULL, FULL_AT = 13, 1_000_000
+LONG = 1 << 30
+ASKED = ["size"]
+"""Of the file below, once something was written to it."""
+KIB = 1 << 10
 
 
-def done(*steps: list[Any]) -> list[Any]:
+def done(*steps: list[Any], length: int = LONG) -> list[Any]:
     """Return for each step what it answered, and what the file below has seen meanwhile."""
-    command = [sys.executable, str(PROGRAM), json.dumps(steps)]
+    command = [sys.executable, str(PROGRAM), json.dumps(steps), str(length)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -30,14 +34,14 @@ def test_whatever_is_done_finds_what_was_written(step: list[Any]) -> None:
     first, second, last = done(*FRAME, step)
 
     assert first == second == [0, []]
-    assert last == [0, [["write", 4120, 32], step]]
+    assert last == [0, [["write", 4120, 32], ASKED, step]]
 
 
 def test_what_does_not_follow_is_handed_over_by_itself() -> None:
     """A log begins anew at its start."""
     *_, other, last = done(*FRAME, ["write", 32, 0], ["sync", 2])
 
-    assert other == [0, [["write", 4120, 32]]]
+    assert other == [0, [["write", 4120, 32], ASKED]]
     assert last == [0, [["write", 32, 0], ["sync", 2]]]
 
 
@@ -47,7 +51,7 @@ def test_no_more_is_gathered_than_sqlite_writes_at_once() -> None:
     steps = [["write", size, size * n] for n in range(3)]
     *_, third, last = done(*steps, ["write", 200_000, size * 3])
 
-    assert third == [0, [["write", 2 * size, 0]]]
+    assert third == [0, [["write", 2 * size, 0], ASKED]]
     assert last == [0, [["write", size, 2 * size], ["write", 200_000, size * 3]]]
 
 
@@ -69,3 +73,40 @@ def test_questions_about_the_disk_wait_for_nothing() -> None:
 
     assert sector == [0, [["sector_size"]]]
     assert kind == [0, [["characteristics"]]]
+
+
+def test_log_that_has_become_longer_is_grown_ahead_before_its_sync() -> None:
+    """By half a megabyte of zeros, and not again before most of that is written over."""
+    zeros = [["write", 64 * KIB, 4128 + 64 * KIB * number] for number in range(8)]
+    sync = ["sync", 2]
+    steps = [
+        ["write", 4096, 32],
+        sync,
+        ["write", 4096, 4128],
+        sync,
+        ["write", 4096, 525 * KIB],
+        sync,
+    ]
+
+    _, first, _, second, _, third = done(*steps, length=4128)
+
+    assert first == [0, [["write", 4096, 32], ASKED, *zeros, sync]]
+    assert second == [0, [["write", 4096, 4128], sync]]
+    assert third[1][:2] == [["write", 4096, 525 * KIB], ASKED]
+
+
+def test_log_that_is_cut_is_grown_anew() -> None:
+    """How long it was says nothing then."""
+    sync = ["sync", 2]
+
+    *_, last = done(["write", 4096, 32], sync, ["truncate", 0], ["write", 4096, 32], sync)
+
+    assert last == [0, [["write", 4096, 32], ASKED, sync]]
+
+
+def test_zeros_that_find_no_room_are_nobodys_loss() -> None:
+    """What was to be written is there."""
+    at = FULL_AT - 4096
+    *_, last = done(["write", 4096, at], ["sync", 2], length=FULL_AT)
+
+    assert last == [0, [["write", 4096, at], ASKED, ["write", 64 * KIB, FULL_AT], ["sync", 2]]]
