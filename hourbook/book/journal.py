@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from hourbook.book.nonces import nonce_after
+from hourbook.book.nonces import nonces_from
 from protocols import entry
 from protocols._chain import link
 from protocols.book_messages import Append
@@ -82,13 +82,11 @@ def sequence(
     for append in appends:
         writer, session, branch = append.writer, append.session, append.branch
         hlc = max(hlc, append.hlc)
-        nonce = bytearray(append.nonce)
-        for index, new in enumerate(append.entries):
+        entries = append.entries
+        for nonce, new in zip(nonces_from(append.nonce, len(entries)), entries, strict=True):
             seq += 1
             hlc = hlc + 1 if hlc >= tick_of_group else tick_of_group
             salt = salts[salt_end : (salt_end := salt_end + _SALT_SIZE)]
-            if index:
-                nonce = bytearray(nonce_after(append.nonce, index))
             row, bare, record = link(
                 seq,
                 time_ns,

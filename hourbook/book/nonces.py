@@ -16,6 +16,7 @@ __all__ = [
     "last_nonce",
     "nonce_after",
     "nonce_count",
+    "nonces_from",
     "overlap",
     "require_same",
 ]
@@ -29,6 +30,14 @@ def nonce_after(nonce: bytes, count: int) -> bytes:
     if not count:
         return nonce
     return (int.from_bytes(nonce, "big") + count).to_bytes(entry.NONCE_SIZE, "big")
+
+
+def nonces_from(first: bytes, count: int) -> list[bytearray]:
+    """Return so many nonces in a row (>= 1), as rows of entries have them."""
+    if count == 1:
+        return [bytearray(first)]
+    number = int.from_bytes(first, "big")
+    return [bytearray(n.to_bytes(entry.NONCE_SIZE, "big")) for n in range(number, number + count)]
 
 
 def last_nonce(request: Append | Change) -> bytes:
