@@ -39,21 +39,26 @@ typedef struct {
 
 /* -- bytes --------------------------------------------------------------------------------------- */
 
+static size_t held(const struct bytes *bytes)
+{
+    return bytes->end - bytes->begin;
+}
+
 /* Have room for `more` bytes after the end; 0, or -1 with an exception. */
 static int make_room(struct bytes *bytes, size_t more)
 {
-    size_t held = bytes->end - bytes->begin;
+    size_t kept = held(bytes);
     if (bytes->size - bytes->end >= more)
         return 0;
     if (bytes->begin > 0)
-        memmove(bytes->all, bytes->all + bytes->begin, held);
+        memmove(bytes->all, bytes->all + bytes->begin, kept);
     bytes->begin = 0;
-    bytes->end = held;
-    if (bytes->size - held >= more)
+    bytes->end = kept;
+    if (bytes->size - kept >= more)
         return 0;
     size_t size = bytes->size < ROOM ? ROOM : 2 * bytes->size;
-    if (size < held + more)
-        size = held + more;
+    if (size < kept + more)
+        size = kept + more;
     uint8_t *all = realloc(bytes->all, size);
     if (all == NULL) {
         PyErr_NoMemory();
@@ -112,8 +117,7 @@ static int watch(const Stream *self, int how, uint32_t what)
 /* Send what there is; 0, or -1 with errno. */
 static int flush(Stream *self)
 {
-    size_t size = self->out.end - self->out.begin;
-    ssize_t sent = send(self->socket, self->out.all + self->out.begin, size,
+    ssize_t sent = send(self->socket, self->out.all + self->out.begin, held(&self->out),
                         MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0 && !is_later(errno))
         return -1;
@@ -252,7 +256,7 @@ static PyObject *stream_send(Stream *self, PyObject *sequence)
     PyObject *frames = PySequence_Fast(sequence, "Expected a sequence of frames");
     if (frames == NULL)
         return NULL;
-    size_t unsent = self->out.end - self->out.begin;
+    size_t unsent = held(&self->out);
     int added = add_message(&self->out, frames);
     Py_DECREF(frames);
     if (added < 0)
@@ -299,7 +303,7 @@ static int take_frames(Stream *self, PyObject *frames)
     struct bytes *in = &self->in;
     for (;;) {
         const uint8_t *at = in->all + in->begin;
-        size_t size = in->end - in->begin;
+        size_t size = held(in);
         struct zmtp_part part;
         uint8_t pong[ZMTP_PONG_MAX];
         enum zmtp_found found = zmtp_find(&self->peer, at, size, &part);
@@ -309,7 +313,7 @@ static int take_frames(Stream *self, PyObject *frames)
             refuse(self, found, at, size);
             return -1;
         }
-        size_t unsent = self->out.end - self->out.begin;
+        size_t unsent = held(&self->out);
         if (found == ZMTP_FRAME) {
             PyObject *frame = Py_BuildValue("y#I", part.body, (Py_ssize_t)part.body_size, part.index);
             int added = frame == NULL ? -1 : PyList_Append(frames, frame);
@@ -409,7 +413,7 @@ static PyObject *get_is_ready(Stream *self, void *closure)
 
 static PyObject *get_unsent_bytes(Stream *self, void *closure)
 {
-    return PyLong_FromSize_t(self->out.end - self->out.begin);
+    return PyLong_FromSize_t(held(&self->out));
 }
 
 static PyMethodDef stream_methods[] = {
