@@ -103,7 +103,7 @@ def _ask(home: Home) -> Status | None:
 
 def _still_waiting(status: Status | None, pid: int) -> str:
     if status is None:
-        return f"Expected an answer from the new supervisor, pid {pid}, got none in time"
+        return f"Expected an answer from the new supervisor, got none in time; pid {pid} goes on"
     waiting = ", ".join(render.find_waiting(status, render.UNSETTLED)) or "nobody"
     return f"Expected every actor to be up, still waiting for {waiting}; the tree goes on"
 

@@ -42,7 +42,7 @@ def test_a_clock_that_is_open_lives_through_a_stop(tmp_path: Path) -> None:
         tree.start()
         again = clock.wait_synchronized(10)
 
-        assert took_s < 1.5, "the budget of a stop"
+        assert took_s < 5, "nobody had to be killed"
         assert refused.returncode != 0
         assert "supervisor start" in refused.stderr
         assert synchronized.time_ns < alone.time_ns < again.time_ns

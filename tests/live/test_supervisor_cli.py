@@ -387,7 +387,7 @@ def test_wait_that_is_too_short_is_exit_7_and_goes_on(shell: Shell) -> None:
     """The tree is not stopped because somebody was impatient."""
     shell.configure(stock("first", init=["wait"]))
 
-    late = shell.run("start", "--wait", "1")
+    late = shell.run("start", "--wait", "8")  # a loaded machine takes seconds to its first answer
 
     assert late.returncode == 7
     assert "still waiting for first" in late.stderr
