@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h protocols/*.c hourbook/*/*.c hourbook/*/*.h)
+SOURCES := pyproject.toml setup.py $(wildcard shm/*.c shm/*.h protocols/*.c protocols/*.h hourbook/*/*.c hourbook/*/*.h)
 ARGS ?=
 # Files of tests at a time: most of them wait for processes of their own. With two, two processors
 # were idle for a third of the time.

@@ -1,4 +1,4 @@
-"""Build the C extensions: segment; messages, entries, their chain; connections; the book's log."""
+"""Build the C extensions: segment; messages, entries, their chain; connections; log and rows."""
 
 from pathlib import Path
 
@@ -20,7 +20,8 @@ def extension(name: str, sources: str) -> Extension:
     return Extension(
         name,
         sources=sorted(str(path) for path in Path().glob(sources)),
-        depends=sorted(str(path) for path in Path(sources).parent.rglob("*.h")),
+        depends=sorted(str(path) for path in Path().glob("[hps]*/**/*.h")),
+        include_dirs=["."],
         extra_compile_args=FLAGS,
     )
 
@@ -33,5 +34,6 @@ setup(
         extension("protocols._chain", "protocols/_chain.c"),
         extension("hourbook.link._stream", "hourbook/link/*.c"),
         extension("hourbook.book._gathered_log", "hourbook/book/_gathered_log.c"),
+        extension("hourbook.book._packed_rows", "hourbook/book/_packed_rows.c"),  # of SQLite's
     ]
 )

@@ -173,22 +173,14 @@ static int put_common(output_t *output, PyObject *const *fields, const Py_buffer
     return put_tags(output, fields[TAGS]);
 }
 
-/* Without a digest of dropped details (NULL), the row that is inserted. */
-static PyObject *row_of(PyObject *const *fields, PyObject *tags, PyObject *details,
-                        PyObject *details_hash, PyObject *hash)
+static PyObject *row_of(PyObject *const *fields, PyObject *tags, PyObject *details, PyObject *hash)
 {
-    PyObject *rest[] = {tags, fields[SALT], details, details_hash, fields[PARENT], hash};
-    PyObject *row = PyTuple_New(details_hash == NULL ? ROW - 1 : ROW);
-    Py_ssize_t size = 0;
+    PyObject *rest[] = {tags, fields[SALT], details, Py_None, fields[PARENT], hash};
+    PyObject *row = PyTuple_New(ROW);
     if (row == NULL)
         return NULL;
-    while (size < TAGS) {
-        PyTuple_SET_ITEM(row, size, Py_NewRef(fields[size]));
-        size++;
-    }
-    for (int i = 0; i < ROW - TAGS; i++)
-        if (rest[i] != NULL)
-            PyTuple_SET_ITEM(row, size++, Py_NewRef(rest[i]));
+    for (int i = 0; i < ROW; i++)
+        PyTuple_SET_ITEM(row, i, Py_NewRef(i < TAGS ? fields[i] : rest[i - TAGS]));
     return row;
 }
 
@@ -217,24 +209,21 @@ static PyObject *make_link(state_t *state, PyObject *const *fields, const Py_buf
         put_binary(record, details->buf, details->len) < 0 || put_head(record, 0xc0, 0, 0) < 0 ||
         put_binary(record, parent->buf, parent->len) < 0 || put_binary(record, own, DIGEST) < 0)
         return NULL;
-    PyObject *tags = PyByteArray_FromStringAndSize((char *)canonical->bytes + tags_at,
-                                                   common_end - tags_at);
-    PyObject *raw = PyByteArray_FromStringAndSize(details->buf, details->len);
-    PyObject *hash = PyByteArray_FromStringAndSize((char *)own, DIGEST);
+    PyObject *tags = PyBytes_FromStringAndSize((char *)canonical->bytes + tags_at,
+                                               common_end - tags_at);
+    PyObject *raw = PyBytes_FromStringAndSize(details->buf, details->len);
+    PyObject *hash = PyBytes_FromStringAndSize((char *)own, DIGEST);
     PyObject *shown = PyBytes_FromStringAndSize((char *)record->bytes, record->size);
-    PyObject *row = NULL, *inserted = NULL, *link = NULL;
-    if (tags != NULL && raw != NULL && hash != NULL && shown != NULL) {
-        row = row_of(fields, tags, raw, Py_None, hash);
-        inserted = row_of(fields, tags, raw, NULL, hash);
-    }
-    if (row != NULL && inserted != NULL)
-        link = PyTuple_Pack(3, row, inserted, shown);
+    PyObject *row = NULL, *link = NULL;
+    if (tags != NULL && raw != NULL && hash != NULL && shown != NULL)
+        row = row_of(fields, tags, raw, hash);
+    if (row != NULL)
+        link = PyTuple_Pack(2, row, shown);
     Py_XDECREF(tags);
     Py_XDECREF(raw);
     Py_XDECREF(hash);
     Py_XDECREF(shown);
     Py_XDECREF(row);
-    Py_XDECREF(inserted);
     return link;
 }
 
@@ -282,7 +271,7 @@ static int clear(PyObject *module)
 
 static PyMethodDef METHODS[] = {
     {"link", (PyCFunction)(void (*)(void))chain_link, METH_FASTCALL,
-     "link(seq, ..., parent, /) -> (row, inserted, record): see protocols/_chain.pyi."},
+     "link(seq, ..., parent, /) -> (row, record): see protocols/_chain.pyi."},
     {NULL}};
 
 static PyModuleDef_Slot SLOTS[] = {{Py_mod_exec, fill}, {0, NULL}};

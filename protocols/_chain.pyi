@@ -4,8 +4,7 @@ from typing import Any
 
 # The fields of an entry that are known before its hash, in the order of the table's columns: the
 # binary ones as any buffer, but for `nonce`, `salt` and `parent`, which go into the row as they
-# are. Returns the row, the same as it is inserted (without a digest of dropped details), and the
-# record of the feed.
+# are. Returns the row and the record: the same as a MessagePack array.
 def link(
     seq: int,
     time_ns: int,
@@ -14,13 +13,13 @@ def link(
     branch: int,
     writer: str,
     session: str,
-    nonce: bytearray,
+    nonce: bytes,
     kind: str,
     action: str,
     entity: str,
     tags: tuple[str, ...],
-    salt: bytes | bytearray,
+    salt: bytes,
     details: bytes | bytearray | memoryview,
-    parent: bytearray,
+    parent: bytes,
     /,
-) -> tuple[tuple[Any, ...], tuple[Any, ...], bytes]: ...
+) -> tuple[tuple[Any, ...], bytes]: ...

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "protocols/msgpack.h"
+
 enum { FIELDS_MAX = 32, MEMO_SIZE = 64 };
 
 /* A field's encoding, and what it stands for. No value's encoding begins with another's, so what
@@ -32,93 +34,33 @@ typedef struct {
     memo_t memos[FIELDS_MAX];
 } Decoder;
 
-typedef struct {
-    const uint8_t *at;
-    const uint8_t *end;
-} input_t;
-
 /* -- values: NULL, with or without an exception, where the bytes are none of the kind ----------- */
-
-static uint64_t big_endian(const uint8_t *at, size_t size)
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < size; i++)
-        number = number << 8 | at[i];
-    return number;
-}
-
-/* 0xc1 begins no value. */
-static uint8_t first_byte(const input_t *input)
-{
-    return input->at < input->end ? *input->at : 0xc1;
-}
-
-/* Move past a first byte, a length of `length_size` bytes, and as many bytes as that says. */
-static bool take_body(input_t *input, size_t length_size, const uint8_t **body, size_t *length)
-{
-    size_t left = input->end - input->at;
-    if (left < 1 + length_size)
-        return false;
-    *length = length_size == 0 ? *input->at & 0x1f : big_endian(input->at + 1, length_size);
-    if (left - 1 - length_size < *length)
-        return false;
-    *body = input->at + 1 + length_size;
-    input->at = *body + *length;
-    return true;
-}
 
 static PyObject *decode_text(input_t *input)
 {
-    const uint8_t *body;
+    const uint8_t *text;
     size_t length;
-    uint8_t first = first_byte(input);
-    bool is_short = (first & 0xe0) == 0xa0;
-    if (!is_short && (first < 0xd9 || first > 0xdb))
+    if (!take_text(input, &text, &length))
         return NULL;
-    if (!take_body(input, is_short ? 0 : (size_t)1 << (first - 0xd9), &body, &length))
-        return NULL;
-    return PyUnicode_DecodeUTF8((const char *)body, length, NULL);
+    return PyUnicode_DecodeUTF8((const char *)text, length, NULL);
 }
 
 static PyObject *decode_bytes(input_t *input)
 {
-    const uint8_t *body;
+    const uint8_t *bytes;
     size_t length;
-    uint8_t first = first_byte(input);
-    if (first < 0xc4 || first > 0xc6 ||
-        !take_body(input, (size_t)1 << (first - 0xc4), &body, &length))
+    if (!take_binary(input, &bytes, &length))
         return NULL;
-    return PyBytes_FromStringAndSize((const char *)body, length);
+    return PyBytes_FromStringAndSize((const char *)bytes, length);
 }
 
 static PyObject *decode_int(input_t *input)
 {
-    uint8_t first = first_byte(input);
-    if (first < 0x80 || first >= 0xe0) {
-        input->at++;
-        return PyLong_FromLong((int8_t)first);
-    }
-    size_t size = (size_t)1 << (first & 3);
-    if (first < 0xcc || first > 0xd3 || (size_t)(input->end - input->at) < 1 + size)
+    uint64_t bits;
+    bool is_signed;
+    if (!take_int(input, &bits, &is_signed))
         return NULL;
-    uint64_t number = big_endian(input->at + 1, size);
-    input->at += 1 + size;
-    if (first < 0xd0)
-        return PyLong_FromUnsignedLongLong(number);
-    size_t unused = 64 - 8 * size;
-    return PyLong_FromLongLong((int64_t)(number << unused) >> unused);
-}
-
-/* The number of values of an array of at most 65535; -1 where there is none. */
-static Py_ssize_t take_count(input_t *input)
-{
-    uint8_t first = first_byte(input);
-    bool is_short = (first & 0xf0) == 0x90;
-    if (!is_short && (first != 0xdc || input->end - input->at < 3))
-        return -1;
-    Py_ssize_t count = is_short ? first & 0x0f : (Py_ssize_t)big_endian(input->at + 1, 2);
-    input->at += is_short ? 1 : 3;
-    return count;
+    return is_signed ? PyLong_FromLongLong((int64_t)bits) : PyLong_FromUnsignedLongLong(bits);
 }
 
 static PyObject *decode_texts(input_t *input)

@@ -20,7 +20,7 @@ build() {
     shift
     "$cc" -shared -fPIC -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
         -fno-sanitize-recover=undefined -Wall -Wextra -Wno-unused-parameter \
-        -Wno-missing-field-initializers -I"$include" -o "$extension" "$@"
+        -Wno-missing-field-initializers -I"$include" -I"$work" -o "$extension" "$@"
 }
 build shm/_core "$work"/shm/*.c
 build protocols/_frames "$work/protocols/_frames.c"
@@ -28,6 +28,7 @@ build protocols/_entries "$work/protocols/_entries.c"
 build protocols/_chain "$work/protocols/_chain.c"
 build hourbook/link/_stream "$work"/hourbook/link/*.c
 build hourbook/book/_gathered_log "$work/hourbook/book/_gathered_log.c"
+build hourbook/book/_packed_rows "$work/hourbook/book/_packed_rows.c"
 
 # The sanitizers must be loaded before the interpreter; objects of the small-object allocator would
 # hide overruns from them, so everything comes from malloc.
@@ -39,5 +40,5 @@ LD_PRELOAD="$("$cc" -print-file-name=libasan.so) $("$cc" -print-file-name=libubs
     tests/unit/shm tests/unit/protocols/test_wire.py \
     tests/properties/test_line.py tests/properties/test_ring_model.py \
     tests/properties/test_entry_decoder.py tests/properties/test_chain.py \
-    tests/properties/test_gathered_log.py tests/properties/test_zmtp.py \
+    tests/properties/test_gathered_log.py tests/properties/test_packed_rows.py tests/properties/test_zmtp.py \
     tests/unit/hourbook/test_connection.py tests/unit/actors/test_router.py

@@ -32,12 +32,12 @@ def nonce_after(nonce: bytes, count: int) -> bytes:
     return (int.from_bytes(nonce, "big") + count).to_bytes(entry.NONCE_SIZE, "big")
 
 
-def nonces_from(first: bytes, count: int) -> list[bytearray]:
-    """Return so many nonces in a row (>= 1), as rows of entries have them."""
+def nonces_from(first: bytes, count: int) -> list[bytes]:
+    """Return so many nonces in a row (>= 1)."""
     if count == 1:
-        return [bytearray(first)]
+        return [first]
     number = int.from_bytes(first, "big")
-    return [bytearray(n.to_bytes(entry.NONCE_SIZE, "big")) for n in range(number, number + count)]
+    return [n.to_bytes(entry.NONCE_SIZE, "big") for n in range(number, number + count)]
 
 
 def last_nonce(request: Append | Change) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.book.packed_rows import insert, insertion
 from protocols.entry import Commit, Entry
 
 __all__ = [
@@ -28,10 +29,7 @@ COMMIT_COLUMNS: Final = (
 )
 FIND_ENTRY: Final = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE seq = ?"  # noqa: S608 - constants
 INSERT_ENTRY: Final = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES ({'?,' * 16}?)"  # noqa: S608 - constants
-_INSERT_NEW: Final = (
-    f"INSERT INTO entry ({ENTRY_COLUMNS.replace(' details_hash,', '')})"  # noqa: S608 - constants
-    f" VALUES ({'?,' * 15}?)"
-)
+_INSERT_NEW: Final = insertion("entry", ENTRY_COLUMNS)
 _INSERT_COMMIT: Final = f"INSERT INTO signed_commit ({COMMIT_COLUMNS}) VALUES ({'?,' * 8}?)"  # noqa: S608 - constants
 
 _TAGS: Final = 11
@@ -75,15 +73,9 @@ def find_commit(connection: sqlite3.Connection, commit_no: int) -> Commit | None
     return None
 
 
-def insert_group(
-    connection: sqlite3.Connection, inserted: Sequence[tuple[Any, ...]], commit: Commit
-) -> None:
-    """Insert new entries (``journal.Sequenced``), and their commit.
-
-    Their digest of dropped details is NULL; it is left out, since `sqlite3` takes longer over a
-    None, as over `bytes`, than over all else (it looks for adapters): see ``journal.Row``.
-    """
-    connection.executemany(_INSERT_NEW, inserted)
+def insert_group(connection: sqlite3.Connection, records: Sequence[bytes], commit: Commit) -> None:
+    """Insert new entries, as the records of the feed have them, and their commit."""
+    insert(connection, _INSERT_NEW, records)
     connection.execute(_INSERT_COMMIT, _commit_row(commit))
 
 

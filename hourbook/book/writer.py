@@ -209,13 +209,13 @@ class BookWriter:
     ) -> tuple[journal.Sequenced, journal.Head]:
         """Sequence, hash, sign and insert the entries of a group; return them and the new head."""
         if not appends:
-            return journal.Sequenced([], [], []), self.head
+            return journal.Sequenced([], []), self.head
         count = sum([len(append.entries) for append in appends])
-        salts = bytearray(os.urandom(entry.SALT_SIZE * count))
+        salts = os.urandom(entry.SALT_SIZE * count)
         sequenced = journal.sequence(self.head, appends, stamp, salts)
         key = self._keys.current
         commit, following = journal.seal(self.head, sequenced.rows, key.public, key.sign)
-        insert_group(self._connection, sequenced.inserted, commit)
+        insert_group(self._connection, sequenced.records, commit)
         return sequenced, following
 
     def require_branch(self, number: int) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import apsw
 
@@ -251,13 +251,17 @@ class _Connection:
         except apsw.Error as error:
             raise _translate(error) from error
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> "_Changed":
-        before = self._connection.total_changes()
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         try:
             self._connection.executemany(sql, rows)
         except apsw.Error as error:
             raise _translate(error) from error
-        return _Changed(self._connection.total_changes() - before)
+
+    def enable_load_extension(self, enable: bool, /) -> None:  # noqa: FBT001 - sqlite3's
+        self._connection.enable_load_extension(enable)
+
+    def load_extension(self, path: str, /) -> None:
+        self._connection.load_extension(path)
 
     def rollback(self) -> None:
         if self.in_transaction:
@@ -265,10 +269,6 @@ class _Connection:
 
     def close(self) -> None:
         self._connection.close()
-
-
-class _Changed(NamedTuple):
-    rowcount: int
 
 
 def _translate(error: apsw.Error) -> sqlite3.Error:

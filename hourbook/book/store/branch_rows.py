@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hourbook.book.archive.detached import attach_beside
 from hourbook.book.branches import view_of
+from hourbook.book.packed_rows import insert, pack
 from hourbook.book.rows import FIND_ENTRY, entry_from_row
 from hourbook.book.store.rows import (
     FIND_LAST,
@@ -71,7 +72,7 @@ class BranchRows(KeyRows):
         """Take over what the change at work has done, and write its log."""
         self._rows |= self.draft
         self.draft = {}
-        self._connection.executemany(INSERT_LOG, self._log)
+        insert(self._connection, INSERT_LOG, list(map(pack, self._log)))
         self._log = []
 
     def _read(self, name: Name) -> KvRow | None:

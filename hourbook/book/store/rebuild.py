@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from hourbook.book.proof.verify import Verdict
 from hourbook.book.store.branch_rows import row_of_entry
 from hourbook.book.store.rows import (
-    INSERT_ROW,
     KEY_OF_ENTITY,
     KV_COLUMNS,
     NS_OF_ENTITY,
+    PUT_ROW,
     KvRow,
-    bound,
     unpack_value,
 )
 from protocols import errors
@@ -81,8 +81,8 @@ def rebuild_rows(connection: sqlite3.Connection) -> None:
         after = lasts[-1][:2]
         missing = [last for last in lasts if connection.execute(_FIND, last).fetchone() is None]
         found = [row_of_entry(connection, (ns, key), seq) for ns, key, seq in missing]
-        rows = [(None, row.ns, row.key, *bound(row)) for row in found if row is not None]
-        connection.executemany(INSERT_ROW, rows)
+        rows = [(None, *astuple(row)) for row in found if row is not None]
+        connection.executemany(PUT_ROW.single, rows)
 
 
 def find_fault(connection: sqlite3.Connection) -> StoreFault | None:

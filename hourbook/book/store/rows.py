@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hourbook.book.packed_rows import insertion
 from protocols import errors
 from protocols.entry import ENTRY_BYTES_MAX
 from protocols.kv_messages import NO_METADATA
@@ -28,7 +29,6 @@ __all__ = [
     "FIND_ROW",
     "FIND_VALUE",
     "INSERT_LOG",
-    "INSERT_ROW",
     "KEY_OF_ENTITY",
     "KV_COLUMNS",
     "KV_DELETE",
@@ -37,11 +37,10 @@ __all__ = [
     "KV_SET",
     "LAST_ID",
     "NS_OF_ENTITY",
+    "PUT_ROW",
     "UNREADABLE",
-    "UPDATE_ROW",
     "KvDetails",
     "KvRow",
-    "bound",
     "buckets_of",
     "corrupt_value",
     "decode_details",
@@ -66,22 +65,19 @@ FIND_HEAD: Final = (
 FIND_ID: Final = "SELECT id FROM kv WHERE ns = ? AND key = ?"
 LAST_ID: Final = "SELECT coalesce(max(id), 0) FROM kv"
 FIND_VALUE: Final = "SELECT encoding, value FROM kv WHERE ns = ? AND key = ?"
-INSERT_ROW: Final = (
-    f"INSERT INTO kv (id, {KV_COLUMNS})"  # noqa: S608 - constants
-    " VALUES (?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, x''))"
+PUT_ROW: Final = insertion(
+    "kv",
+    f"id, {KV_COLUMNS}",
+    "ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in KV_COLUMNS.split(", ")[2:]),
 )
-"""Takes an id (None: the next), the name, and what :func:`bound` returns."""
-UPDATE_ROW: Final = (
-    "UPDATE kv SET version = ?, created = ?, type = ?, expires_ns = nullif(?, 0), encoding = ?,"
-    " value = ?, metadata = nullif(?, x'') WHERE id = ?"
-)
-"""Takes what :func:`bound` returns, and the row's id, which is half as dear to find as its name."""
+"""Takes an id (None: the next), which is half as dear to find as a name, and a KvRow's fields."""
 DELETE_ROW: Final = "DELETE FROM kv WHERE ns = ? AND key = ?"
 FIND_LAST: Final = (
     "SELECT max(seq) FROM kv_log WHERE branch = ? AND ns = ? AND key = ? AND seq <= ?"
 )
 """The last entry about a key up to a seq."""
-INSERT_LOG: Final = "INSERT INTO kv_log (branch, ns, key, seq) VALUES (?, ?, ?, ?)"
+INSERT_LOG: Final = insertion("kv_log", "branch, ns, key, seq")
 NS_OF_ENTITY: Final = "substr(entity, 1, instr(entity, '/') - 1)"
 """SQL: what :func:`split_entity` does."""
 KEY_OF_ENTITY: Final = "CAST(substr(CAST(entity AS BLOB), instr(entity, '/') + 1) AS TEXT)"
@@ -142,7 +138,6 @@ encode_details: Final[Callable[[KvDetails], bytes]] = msgspec.msgpack.Encoder().
 _decode = msgspec.msgpack.Decoder().decode
 _decode_details = msgspec.msgpack.Decoder(KvDetails).decode
 _crc32 = zlib.crc32
-_NO_METADATA: Final = bytearray()
 
 
 def decode_details(raw: bytes) -> KvDetails:
@@ -152,24 +147,6 @@ def decode_details(raw: bytes) -> KvDetails:
         msgspec.MsgspecError: it is not what such an entry says.
     """
     return _decode_details(raw)
-
-
-def bound(row: KvRow) -> tuple[object, ...]:
-    """Return what INSERT_ROW and UPDATE_ROW take of a row.
-
-    Binding `bytes` or None takes `sqlite3` longer than all else (see ``journal.Row``): so there
-    are neither, and what is empty becomes NULL there.
-    """
-    value, metadata = row.value, row.metadata
-    return (
-        row.version,
-        row.created,
-        row.type,
-        row.expires_ns or 0,
-        row.encoding,
-        None if value is None else bytearray(value),
-        bytearray(metadata) if metadata else _NO_METADATA,
-    )
 
 
 def row_of_details(ns: str, key: str, seq: int, details: KvDetails) -> KvRow:

@@ -13,7 +13,10 @@ import sqlite3
 from abc import ABC, abstractmethod
 from typing import Final
 
+from msgspec.structs import astuple
+
 from hourbook.book.branches import MAIN
+from hourbook.book.packed_rows import insert, pack
 from hourbook.book.store.generations import Generations
 from hourbook.book.store.rows import (
     DELETE_ROW,
@@ -21,11 +24,9 @@ from hourbook.book.store.rows import (
     FIND_ID,
     FIND_VALUE,
     INSERT_LOG,
-    INSERT_ROW,
     LAST_ID,
-    UPDATE_ROW,
+    PUT_ROW,
     KvRow,
-    bound,
     buckets_of,
     unpack_value,
 )
@@ -175,12 +176,12 @@ class KvStage(KeyRows):
             self.touched.update(self._dirty)
             self._dirty = {}
         if self._log:
-            self._connection.executemany(INSERT_LOG, self._log)
+            insert(self._connection, INSERT_LOG, list(map(pack, self._log)))
             self._log, self._log_kept = [], 0
 
     def _write_rows(self) -> None:
         ids = self._ids
-        gone, new, changed = [], [], []
+        gone, held = [], []
         for name, row in self._dirty.items():
             if row is None:
                 gone.append(name)
@@ -189,20 +190,15 @@ class KvStage(KeyRows):
             number = ids[name] if name in ids else self._find_id(name)
             if number is None:
                 ids[name] = number = self._next_id()
-                new.append((number, *name, *bound(row)))
-            else:
-                changed.append((*bound(row), number))
+            held.append(pack((number, *astuple(row))))
             if row.expires_ns is not None:
                 self.soonest_ns = min(self.soonest_ns or row.expires_ns, row.expires_ns)
             if len(row.value or b"") + len(row.metadata or b"") > _SMALL_BYTES:
                 self._large.append(name)
         if gone:
             self._connection.executemany(DELETE_ROW, gone)
-        if new:
-            self._connection.executemany(INSERT_ROW, new)
-        if changed:
-            done = self._connection.executemany(UPDATE_ROW, changed).rowcount
-            assert done == len(changed), "somebody else has taken rows away"
+        if held:
+            insert(self._connection, PUT_ROW, held)
 
     def _find_id(self, name: Name) -> int | None:
         found = self._connection.execute(FIND_ID, name).fetchone()

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from hourbook.book import schema
+from hourbook.book import packed_rows, schema
 
 __all__ = ["is_of_boot", "open_volatile"]
 
@@ -76,4 +76,5 @@ def _connect(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA trusted_schema=OFF")
+    packed_rows.teach(connection)
     return connection

@@ -45,7 +45,7 @@ def write_by_hand(home: Home, commits: list[tuple[int, int]]) -> None:
         salts = bytes(entry.SALT_SIZE * count)
         made = sequence(head, [append(counter, count)], Stamp(time_ns, 1000), salts)
         commit, head = seal(head, made.rows, key.public, key.sign)
-        insert_group(connection, made.inserted, commit)
+        insert_group(connection, made.records, commit)
         counter += count
     connection.close()
 

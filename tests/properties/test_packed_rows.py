@@ -1,0 +1,206 @@
+"""Rows that are inserted out of one blob are those that are inserted one by one."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.control import note
+
+from hourbook.book import packed_rows
+from hourbook.book.gathered_log import connect_gathering
+from hourbook.book.packed_rows import insert, insertion, pack, teach
+
+COLUMNS = [f"v{number}" for number in range(17)]
+I64_MAX = (1 << 63) - 1
+# Where MessagePack changes the form of integers and lengths.
+EDGES = [
+    n + d for bits in (5, 7, 8, 15, 16, 31, 32) for n in (1 << bits, -1 << bits) for d in (-1, 0)
+]
+sizes = st.sampled_from([0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536])
+texts = st.text(max_size=20) | sizes.map("x".__mul__) | st.just("a\0é\U0001f600")
+values = (
+    st.none()
+    | st.sampled_from([*EDGES, I64_MAX, -I64_MAX - 1])
+    | st.integers(-I64_MAX - 1, I64_MAX)
+    | texts
+    | st.binary(max_size=20)
+    | sizes.map(bytes)
+    | st.lists(texts, max_size=3).map(tuple)
+    | st.just(("t",) * 70)
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[int, list[tuple[Any, ...]]]:
+    """Draw a number of columns, and rows of them."""
+    count = draw(st.integers(1, 17))
+    return count, draw(st.lists(st.tuples(*[values] * count), max_size=6))
+
+
+@contextlib.contextmanager
+def table(columns: int = 17) -> Iterator[sqlite3.Connection]:
+    """Open a database in memory that can, with an empty table `t`."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        teach(connection)
+        connection.execute(f"CREATE TABLE t ({', '.join(COLUMNS[:columns])})")
+        yield connection
+
+
+def found(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Return what the table holds, in the order of its insertion."""
+    return connection.execute("SELECT * FROM t ORDER BY rowid").fetchall()
+
+
+@given(drawn=tables())
+@pytest.mark.parametrize("can_load", [True, False])
+def test_rows_are_what_they_were(
+    drawn: tuple[int, list[tuple[Any, ...]]], *, can_load: bool
+) -> None:
+    """Each value comes out as it went in, a tuple of text as its encoding; by either way."""
+    count, rows = drawn
+    kept = [tuple(pack(v) if isinstance(v, tuple) else v for v in row) for row in rows]
+    statement = insertion("t", ", ".join(COLUMNS[:count]))
+
+    with pytest.MonkeyPatch.context() as patch, table(count) as connection:
+        patch.setattr(packed_rows, "CAN_LOAD", can_load)
+        insert(connection, statement, [pack(row) for row in rows])
+
+        assert found(connection) == kept
+
+
+@given(packed=st.binary(max_size=60) | st.lists(values).map(pack).map(lambda row: row[:-1]))
+def test_no_bytes_do_harm(packed: bytes) -> None:
+    """What is no row is refused, by an error that blames the statement and not the disk."""
+    note(packed.hex())
+    with table() as connection:
+        sql = "SELECT * FROM packed_rows(?)"
+        try:
+            rows = connection.execute(sql, (packed,)).fetchall()
+        except sqlite3.IntegrityError as error:
+            assert error.sqlite_errorcode == sqlite3.SQLITE_MISMATCH  # noqa: PT017 - or none
+        else:
+            assert all(len(row) == 17 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pack([1 << 63]),
+        pack([1.5]),
+        pack([True]),
+        pack([{}]),
+        pack([[1]]),
+        pack([[["t"]]]),
+        pack([0] * 18),
+        pack(7),
+        pack([1, "text"])[:-1],
+        pack([b"bytes"])[:-1],
+        b"\xc1",
+        b"\x92\x01",
+        b"\xdd\x00\x00\x00\x01\x01",
+    ],
+)
+def test_what_is_no_row_is_refused(row: bytes) -> None:
+    """Numbers that SQLite has not got, values of other types, too many of them, and torn ones."""
+    with table() as connection:
+        statement = insertion("t", "v0")
+        with pytest.raises(sqlite3.IntegrityError):
+            insert(connection, statement, [pack([1]), row, pack([2])])
+
+        assert found(connection) == []
+
+
+def test_short_rows_end_in_null() -> None:
+    """And there may be rows of no value at all."""
+    with table(2) as connection:
+        rows = [pack([1]), pack([]), pack([2, 3])]
+        insert(connection, insertion("t", "v0, v1"), rows)
+
+        assert found(connection) == [(1, None), (None, None), (2, 3)]
+
+
+@pytest.mark.parametrize("can_load", [True, False])
+def test_failing_row_leaves_those_before_it_to_whoever_asked(
+    monkeypatch: pytest.MonkeyPatch, *, can_load: bool
+) -> None:
+    """The transaction stays open, and can be undone as a whole."""
+    monkeypatch.setattr(packed_rows, "CAN_LOAD", can_load)
+    with table(2) as connection:
+        connection.execute("CREATE UNIQUE INDEX once ON t (v0)")
+        statement = insertion("t", "v0, v1")
+        connection.execute("BEGIN")
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            insert(connection, statement, [pack((n, "x")) for n in (1, 2, 1, 3)])
+
+        assert connection.in_transaction
+        assert found(connection) == [(1, "x"), (2, "x")]
+        connection.rollback()
+        assert found(connection) == []
+
+
+@pytest.mark.parametrize("can_load", [True, False])
+def test_row_that_is_there_may_be_changed(
+    monkeypatch: pytest.MonkeyPatch, *, can_load: bool
+) -> None:
+    """An insertion may say what a conflict means; NULL is an id that nobody has."""
+    monkeypatch.setattr(packed_rows, "CAN_LOAD", can_load)
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        teach(connection)
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT NOT NULL) STRICT")
+        statement = insertion("t", "id, v", "ON CONFLICT (id) DO UPDATE SET v = excluded.v || '!'")
+        insert(connection, statement, [pack(row) for row in ((1, "a"), (None, "b"), (1, "c"))])
+
+        assert found(connection) == [(1, "c!"), (2, "b")]
+
+
+def test_many_bytes_go_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a row that is more than a piece alone."""
+    monkeypatch.setattr(packed_rows, "PACKED_BYTES_MAX", 100)
+    rows = [(number, bytes(size)) for number, size in enumerate((10, 40, 60, 5, 500, 1, 99))]
+    with table(2) as connection:
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        insert(connection, insertion("t", "v0, v1"), [pack(row) for row in rows])
+        connection.set_trace_callback(None)
+
+        assert found(connection) == rows
+        assert len(asked) == 5
+
+
+def test_two_blobs_are_read_beside_each_other() -> None:
+    """Each use in a statement has its own place, and may begin anew for each row of the other."""
+    with table() as connection:
+        sql = "SELECT a.c0, b.c0 FROM packed_rows(?) AS a, packed_rows(?) AS b ORDER BY 1, 2"
+        blobs = [b"".join(pack([n]) for n in numbers) for numbers in ((1, 2), (3, 4))]
+
+        assert connection.execute(sql, blobs).fetchall() == [(1, 3), (1, 4), (2, 3), (2, 4)]
+
+
+def test_without_a_blob_there_are_no_rows() -> None:
+    """A name alone is a mistake; NULL is no blob, and has none."""
+    with table() as connection:
+        with pytest.raises(sqlite3.OperationalError, match="no query solution"):
+            connection.execute("SELECT * FROM packed_rows")
+
+        assert connection.execute("SELECT * FROM packed_rows(NULL)").fetchall() == []
+
+
+def test_connection_that_was_taught_loads_nothing_else(tmp_path: Path) -> None:
+    """Not by a statement, and not by its file; one with a log of its own VFS learns it, too."""
+    with contextlib.closing(connect_gathering(tmp_path / "a.db")) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        teach(connection)
+        teach(connection)
+
+        row = msgspec.msgpack.encode(["said"])
+        assert connection.execute("SELECT c0 FROM packed_rows(?)", (row,)).fetchone() == ("said",)
+        with pytest.raises(sqlite3.OperationalError, match="not authorized"):
+            connection.execute("SELECT load_extension('other')")
+        with pytest.raises(sqlite3.OperationalError, match="not authorized"):
+            connection.load_extension("other")
