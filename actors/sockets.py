@@ -61,6 +61,7 @@ def connect_supervisor(socket: zmq.Socket[Any], home: Home, name: str) -> None:
     socket.set(zmq.SNDHWM, 100)
     socket.set(zmq.LINGER, 500)
     socket.set(zmq.RECONNECT_IVL, 5)
+    socket.set(zmq.RECONNECT_IVL_MAX, 40)  # while it is away, each try costs some 0.1 ms
     socket.connect(home.mailbox_uri(SUPERVISOR_NAME))
 
 

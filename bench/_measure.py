@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import multiprocess
+import zmq
 
 from actors.base import ActorContext
 from actors.journal_writer import JournalWriter
 from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
+from protocols.control import SUPERVISOR_NAME
 
 __all__ = [
     "Job",
     "Row",
     "disk",
+    "heard",
     "percentile",
     "rate",
     "rate_row",
@@ -37,6 +40,17 @@ _spawn = multiprocess.get_context("spawn")
 
 
 @contextlib.contextmanager
+def heard(home: Home) -> Iterator[None]:
+    """Hear the beats of actors as a supervisor does; else their reconnecting is measured, too."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.socket(zmq.ROUTER).bind(home.mailbox_uri(SUPERVISOR_NAME))
+    try:
+        yield
+    finally:
+        context.destroy(linger=0)
+
+
+@contextlib.contextmanager
 def running_writer(directory: Path) -> Iterator[Home]:
     home = find_home(directory / "home")
     prepare_home(home)
@@ -44,9 +58,10 @@ def running_writer(directory: Path) -> Iterator[Home]:
     writer = _spawn.Process(target=JournalWriter.main, args=(context,), daemon=True)
     writer.start()
     try:
-        with connect("warm-up", home) as book:
-            book.log("began", "writer")
-        yield home
+        with heard(home):
+            with connect("warm-up", home) as book:
+                book.log("began", "writer")
+            yield home
     finally:
         writer.terminate()
         writer.join(10)

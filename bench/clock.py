@@ -18,11 +18,11 @@ from pathlib import Path
 import msgspec
 import zmq
 
+from bench._measure import heard
 from hourbook.faces.clock import Clock
 from hourbook.home import Home
 from protocols import wire
 from protocols.clock_messages import ESTIMATE_KIND, ClockEstimate
-from protocols.control import SUPERVISOR_NAME
 
 __all__ = ["run"]
 
@@ -131,9 +131,6 @@ def output_of(program: Path, *arguments: str) -> str:
 def publishing(home: Home) -> Iterator[subprocess.Popen[bytes]]:
     """Run the real publisher as a process of its own, with one estimate to publish."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    # Somebody must hear the beats, else reconnecting is all that is measured.
-    supervisor = context.socket(zmq.ROUTER)
-    supervisor.bind(home.mailbox_uri(SUPERVISOR_NAME))
     dealer = context.socket(zmq.DEALER)
     dealer.connect(home.mailbox_uri("shm_publisher"))
     process = subprocess.Popen(
@@ -148,8 +145,9 @@ def publishing(home: Home) -> Iterator[subprocess.Popen[bytes]]:
     body = msgspec.Raw(msgspec.msgpack.encode(estimate))
     dealer.send(wire.encode(wire.Envelope(kind=ESTIMATE_KIND, id=1, src="bench", body=body)))
     try:
-        wait_for_page(home)
-        yield process
+        with heard(home):
+            wait_for_page(home)
+            yield process
     finally:
         os.kill(process.pid, signal.SIGTERM)
         process.wait(10)
