@@ -6,7 +6,6 @@ reads on in the database, and returns to the ring when it has caught up. Entries
 of seq, without gaps; the ring is published after the commit: what it has is in the database too.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from copy import copy
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from hourbook.book.entry_filter import EntryFilter, RawFilter, Sieve
 from hourbook.book.reader import PAGE_ENTRIES, BookReader
+from hourbook.forks import own_pid
 from hourbook.home import Home
 from protocols import errors
 from protocols.entry import Entry
@@ -78,14 +78,14 @@ class Follower(Iterator[Entry]):
         """Decodes one when one is asked for: its memory is still warm when it is let go."""
         self._closed = False
         self._looks_mono_ns = 0
-        self._pid = os.getpid()
+        self._pid = own_pid()
 
     def __del__(self) -> None:
         """Close with whoever drops it: descriptors do not wait for the garbage collector.
 
         A child leaves its parent's as they are.
         """
-        if getattr(self, "_pid", 0) == os.getpid():
+        if getattr(self, "_pid", 0) == own_pid():
             self.close()
 
     @property

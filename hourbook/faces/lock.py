@@ -7,7 +7,6 @@ refused once another is in force, in the transaction that it would have been par
 """
 
 import contextlib
-import os
 import threading
 import time
 from typing import Final, Self
@@ -17,6 +16,7 @@ import msgspec
 from hourbook.book.store.leases import TTL_NS_MAX, TTL_NS_MIN, WAIT_NS_MAX
 from hourbook.faces.lock_keeper import RENEWALS_PER_LEASE
 from hourbook.faces.store_link import StoreLink
+from hourbook.forks import own_pid
 from hourbook.link.client import TIMEOUT_S
 from hourbook.link.reply import Reply
 from hourbook.process_identity import own_holder
@@ -60,7 +60,7 @@ class Lock:
         self._wait_ns = _nanoseconds("wait_s", wait_s, 0, WAIT_NS_MAX)
         self.namespace, self.key, self.ttl_s, self.wait_s = namespace, key, ttl_s, wait_s
         self._link, self._keeper = link, link.keeper
-        self._pid = os.getpid()
+        self._pid = own_pid()
         self._owner: threading.Thread | None = None
         self._token = 0
         self._is_over = self._is_released = False
@@ -82,7 +82,7 @@ class Lock:
     @property
     def is_held(self) -> bool:
         """Whether it was acquired and not released, and is not lost; by a fork of us it is not."""
-        is_ours = bool(self._token) and self._pid == os.getpid()
+        is_ours = bool(self._token) and self._pid == own_pid()
         return is_ours and not self._is_released and not self.is_lost
 
     @property
@@ -201,7 +201,7 @@ class Lock:
 
         A process that was forked inside the block leaves it without a word: it never held the lock.
         """
-        if self._pid != os.getpid():
+        if self._pid != own_pid():
             return
         with contextlib.suppress(errors.WorldError, errors.OperatorError):
             self.release()
@@ -236,7 +236,7 @@ class Lock:
         return f"{self.namespace}/{self.key}"
 
     def _check_holder(self) -> None:
-        if self._pid != os.getpid():
+        if self._pid != own_pid():
             raise errors.UsedAfterFork(
                 f"Expected the process that acquired the lock of {self._name}, got a fork of it",
                 hint="acquire one of its own in the child",

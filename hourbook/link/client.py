@@ -6,7 +6,6 @@ of them (``attendant``).
 """
 
 import itertools
-import os
 import select
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from hourbook.forks import own_pid
 from hourbook.home import Home
 from hourbook.link.attendant import Attendant
 from hourbook.link.leadership import Leadership
@@ -61,7 +61,7 @@ class MailboxClient:
             timeout_s: until a request without an answer is given up (seconds, > 0).
         """
         self._src, self._timeout_ns = src, int(timeout_s * _S_NS)
-        self._pid = os.getpid()
+        self._pid = own_pid()
         self._ids = itertools.count(1)
         self.state_lock = threading.Lock()
         self._leadership = Leadership(self.state_lock)
@@ -87,7 +87,7 @@ class MailboxClient:
         Raises:
             UsedAfterFork, BookClosed, LimitExceeded: nothing was sent.
         """
-        if self._pid != os.getpid() or self._traffic.is_closed:
+        if self._pid != own_pid() or self._traffic.is_closed:
             raise self._refusal()
         request = wire.Envelope(
             kind=kind, id=next(self._ids), src=self._src, body=msgspec.Raw(_encode_body(body))
@@ -126,7 +126,7 @@ class MailboxClient:
 
     def pump_until(self, reply: Reply, timeout_s: float | None) -> None:
         """Receive, or let another thread receive, until `reply` is settled or time is up."""
-        if self._pid != os.getpid() or self._traffic.is_closed:
+        if self._pid != own_pid() or self._traffic.is_closed:
             raise self._refusal()
         if self._traffic.outbox.waiting:
             self._traffic.hasten()
@@ -177,7 +177,7 @@ class MailboxClient:
 
     def close(self) -> None:
         """Close at once; what is in flight ends with OutcomeUnknown."""
-        if self._pid != os.getpid():
+        if self._pid != own_pid():
             return
         if self._traffic.outbox.waiting:
             self._traffic.hasten()
@@ -187,7 +187,7 @@ class MailboxClient:
 
     def is_usable(self) -> bool:
         """Return whether this is the process that connected, and it has not closed yet."""
-        return self._pid == os.getpid() and not self._traffic.is_closed
+        return self._pid == own_pid() and not self._traffic.is_closed
 
     def check_usable(self) -> None:
         """Raise UsedAfterFork or BookClosed unless requests can be sent."""
@@ -195,7 +195,7 @@ class MailboxClient:
             raise self._refusal()
 
     def _refusal(self) -> errors.CallerError:
-        if self._pid == os.getpid():
+        if self._pid == own_pid():
             return closed_error()
         return errors.UsedAfterFork(
             "Expected a connection of this process, got one inherited through fork",

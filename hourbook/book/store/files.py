@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from hourbook.book import schema
 from hourbook.book.reader import BookReader
+from hourbook.forks import own_pid
 from hourbook.home import Home
 from protocols import errors
 from shm import segment
@@ -127,7 +128,7 @@ class StoreFiles:
         self._segment_path = os.fspath(home.segment)
         self._inodes = self._look()
         self._segment: segment.Segment | None = None
-        self._pid = os.getpid()
+        self._pid = own_pid()
         self._lines: deque[Line] = deque()
         self._inherited: list[deque[Line]] = []
 
@@ -157,7 +158,7 @@ class StoreFiles:
         Raises:
             BookClosed, BookMissing, NeedsWriter, UnsupportedVersion: it cannot be read.
         """
-        if self._pid != os.getpid():
+        if self._pid != own_pid():
             self._begin_in_child()
         try:
             line = self._lines.pop()
@@ -214,7 +215,7 @@ class StoreFiles:
     def close(self) -> None:
         """Close; whoever reads on hears of it."""
         self.is_closed = True
-        if self._pid == os.getpid():
+        if self._pid == own_pid():
             while self._lines:
                 self._lines.pop().close()
 
@@ -225,7 +226,7 @@ class StoreFiles:
         """Leave the parent's connections as they are: to close one would drop its locks."""
         self._inherited.append(self._lines)
         self._lines = deque()
-        self._pid = os.getpid()
+        self._pid = own_pid()
 
     def check_open(self) -> None:
         """Raise BookClosed where this side is closed."""
