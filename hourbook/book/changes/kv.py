@@ -136,7 +136,7 @@ def _apply(change: KvWrite, scope: Scope) -> KvWritten:
         try:
             effect = decide(op, row, value, now_ns, defaults)
             held_type = "" if row is None or effect is NOTHING else row.type
-            is_locked = "locked" in (held_type, effect.type)
+            is_locked = held_type == "locked" or effect.type == "locked"
             if op.token or is_locked:
                 in_force = token_in_force(scope.connection, ns, op.key)
                 require_token(ns, op.key, op.token, in_force, is_locked=is_locked)

@@ -19,6 +19,7 @@ from protocols.kv_messages import VOLATILE, Increment, KvWrite, Set
 __all__ = ["KeyFiles", "find_due"]
 
 _DUE_AT_ONCE: Final = 1000
+_NOWHERE: Final[frozenset[Name]] = frozenset()
 _DUE: Final = "SELECT ns, key, expires_ns FROM kv WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?"
 _CURRENT: Final = (
     f"SELECT kv.ns, kv.key FROM entry JOIN kv ON kv.ns = {NS_OF_ENTITY}"  # noqa: S608 - constants
@@ -62,23 +63,10 @@ class KeyFiles:
         """
         ns, branch = change.ns, change.branch
         durable = self.rows(branch) if branch else self.main
-        elsewhere = () if branch or self.volatile is None else self.volatile.weights.names
-        is_here = is_there = False
-        placed: set[Name] = set()
-        for op in change.ops:
-            name = (ns, op.key)
-            if name in placed:
-                continue
-            type_ = (op.type or usual) if type(op) is Set or type(op) is Increment else ""
-            if name in elsewhere:
-                is_there = True
-            elif (type_ and type_ not in VOLATILE) or durable.find(name) is not None:
-                is_here = True
-            elif type_:
-                is_there = True
-            else:
-                continue
-            placed.add(name)
+        elsewhere = _NOWHERE if branch or self.volatile is None else self.volatile.weights.names
+        if _are_durable(change, usual, elsewhere):
+            return durable  # as nearly all are
+        is_here, is_there = _places_of(change, usual, durable, elsewhere)
         if is_here and is_there:
             raise errors.MixedDurability(
                 f"Expected keys of {ns} that all outlive a reboot, or all do not, got both",
@@ -208,6 +196,38 @@ class KeyFiles:
         if self.volatile is None or (volatile_ns := self.volatile.soonest_ns) is None:
             return durable_ns
         return volatile_ns if durable_ns is None else min(durable_ns, volatile_ns)
+
+
+def _are_durable(change: KvWrite, usual: str, elsewhere: set[Name] | frozenset[Name]) -> bool:
+    """Return whether no step is about a volatile key, or asks for one."""
+    ops, ns = change.ops, change.ns
+    types = {op.type for op in ops if type(op) is Set or type(op) is Increment}
+    if usual in VOLATILE or not types.isdisjoint(VOLATILE):
+        return False
+    return not elsewhere or elsewhere.isdisjoint([(ns, op.key) for op in ops])
+
+
+def _places_of(
+    change: KvWrite, usual: str, durable: KeyRows, elsewhere: Collection[Name]
+) -> tuple[bool, bool]:
+    """Return whether a write is about durable keys, and whether about volatile ones."""
+    is_here = is_there = False
+    placed: set[Name] = set()
+    for op in change.ops:
+        name = (change.ns, op.key)
+        if name in placed:
+            continue
+        type_ = (op.type or usual) if type(op) is Set or type(op) is Increment else ""
+        if name in elsewhere:
+            is_there = True
+        elif (type_ and type_ not in VOLATILE) or durable.find(name) is not None:
+            is_here = True
+        elif type_:
+            is_there = True
+        else:
+            continue
+        placed.add(name)
+    return is_here, is_there
 
 
 def find_due(connection: sqlite3.Connection, now_ns: int) -> list[tuple[Name, int]]:

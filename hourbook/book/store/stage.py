@@ -40,7 +40,8 @@ _SMALL_BYTES: Final = 512
 Name = tuple[str, str]
 """Namespace and key."""
 NOT_LOADED: Final = -1
-"""`encoding` of a row whose value still lies in the file alone; a set never needs it."""
+"""`encoding` of a row whose value lies in the file alone, which a set never needs; id of a row
+that was not looked for."""
 _SOONEST: Final = (
     "SELECT expires_ns FROM kv WHERE expires_ns IS NOT NULL ORDER BY expires_ns LIMIT 1"
 )
@@ -187,7 +188,9 @@ class KvStage(KeyRows):
                 gone.append(name)
                 ids[name] = None
                 continue
-            number = ids[name] if name in ids else self._find_id(name)
+            number = ids.get(name, NOT_LOADED)
+            if number == NOT_LOADED:
+                number = self._find_id(name)
             if number is None:
                 ids[name] = number = self._next_id()
             held.append(pack((number, *astuple(row))))
