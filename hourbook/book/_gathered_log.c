@@ -59,10 +59,7 @@ struct vfs { /* sqlite3_vfs, version 2 */
     int (*delete)(vfs *, const char *, int);
     int (*access)(vfs *, const char *, int, int *);
     int (*full_path)(vfs *, const char *, int, char *);
-    void *(*load)(vfs *, const char *);
-    void (*load_error)(vfs *, int, char *);
-    void (*(*find_symbol)(vfs *, void *, const char *))(void);
-    void (*unload)(vfs *, void *);
+    void *load_library[4];
     int (*randomness)(vfs *, int, char *);
     int (*sleep)(vfs *, int);
     int (*time)(vfs *, double *);
@@ -212,26 +209,6 @@ AS_BELOW(time, (vfs *self, double *days), days)
 AS_BELOW(last_error, (vfs *self, int size, char *to), size, to)
 AS_BELOW(time_ms, (vfs *self, int64_t *milliseconds), milliseconds)
 
-static void *vfs_load(vfs *self, const char *path)
-{
-    return below->load(below, path);
-}
-
-static void vfs_load_error(vfs *self, int size, char *to)
-{
-    below->load_error(below, size, to);
-}
-
-static void (*vfs_find_symbol(vfs *self, void *library, const char *name))(void)
-{
-    return below->find_symbol(below, library, name);
-}
-
-static void vfs_unload(vfs *self, void *library)
-{
-    below->unload(below, library);
-}
-
 static vfs gathering = {
     .version = 2,
     .name = "gathered-log",
@@ -239,10 +216,6 @@ static vfs gathering = {
     .delete = vfs_delete,
     .access = vfs_access,
     .full_path = vfs_full_path,
-    .load = vfs_load,
-    .load_error = vfs_load_error,
-    .find_symbol = vfs_find_symbol,
-    .unload = vfs_unload,
     .randomness = vfs_randomness,
     .sleep = vfs_sleep,
     .time = vfs_time,

@@ -5,7 +5,7 @@
  * What a row does not have is NULL.
  *
  * An extension of SQLite ("Run-Time Loadable Extensions"; "The Virtual Table Mechanism Of SQLite",
- * 2.1.2 Eponymous virtual tables), not of Python. The structs are those of sqlite3.h and sqlite3ext.h,
+ * 2.1.2 Eponymous virtual tables), not of Python: packed_rows.py offers it. The structs are those of sqlite3.h and sqlite3ext.h,
  * whose fields never change. They are written out here: who builds this has neither.
  */
 
@@ -74,7 +74,8 @@ struct module { /* sqlite3_module, version 1 */
 enum { CREATE_MODULE = 47, DECLARE = 50, RESULT_BLOB = 78, RESULT_INT64 = 83, RESULT_TEXT = 85,
        VALUE_BLOB = 102, VALUE_BYTES = 103 };
 
-static struct {
+/* Of the library that a connection is of: there may be several in a process. */
+struct routines {
     int (*create_module)(connection *, const char *, const module *, void *);
     int (*declare)(connection *, const char *);
     void (*result_blob)(context *, const void *, int, void (*)(void *));
@@ -82,7 +83,12 @@ static struct {
     void (*result_text)(context *, const char *, int, void (*)(void *));
     const void *(*value_blob)(value *);
     int (*value_bytes)(value *);
-} sqlite;
+};
+
+struct rows_table {
+    struct table base;
+    struct routines sqlite;
+};
 
 struct field {
     enum { NIL, INT, TEXT, BLOB } kind;
@@ -92,7 +98,7 @@ struct field {
 };
 
 struct rows {
-    struct cursor base;
+    struct cursor base; /* of a rows_table */
     uint8_t *packed; /* what SQLite lends us it may take back */
     input_t input;
     int64_t number; /* of the row, from 1; 0: there is none any more */
@@ -152,19 +158,24 @@ static int rows_next(struct cursor *base)
     return OK;
 }
 
+static const struct routines *sqlite_of(const struct cursor *base)
+{
+    return &((const struct rows_table *)base->table)->sqlite;
+}
+
 static int rows_column(struct cursor *base, context *to, int column)
 {
     static const struct field nil = {NIL, 0, NULL, 0};
     const struct field *field = column < COLUMNS ? &((struct rows *)base)->fields[column] : &nil;
     switch (field->kind) {
     case INT:
-        sqlite.result_int64(to, (int64_t)field->bits);
+        sqlite_of(base)->result_int64(to, (int64_t)field->bits);
         break;
     case TEXT: /* no destructor: it stays where it is as long as it is needed */
-        sqlite.result_text(to, (const char *)field->bytes, (int)field->size, NULL);
+        sqlite_of(base)->result_text(to, (const char *)field->bytes, (int)field->size, NULL);
         break;
     case BLOB:
-        sqlite.result_blob(to, field->bytes, (int)field->size, NULL);
+        sqlite_of(base)->result_blob(to, field->bytes, (int)field->size, NULL);
         break;
     case NIL:
         break;
@@ -185,13 +196,35 @@ static int rows_row_id(struct cursor *base, int64_t *id)
 
 /* -- all of them ------------------------------------------------------------------------------- */
 
-static int rows_connect(connection *to, void *unused, int count, const char *const *words,
+#define TAKE(name, place) memcpy(&sqlite.name, &routines[place], sizeof sqlite.name)
+
+/* `routines`: sqlite3_api_routines. */
+static struct routines take_routines(void *const *routines)
+{
+    struct routines sqlite;
+    TAKE(create_module, CREATE_MODULE);
+    TAKE(declare, DECLARE);
+    TAKE(result_blob, RESULT_BLOB);
+    TAKE(result_int64, RESULT_INT64);
+    TAKE(result_text, RESULT_TEXT);
+    TAKE(value_blob, VALUE_BLOB);
+    TAKE(value_bytes, VALUE_BYTES);
+    return sqlite;
+}
+
+static int rows_connect(connection *to, void *routines, int count, const char *const *words,
                         struct table **made, char **message)
 {
+    struct routines sqlite = take_routines(routines);
     int result = sqlite.declare(to, DECLARATION);
-    if (result == OK && (*made = calloc(1, sizeof **made)) == NULL)
-        result = NO_MEMORY;
-    return result;
+    if (result != OK)
+        return result;
+    struct rows_table *table = calloc(1, sizeof *table);
+    if (table == NULL)
+        return NO_MEMORY;
+    table->sqlite = sqlite;
+    *made = &table->base;
+    return OK;
 }
 
 static int rows_disconnect(struct table *table)
@@ -224,8 +257,8 @@ static int rows_open(struct table *table, struct cursor **made)
 static int rows_filter(struct cursor *base, int number, const char *text, int count, value **values)
 {
     struct rows *rows = (struct rows *)base;
-    const void *packed = sqlite.value_blob(values[0]);
-    size_t size = (size_t)sqlite.value_bytes(values[0]);
+    const void *packed = sqlite_of(base)->value_blob(values[0]);
+    size_t size = (size_t)sqlite_of(base)->value_bytes(values[0]);
     free(rows->packed);
     rows->packed = malloc(size + 1);
     if (rows->packed == NULL)
@@ -258,17 +291,10 @@ static const module ROWS = {
     .row_id = rows_row_id,
 };
 
-#define TAKE(name, place) memcpy(&sqlite.name, &routines[place], sizeof sqlite.name)
-
 __attribute__((visibility("default"))) int sqlite3_extension_init(connection *to, char **message,
                                                                   void *const *routines)
 {
-    TAKE(create_module, CREATE_MODULE);
-    TAKE(declare, DECLARE);
-    TAKE(result_blob, RESULT_BLOB);
-    TAKE(result_int64, RESULT_INT64);
-    TAKE(result_text, RESULT_TEXT);
-    TAKE(value_blob, VALUE_BLOB);
-    TAKE(value_bytes, VALUE_BYTES);
-    return sqlite.create_module(to, "packed_rows", &ROWS, NULL);
+    if (routines == NULL) /* of a SQLite that takes no extensions */
+        return OK;
+    return take_routines(routines).create_module(to, "packed_rows", &ROWS, (void *)routines);
 }

@@ -2,10 +2,12 @@
 
 `executemany` runs a statement for each row, and has each value copied that it binds. Here the rows,
 each a MessagePack array, are handed over in one piece, and ``_packed_rows.c`` is what the statement
-selects from. Where Python's `sqlite3` was built so that it loads no extensions, they are inserted
-one by one.
+selects from: an extension that SQLite is given for all connections to come ("Automatically Load
+Statically Linked Extensions"). Where it takes none, rows are inserted one by one.
 """
 
+import contextlib
+import ctypes
 import functools
 import importlib.util
 import sqlite3
@@ -14,9 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["Insertion", "insert", "insertion", "pack", "teach"]
+from hourbook.book.sqlite_library import open_sqlite_library
 
-CAN_LOAD: Final = hasattr(sqlite3.Connection, "enable_load_extension")
+__all__ = ["Insertion", "insert", "insertion", "offer", "pack"]
+
 PACKED_BYTES_MAX: Final = 64 << 20
 """Of one statement; SQLite takes 1 GB, and has a copy."""
 
@@ -52,28 +55,38 @@ def insertion(table: str, columns: str, conflict: str = "") -> Insertion:
     )
 
 
-def teach(connection: sqlite3.Connection) -> None:
-    """Let a connection read packed rows: once, before it is used in :func:`insert`."""
-    if not CAN_LOAD:
-        return
-    connection.enable_load_extension(True)  # noqa: FBT003 - it takes no keyword
-    try:
-        connection.load_extension(_library())
-    finally:
-        connection.enable_load_extension(False)  # noqa: FBT003 - the same
-
-
 def insert(connection: sqlite3.Connection, statement: Insertion, rows: Sequence[bytes]) -> None:
     """Insert packed rows.
 
     Raises:
         sqlite3.Error: of one of them; those before it are inserted.
     """
-    if CAN_LOAD:
+    if _can_read():
         for packed in _joined(rows):
             connection.execute(statement.packed, (packed,))
     else:
         connection.executemany(statement.single, map(_values, rows))
+
+
+def offer() -> None:
+    """Let connections that this process opens from now on read packed rows, where they can.
+
+    Once more after ``sqlite3_shutdown``, which forgets it; otherwise it is no work.
+    """
+    if (library := open_sqlite_library()) is not None:
+        library.sqlite3_auto_extension(_extension().sqlite3_extension_init)
+
+
+@functools.cache
+def _can_read() -> bool:
+    """Return whether connections that were opened after an offer can read packed rows."""
+    offer()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute("SELECT 1 FROM packed_rows(x'')")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 def _joined(rows: Sequence[bytes]) -> Iterator[bytes]:
@@ -96,8 +109,7 @@ def _values(row: bytes) -> list[Any]:
 
 
 @functools.cache
-def _library() -> str:
+def _extension() -> ctypes.CDLL:
     spec = importlib.util.find_spec("hourbook.book._packed_rows")
     assert spec is not None, "it is built with everything else"
-    assert spec.origin is not None, "it is a file"
-    return spec.origin
+    return ctypes.CDLL(spec.origin)

@@ -14,7 +14,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from hourbook.book import packed_rows
 from protocols import errors
 
 __all__ = [
@@ -108,7 +107,6 @@ def prepare(connection: sqlite3.Connection, path: Path, *, size_max_bytes: int =
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
-    packed_rows.teach(connection)
     if size_max_bytes:
         connection.execute(f"PRAGMA max_page_count={max(16, size_max_bytes // PAGE_SIZE)}")
     if version < SCHEMA_VERSION:

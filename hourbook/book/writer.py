@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar, cast
 
-from hourbook.book import journal, schema
+from hourbook.book import journal, packed_rows, schema
 from hourbook.book.admission import RESEND_WINDOW_NS, Admission
 from hourbook.book.archive.shelf import ArchiveShelf
 from hourbook.book.changes.group import Attempt, GroupAtWork, Kinds, attempt_bare
@@ -121,6 +121,7 @@ class BookWriter:
             DiskFull: no room to create or migrate it.
         """
         _refuse_emptied(path, keys_dir)
+        packed_rows.offer()
         try:
             connection = connect(path)
         except sqlite3.DatabaseError as error:

@@ -12,6 +12,7 @@ It never fails in another way, and knows nothing of books.
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
@@ -206,6 +207,9 @@ class TearingVfs(apsw.VFS):
 
         def connect(path: Path) -> sqlite3.Connection:
             opened = apsw.Connection(str(path), vfs=self.name)
+            # apsw brings a SQLite of its own, to which nobody has offered this.
+            opened.enable_load_extension(enable=True)
+            opened.load_extension(_packed_rows())
             self._connections.append(opened)
             connection = _Connection(opened, synchronous)
             # An exclusive connection keeps the index of its log in its own memory, as this disk
@@ -257,18 +261,19 @@ class _Connection:
         except apsw.Error as error:
             raise _translate(error) from error
 
-    def enable_load_extension(self, enable: bool, /) -> None:  # noqa: FBT001 - sqlite3's
-        self._connection.enable_load_extension(enable)
-
-    def load_extension(self, path: str, /) -> None:
-        self._connection.load_extension(path)
-
     def rollback(self) -> None:
         if self.in_transaction:
             self.execute("ROLLBACK")
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _packed_rows() -> str:
+    spec = find_spec("hourbook.book._packed_rows")
+    assert spec is not None
+    assert spec.origin is not None
+    return spec.origin
 
 
 def _translate(error: apsw.Error) -> sqlite3.Error:

@@ -3,18 +3,16 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.control import note
 
 from hourbook.book import packed_rows
-from hourbook.book.gathered_log import connect_gathering
-from hourbook.book.packed_rows import insert, insertion, pack, teach
+from hourbook.book.packed_rows import insert, insertion, offer, pack
+from hourbook.book.sqlite_library import open_sqlite_library
 
 COLUMNS = [f"v{number}" for number in range(17)]
 I64_MAX = (1 << 63) - 1
@@ -46,8 +44,8 @@ def tables(draw: st.DrawFn) -> tuple[int, list[tuple[Any, ...]]]:
 @contextlib.contextmanager
 def table(columns: int = 17) -> Iterator[sqlite3.Connection]:
     """Open a database in memory that can, with an empty table `t`."""
+    offer()
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        teach(connection)
         connection.execute(f"CREATE TABLE t ({', '.join(COLUMNS[:columns])})")
         yield connection
 
@@ -58,9 +56,9 @@ def found(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
 
 
 @given(drawn=tables())
-@pytest.mark.parametrize("can_load", [True, False])
+@pytest.mark.parametrize("can_read", [True, False])
 def test_rows_are_what_they_were(
-    drawn: tuple[int, list[tuple[Any, ...]]], *, can_load: bool
+    drawn: tuple[int, list[tuple[Any, ...]]], *, can_read: bool
 ) -> None:
     """Each value comes out as it went in, a tuple of text as its encoding; by either way."""
     count, rows = drawn
@@ -68,7 +66,7 @@ def test_rows_are_what_they_were(
     statement = insertion("t", ", ".join(COLUMNS[:count]))
 
     with pytest.MonkeyPatch.context() as patch, table(count) as connection:
-        patch.setattr(packed_rows, "CAN_LOAD", can_load)
+        patch.setattr(packed_rows, "_can_read", lambda: can_read)
         insert(connection, statement, [pack(row) for row in rows])
 
         assert found(connection) == kept
@@ -125,12 +123,12 @@ def test_short_rows_end_in_null() -> None:
         assert found(connection) == [(1, None), (None, None), (2, 3)]
 
 
-@pytest.mark.parametrize("can_load", [True, False])
+@pytest.mark.parametrize("can_read", [True, False])
 def test_failing_row_leaves_those_before_it_to_whoever_asked(
-    monkeypatch: pytest.MonkeyPatch, *, can_load: bool
+    monkeypatch: pytest.MonkeyPatch, *, can_read: bool
 ) -> None:
     """The transaction stays open, and can be undone as a whole."""
-    monkeypatch.setattr(packed_rows, "CAN_LOAD", can_load)
+    monkeypatch.setattr(packed_rows, "_can_read", lambda: can_read)
     with table(2) as connection:
         connection.execute("CREATE UNIQUE INDEX once ON t (v0)")
         statement = insertion("t", "v0, v1")
@@ -144,14 +142,14 @@ def test_failing_row_leaves_those_before_it_to_whoever_asked(
         assert found(connection) == []
 
 
-@pytest.mark.parametrize("can_load", [True, False])
+@pytest.mark.parametrize("can_read", [True, False])
 def test_row_that_is_there_may_be_changed(
-    monkeypatch: pytest.MonkeyPatch, *, can_load: bool
+    monkeypatch: pytest.MonkeyPatch, *, can_read: bool
 ) -> None:
     """An insertion may say what a conflict means; NULL is an id that nobody has."""
-    monkeypatch.setattr(packed_rows, "CAN_LOAD", can_load)
+    monkeypatch.setattr(packed_rows, "_can_read", lambda: can_read)
+    offer()
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        teach(connection)
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT NOT NULL) STRICT")
         statement = insertion("t", "id, v", "ON CONFLICT (id) DO UPDATE SET v = excluded.v || '!'")
         insert(connection, statement, [pack(row) for row in ((1, "a"), (None, "b"), (1, "c"))])
@@ -191,16 +189,21 @@ def test_without_a_blob_there_are_no_rows() -> None:
         assert connection.execute("SELECT * FROM packed_rows(NULL)").fetchall() == []
 
 
-def test_connection_that_was_taught_loads_nothing_else(tmp_path: Path) -> None:
-    """Not by a statement, and not by its file; one with a log of its own VFS learns it, too."""
-    with contextlib.closing(connect_gathering(tmp_path / "a.db")) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-        teach(connection)
-        teach(connection)
+def test_python_that_the_suite_runs_in_packs_rows() -> None:
+    """Else it would be shown for the slow way alone."""
+    if open_sqlite_library() is None:
+        pytest.skip("SQLite is part of this interpreter's own file, and takes no extension of ours")
+    assert packed_rows._can_read()
 
-        row = msgspec.msgpack.encode(["said"])
-        assert connection.execute("SELECT c0 FROM packed_rows(?)", (row,)).fetchone() == ("said",)
-        with pytest.raises(sqlite3.OperationalError, match="not authorized"):
-            connection.execute("SELECT load_extension('other')")
-        with pytest.raises(sqlite3.OperationalError, match="not authorized"):
-            connection.load_extension("other")
+
+def test_sqlite_that_is_not_found_takes_rows_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an interpreter that has SQLite in its own file: nothing fails for it."""
+    monkeypatch.setattr(packed_rows, "open_sqlite_library", lambda: None)
+    packed_rows.offer()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (v0)")
+        monkeypatch.setattr(packed_rows, "_can_read", lambda: False)
+
+        insert(connection, insertion("t", "v0"), [pack((1,)), pack((("a",),))])
+
+        assert found(connection) == [(1,), (pack(("a",)),)]

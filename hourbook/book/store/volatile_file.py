@@ -68,6 +68,7 @@ def _make(path: Path, boot_id: bytes) -> None:
 
 
 def _connect(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
+    packed_rows.offer()
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=32, timeout=0)
     path.chmod(0o600)
     connection.execute(f"PRAGMA busy_timeout={schema.BUSY_TIMEOUT_MS}")
@@ -76,5 +77,4 @@ def _connect(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA trusted_schema=OFF")
-    packed_rows.teach(connection)
     return connection

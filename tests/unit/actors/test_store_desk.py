@@ -10,7 +10,6 @@ from kv_writes import NOW_NS, FullDisk, kv_write, put, rows_of, say, written
 
 from actors.config import JournalWriterConfig
 from actors.store_desk import SegmentGenerations, StoreDesk
-from hourbook.book import packed_rows
 from hourbook.book.journal import Stamp
 from hourbook.book.writer import BookWriter
 from hourbook.home import Home
@@ -112,7 +111,6 @@ class Desk:
         assert volatile is not None
         path = self.home.volatile_db
         disk = sqlite3.connect(path, isolation_level=None, factory=FullDisk)
-        packed_rows.teach(disk)
         volatile.connection.close()
         volatile.connection = volatile._connection = disk
         return disk

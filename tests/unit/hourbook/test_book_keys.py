@@ -9,7 +9,7 @@ import pytest
 from books import STAMP, append, open_writer, raw_connection, write_book
 from dying_rotation import CHANGE, STEPS, rotate_and_die
 
-from hourbook.book import journal, packed_rows
+from hourbook.book import journal
 from hourbook.book.changes import signing
 from hourbook.book.proof.key_chain import KeyPeriod, key_periods, next_key
 from hourbook.book.proof.keys import SiteKey, read_public
@@ -180,7 +180,6 @@ def test_book_without_its_key_is_read_and_not_written(kept: str, home: Home) -> 
 def forge(home: Home, key: SiteKey, counter: int) -> None:
     """Append one entry to a book, signed by any key."""
     connection = raw_connection(home.book_db)
-    packed_rows.teach(connection)
     writer = BookWriter(connection, home.book_db, None)  # type: ignore[arg-type]
     forged = journal.sequence(writer.head, [append(counter, writer="forger")], STAMP, bytes(16))
     commit, _ = journal.seal(writer.head, forged.rows, key.public, key.sign)

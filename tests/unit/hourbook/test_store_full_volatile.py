@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from kv_writes import BOOT, NOW_NS, FullDisk, kv_write, put, rows_of, say, written
 
-from hourbook.book import packed_rows
 from hourbook.book.journal import Stamp
 from hourbook.book.store.files import StoreFiles
 from hourbook.book.store.generations import Unread
@@ -41,7 +40,6 @@ class Place:
         """Begin as journal_writer does."""
         open_volatile(self.home.volatile_db, BOOT).close()
         self.disk = sqlite3.connect(self.home.volatile_db, isolation_level=None, factory=FullDisk)
-        packed_rows.teach(self.disk)
         self.disk.is_full = is_full
         self.volatile = VolatileStage(self.disk, Unread(), Capacity())
         self.book = BookWriter.open(self.home.book_db, self.home.keys_dir, volatile=self.volatile)
