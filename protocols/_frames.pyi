@@ -1,4 +1,4 @@
-# One walk over the bytes of a message; its user is protocols.wire.
+# One walk over the bytes of a message, or of a value; its users are protocols.wire and .entry.
 
 from typing import Final
 
@@ -12,3 +12,4 @@ TORN: Final[int]
 NO_VALUE: Final[int]
 
 def walk(frame: Buffer, values_max: int, /) -> int: ...
+def is_plain(encoded: Buffer, /) -> bool: ...

@@ -220,7 +220,7 @@ def check_details(details: bytes) -> None:
             field="details",
             value=str(len(details)),
         )
-    entry.decode_value(details, "details")
+    entry.check_value(details, "details")
 
 
 def _check_tags(tags: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from protocols import errors
+from protocols import _frames, errors
 from protocols.texts import not_utf8
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Entry",
     "Missing",
     "canonical_bytes",
+    "check_value",
     "commit_header",
     "commit_id",
     "decode_value",
@@ -300,6 +301,16 @@ def encode_value(value: object, field: str) -> bytes:
         raise errors.BadRequest(
             f"Expected a value that MessagePack can carry, got {got}, in {field}", field=field
         ) from None
+
+
+def check_value(raw: bytes, field: str) -> None:
+    """Check that `raw` is what :func:`decode_value` takes; nearly all is so by its looks.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    if not _frames.is_plain(raw):
+        decode_value(raw, field)
 
 
 def decode_value(raw: bytes, field: str) -> Any:  # noqa: ANN401 - any MessagePack value is legal

@@ -45,7 +45,7 @@ def set_step(
     raw = entry.encode_value(value, "value")
     if len(raw) > entry.ENTRY_BYTES_MAX:
         raise value_too_large(len(raw), key)
-    entry.decode_value(raw, "value")
+    entry.check_value(raw, "value")
     if keep_ttl and ttl_s is not None:
         raise errors.BadRequest("Expected either `keep_ttl` or `ttl_s`, got both", field="keep_ttl")
     if type not in _TYPES:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hourbook.book import journal
 from hourbook.book.render import json_value
-from protocols import entry, errors, wire
+from protocols import _frames, entry, errors, wire
 from protocols.book_messages import Append, NewEntry, check_append
 from protocols.entry import Entry, canonical_bytes, entry_hash
 
@@ -143,3 +143,56 @@ def test_integers_beyond_64_bits_are_refused_when_they_are_given(number: int) ->
     else:
         with pytest.raises(errors.BadRequest, match="details"):
             entry.encode_value(number, "details")
+
+
+def encodable(value: object) -> bool:
+    """Return whether MessagePack can carry a value."""
+    try:
+        msgspec.msgpack.encode(value)
+    except (OverflowError, ValueError, TypeError):
+        return False
+    return True
+
+
+def spoiled(raw: bytes) -> st.SearchStrategy[bytes]:
+    """Return the bytes, and what is left of them when one is changed, lost or added."""
+    places, letters = st.integers(0, max(0, len(raw) - 1)), st.binary(max_size=2)
+    return st.just(raw) | st.builds(
+        lambda place, letter: raw[:place] + letter + raw[place + 1 :], places, letters
+    )
+
+
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary()
+ascii_texts = st.text(st.characters(max_codepoint=127))
+plain_values = st.recursive(
+    scalars | ascii_texts,
+    lambda inner: st.lists(inner) | st.dictionaries(ascii_texts, inner),
+    max_leaves=20,
+)
+any_values = st.recursive(
+    scalars | st.text() | st.builds(msgspec.msgpack.Ext, st.integers(-128, 127), st.binary()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers() | st.binary(), inner),
+    max_leaves=20,
+)
+
+
+@given(value=plain_values)
+def test_what_is_usual_is_seen_to_be_a_value_by_its_looks(value: object) -> None:
+    """ASCII, keys of text, and no types of anybody's own: it is not decoded to be checked."""
+    assert _frames.is_plain(msgspec.msgpack.encode(value))
+
+
+@given(
+    raw=st.binary(max_size=40)
+    | any_values.filter(encodable).map(msgspec.msgpack.encode).flatmap(spoiled)
+)
+def test_what_looks_like_a_value_is_one(raw: bytes) -> None:
+    """Whatever the bytes, whether a check refuses them is what decoding says."""
+    try:
+        msgspec.msgpack.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        assert not _frames.is_plain(raw)
+        with pytest.raises(errors.BadRequest, match="in details"):
+            entry.check_value(raw, "details")
+    else:
+        entry.check_value(raw, "details")

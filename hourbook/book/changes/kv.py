@@ -96,7 +96,7 @@ def _check(change: KvWrite) -> None:
 def _check_set(op: Set) -> None:
     if len(op.value) > entry.ENTRY_BYTES_MAX:
         raise value_too_large(len(op.value), op.key)
-    entry.decode_value(op.value, "value")
+    entry.check_value(op.value, "value")
     if op.metadata != NO_METADATA:
         _check_metadata(op.metadata)
     if op.keep_ttl and op.ttl_ns is not None:
