@@ -57,8 +57,11 @@ store = hourbook.connect(name, home).store("app")
 def wait():
     with store.lock("k", wait_s=30) as lock:
         print(f"{lock.token} {name}\\n", end="", flush=True)
-for _ in range(int(count)):
-    threading.Thread(target=wait).start()
+crowd = [threading.Thread(target=wait) for _ in range(int(count))]
+for each in crowd:
+    each.start()
+for each in crowd:  # from 3.12 on nobody can start a thread once the main one has ended
+    each.join()
 """,
 )
 

@@ -63,6 +63,7 @@ def sequenced(details: bytes) -> journal.Row:
             kind="book.append", id=1, src="x", body=msgspec.Raw(msgspec.msgpack.encode(request))
         )
     )
+    wire.check_frame(frame)
     received = wire.decode_body(wire.decode_envelope(frame), Append)
     check_append(received)
     return journal.sequence(journal.EMPTY_HEAD, [received], STAMP, bytes(16)).rows[0]
