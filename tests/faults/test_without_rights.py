@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming nobody needs
 
 NOBODY = 65534
 AS_NOBODY = f"""
-import encodings.ascii, json, os, sys
+import encodings.ascii, json, os, sys, urllib.parse
 import nacl.bindings  # both lazily imported, and perhaps out of reach later
 import hourbook.book.store.views, hourbook.faces.store
 from hourbook.book.reader import BookReader
