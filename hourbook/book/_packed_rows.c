@@ -5,8 +5,9 @@
  * What a row does not have is NULL.
  *
  * An extension of SQLite ("Run-Time Loadable Extensions"; "The Virtual Table Mechanism Of SQLite",
- * 2.1.2 Eponymous virtual tables), not of Python: packed_rows.py offers it. The structs are those of sqlite3.h and sqlite3ext.h,
- * whose fields never change. They are written out here: who builds this has neither.
+ * 2.1.2 Eponymous virtual tables), not of Python: packed_rows.py offers it. The structs are those of
+ * sqlite3.h and sqlite3ext.h, whose fields never change. They are written out here: who builds this
+ * has neither.
  */
 
 #include <stdlib.h>
