@@ -115,6 +115,7 @@ class Lock:
                 field="key",
                 value=self.key,
             )
+        self._keeper.begin()
         asked_boot_ns = _boot_ns()
         call = self._call = self._link.change(
             "lock.acquire",

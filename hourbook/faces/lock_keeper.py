@@ -1,4 +1,4 @@
-"""Renewing the locks of one book while their holders live: one thread, begun with the first lock.
+"""Renewing the locks of one book while their holders live: one thread, begun with the first call.
 
 A lock is renewed each third of its time. It is not, once the thread that acquired it has ended, or
 nobody has the `Lock` any more: then nobody is left who could let it go, and the lease runs out.
@@ -54,6 +54,18 @@ class LockKeeper:
         self._is_closed = False
         self._looks_mono_ns = 0
 
+    def begin(self) -> None:
+        """Begin the thread, unless it runs: before a lock is asked for.
+
+        Whoever waits for one may get it after the main thread of the process has ended. From
+        Python 3.12 on no thread can begin then, and nobody would renew what was granted.
+        """
+        with self._changed:
+            if self._thread is None and not self._is_closed:
+                thread = threading.Thread(target=self._run, name="hourbook-locks", daemon=True)
+                thread.start()
+                self._thread = thread
+
     @contextlib.contextmanager
     def asking(self, lock: Leased) -> Iterator[None]:
         """Have `lock` give up where the book is closed meanwhile.
@@ -89,12 +101,7 @@ class LockKeeper:
             if self._is_closed:
                 raise _closed()
             self._locks.add(lock)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="hourbook-locks", daemon=True
-                )
-                self._thread.start()
-            elif due_ns is not None and due_ns < self._looks_mono_ns:
+            if due_ns is not None and due_ns < self._looks_mono_ns:
                 self._looks_mono_ns = due_ns
                 self._changed.notify_all()
 

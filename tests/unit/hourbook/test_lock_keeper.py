@@ -72,6 +72,7 @@ def test_lock_that_is_due_before_the_others_is_renewed_in_time(keeper: LockKeepe
     """Its thread had meant to sleep for longer."""
     slow, fast = Leased(3600), Leased(0.05)
     keeper.keep(slow)
+    keeper.begin()
     wait_until(lambda: slow.looks, 5, "the thread to look")
 
     keeper.keep(fast)
@@ -84,6 +85,7 @@ def test_locks_that_are_let_go_before_they_are_due_wake_nobody(keeper: LockKeepe
     """However many: the thread would be in the way of who holds them."""
     first = Leased(5)
     keeper.keep(first)
+    keeper.begin()
     wait_until(lambda: first.looks, 5, "the thread to look")
     looks = first.looks
     for _ in range(100):
@@ -100,6 +102,7 @@ def test_locks_that_are_let_go_before_they_are_due_wake_nobody(keeper: LockKeepe
 
 def test_closing_sends_every_release_before_it_waits_for_one(keeper: LockKeeper) -> None:
     """Ten locks and no writer to answer are no ten seconds."""
+    keeper.begin()
     pump = Pump()
     locks = [Leased(60, pump) for _ in range(10)]
     for lock in locks:
