@@ -19,7 +19,7 @@ from actors.contract import ActorContext, Behaviour, Reporter
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.loop import reload_error
 from actors.mailbox import Mailbox
-from actors.replies import Replies
+from actors.replies import Hold, Replies
 from actors.router import Router
 from actors.service import Service
 from hourbook.home import Home
@@ -132,12 +132,12 @@ class AsyncLoop(LinkReporter):
                     may_have_frames.clear()  # the loop sets it again for what has come since
                     continue
                 now_ns = self._timebase.mono_ns()
-                replies.is_holding = True
+                replies.hold = Hold.ALL
                 while received is not None:
                     service.serve(*received, router.index, now_ns)
                     received = router.receive() if router.waiting else None
                 actor.after_drain()
-                replies.is_holding = False
+                replies.hold = Hold.NOBODY
                 replies.release()
                 await asyncio.sleep(0)  # others have their turn, too
         finally:

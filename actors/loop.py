@@ -27,7 +27,7 @@ from actors.contract import ActorContext, Behaviour, OnReply
 from actors.link import BEAT_PERIOD_S, Link, LinkReporter
 from actors.mailbox import Mailbox
 from actors.peers import Peers
-from actors.replies import Replies
+from actors.replies import Hold, Replies
 from actors.router import Router
 from actors.service import Service
 from actors.timers import Timer, Timers
@@ -139,13 +139,24 @@ class Loop(LinkReporter):
     def _turn(self) -> None:
         while self._stop_reason is None:
             has_served = bool(self._unsure) and self._look()
-            for descriptor, _ in self._poll.poll(0 if has_served else self._poll_ms()):
+            for descriptor, _ in self._poll.poll(0) if has_served else self._await_events():
                 callback = self._callbacks.get(descriptor)
                 if callback is not None:
                     callback()
                 else:
                     self._unsure.add(descriptor)
             self._timers.fire(self._timebase.mono_ns())
+
+    def _await_events(self) -> list[tuple[int, int]]:
+        """Return what is ready; awake while somebody who was answered is likely to ask again.
+
+        To be woken takes longer than that wait (``docs/adr/0049``).
+        """
+        while self._company.is_expected(self._timebase.mono_ns()):
+            if ready := self._poll.poll(0):
+                return ready
+            os.sched_yield()
+        return self._poll.poll(self._poll_ms())
 
     def _look(self) -> bool:
         """Serve every ZeroMQ socket that has something; return whether there may be more."""
@@ -230,13 +241,14 @@ class Loop(LinkReporter):
         What is answered meanwhile leaves when the handlers are done, and when the group is.
         """
         replies = self._replies
-        replies.is_holding = True
+        replies.hold = Hold.ALL
         try:
             self._serve(actor, service)
             self._release()
+            replies.hold = Hold.JOINING
             actor.after_drain()
         finally:
-            replies.is_holding = False
+            replies.hold = Hold.NOBODY
             self._release()
         if self._router.waiting:
             self.after(0, partial(self._drain, actor, service))

@@ -2,15 +2,18 @@
 
 To hand a message over costs both sides more than to make it or to read it. So what is answered
 while a drain of the mailbox is served leaves at its end, one message for each peer. But only peers
-that have themselves sent several frames in a message get several: others read one, and no more.
+that have themselves sent several frames in a message get several: others read one, and no more, and
+once all is heard, they get each of theirs at once.
 """
 
-from collections.abc import Callable, Collection
+import enum
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from protocols import wire
 
-__all__ = ["Replies"]
+__all__ = ["Hold", "Replies"]
 
 _BYTES_MAX: Final = 256 << 10
 """Of one message of several frames; they are copied before any leaves."""
@@ -18,18 +21,29 @@ _JOINING_MAX: Final = 10_000
 """Peers that are remembered; who has gone is not told, so beyond that all are learnt anew."""
 
 
+class Hold(enum.Enum):
+    """Whose replies wait for :meth:`Replies.release`."""
+
+    NOBODY = enum.auto()
+    JOINING = enum.auto()
+    """Who reads several in one message."""
+    ALL = enum.auto()
+    """Who has just sent several frames is not known before the second is heard."""
+
+
 class Replies:
     """The replies of one mailbox, each handed to `send` (peer, frames) in time.
 
     Attributes:
-        is_holding: what is added waits for :meth:`release`.
+        hold: whose replies wait from now on.
     """
 
     def __init__(self, send: Callable[[bytes, list[bytes]], None]) -> None:
         self._send = send
         self._joining: set[bytes] = set()
         self._held: dict[bytes, list[bytes]] = {}
-        self.is_holding = False
+        self._answered: set[bytes] = set()
+        self.hold = Hold.NOBODY
 
     def hear_joined(self, peer: bytes) -> None:
         """Remember that a peer has sent several frames in one message."""
@@ -39,15 +53,16 @@ class Replies:
 
     def add(self, peer: bytes, frame: bytes) -> None:
         """Send a reply, or hold it."""
-        if not self.is_holding:
-            self._send(peer, [frame])
-        elif (held := self._held.get(peer)) is not None:
+        self._answered.add(peer)
+        if (held := self._held.get(peer)) is not None:
             held.append(frame)
+        elif self.hold is Hold.NOBODY or (self.hold is Hold.JOINING and peer not in self._joining):
+            self._send(peer, [frame])
         else:
             self._held[peer] = [frame]
 
-    def release(self) -> Collection[bytes]:
-        """Send what is held, to each peer in the order in which it was added; return the peers."""
+    def release(self) -> AbstractSet[bytes]:
+        """Send what is held, in the order in which it was added; return who was answered since."""
         held, self._held = self._held, {}
         for peer, frames in held.items():
             frames_max = wire.MESSAGE_FRAMES_MAX if peer in self._joining else 1
@@ -55,7 +70,8 @@ class Replies:
                 self._send(peer, frames)
             else:
                 self._send_parts(peer, frames, frames_max)
-        return held.keys()
+        answered, self._answered = self._answered, set()
+        return answered
 
     def _send_parts(self, peer: bytes, frames: list[bytes], frames_max: int) -> None:
         message: list[bytes] = []

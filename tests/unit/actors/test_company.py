@@ -1,5 +1,6 @@
 """Whom a group waits for: by the rules alone, and in the loop of an actor."""
 
+import select
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -140,6 +141,18 @@ class Clock(SystemTimebase):
         return self.now_ns
 
 
+class Poll:
+    """Polls as another, for no time at all; keeps for how long (ms) it was to."""
+
+    def __init__(self, poll: select.poll) -> None:
+        self._poll = poll
+        self.waits_ms: list[int] = []
+
+    def poll(self, timeout_ms: int) -> list[tuple[int, int]]:
+        self.waits_ms.append(timeout_ms)
+        return self._poll.poll(0)
+
+
 class Bench:
     """An actor, its loop, turn by turn, and two peers."""
 
@@ -234,3 +247,38 @@ def test_actor_that_wants_none_waits_for_nobody(bench: Bench) -> None:
     bench.ask(0)
 
     assert bench.drain() == 1
+
+
+def test_loop_stays_awake_until_a_peer_comes_back(bench: Bench) -> None:
+    """To be woken would cost more than that."""
+    left: list[int] = [3]
+
+    def on_read() -> None:
+        left[0] -= 1
+        if not left[0]:
+            bench.ask(1)
+
+    bench.clock.on_read = on_read
+    poll = bench.loop._poll = Poll(bench.loop._poll)  # type: ignore[assignment]
+
+    ready = bench.loop._await_events()
+
+    assert [descriptor for descriptor, _ in ready] == [bench.loop._router.fd]
+    assert poll.waits_ms == [0, 0, 0]
+
+
+def test_loop_sleeps_once_nobody_is_expected_any_more(bench: Bench) -> None:
+    """Who has not come by then may never come."""
+
+    def pass_by() -> None:
+        bench.clock.now_ns += WAIT_NS // 4
+
+    bench.clock.on_read = pass_by
+    poll = bench.loop._poll = Poll(bench.loop._poll)  # type: ignore[assignment]
+
+    ready = bench.loop._await_events()
+    *awake_ms, last_ms = poll.waits_ms
+
+    assert ready == []
+    assert awake_ms == [0] * 3
+    assert last_ms > 0

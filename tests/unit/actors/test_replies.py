@@ -3,7 +3,7 @@
 import pytest
 
 from actors import replies as module
-from actors.replies import Replies
+from actors.replies import Hold, Replies
 from protocols import wire
 
 
@@ -30,17 +30,61 @@ def test_reply_outside_of_a_drain_leaves_at_once(sent: Sent) -> None:
 def test_held_replies_leave_in_one_message_for_each_peer(sent: Sent) -> None:
     """In their order, to those that have sent several frames themselves; to others one by one."""
     replies = Replies(sent.send)
-    replies.hear_joined(b"a")
 
-    replies.is_holding = True
+    replies.hold = Hold.ALL
     for peer, frame in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"b", b"4")):
         replies.add(peer, frame)
+    replies.hear_joined(b"a")
     assert not sent
-    replies.is_holding = False
+    replies.hold = Hold.NOBODY
     replies.release()
     replies.add(b"a", b"5")
 
     assert sent == [(b"a", [b"1", b"3"]), (b"b", [b"2"]), (b"b", [b"4"]), (b"a", [b"5"])]
+
+
+def test_who_gains_nothing_by_waiting_is_answered_at_once(sent: Sent) -> None:
+    """Once all is heard: then it is known who that is."""
+    replies = Replies(sent.send)
+    replies.hear_joined(b"a")
+
+    replies.hold = Hold.JOINING
+    for peer, frame in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"b", b"4")):
+        replies.add(peer, frame)
+    meanwhile = list(sent)
+    replies.release()
+
+    assert meanwhile == [(b"b", [b"2"]), (b"b", [b"4"])]
+    assert sent[2:] == [(b"a", [b"1", b"3"])]
+
+
+def test_reply_leaves_after_those_that_its_peer_waits_for(
+    sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the peer was forgotten meanwhile."""
+    monkeypatch.setattr(module, "_JOINING_MAX", 1)
+    replies = Replies(sent.send)
+    replies.hear_joined(b"a")
+
+    replies.hold = Hold.JOINING
+    replies.add(b"a", b"1")
+    replies.hear_joined(b"b")
+    replies.add(b"a", b"2")
+    replies.release()
+
+    assert sent == [(b"a", [b"1"]), (b"a", [b"2"])]
+
+
+def test_release_tells_who_was_answered_since_the_last_one(sent: Sent) -> None:
+    """Whether it held their replies or not."""
+    replies = Replies(sent.send)
+    replies.hear_joined(b"a")
+    replies.hold = Hold.JOINING
+    replies.add(b"a", b"1")
+    replies.add(b"b", b"2")
+
+    assert replies.release() == {b"a", b"b"}
+    assert replies.release() == set()
 
 
 def test_message_holds_so_many_frames_and_bytes(
@@ -51,10 +95,10 @@ def test_message_holds_so_many_frames_and_bytes(
     replies = Replies(sent.send)
     replies.hear_joined(b"a")
 
-    replies.is_holding = True
+    replies.hold = Hold.ALL
     for size in (*[1] * (wire.MESSAGE_FRAMES_MAX + 1), 998, 5000, 1):
         replies.add(b"a", b"x" * size)
-    replies.is_holding = False
+    replies.hold = Hold.NOBODY
     replies.release()
 
     assert [[len(frame) for frame in frames] for _, frames in sent] == [
@@ -69,11 +113,11 @@ def test_peers_that_are_remembered_are_bounded(sent: Sent, monkeypatch: pytest.M
     for peer in (b"a", b"b", b"c"):
         replies.hear_joined(peer)
 
-    replies.is_holding = True
+    replies.hold = Hold.ALL
     for peer in (b"a", b"c"):
         replies.add(peer, b"1")
         replies.add(peer, b"2")
-    replies.is_holding = False
+    replies.hold = Hold.NOBODY
     replies.release()
 
     assert sent == [(b"a", [b"1"]), (b"a", [b"2"]), (b"c", [b"1", b"2"])]
