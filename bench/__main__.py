@@ -1,18 +1,16 @@
 """Run every benchmark and print one table: ours, a named peer's in the same run, and the ratio.
 
 Usage: ``python -m bench [--quick] [NAME ...]``. The figures are no tests: they depend on the
-machine; the ratios much less.
+machine; the ratios much less. What was left of it for them is said below the table.
 """
 
 import importlib
-import os
 import pkgutil
-import platform
-import sqlite3
 import sys
 from collections.abc import Sequence
 
 import bench
+from bench._machine import MACHINE
 
 __all__: list[str] = []
 
@@ -36,14 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         rows += importlib.import_module(f"bench.{name}").run(quick=quick)
     print_table([HEADER, *rows])
-    print(machine())
+    print(MACHINE.describe())
     return 0
-
-
-def machine() -> str:
-    """Return what the figures depend on; a Python that was not built for speed costs a fifth."""
-    python = f"Python {platform.python_version()} ({platform.python_compiler()})"
-    return f"{python}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} processors"
 
 
 def print_table(rows: Sequence[Row]) -> None:

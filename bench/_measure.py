@@ -13,6 +13,7 @@ import zmq
 
 from actors.base import ActorContext
 from actors.journal_writer import JournalWriter
+from bench._machine import MACHINE
 from hourbook.faces.book import connect
 from hourbook.home import Home, find_home, prepare_home
 from protocols.control import SUPERVISOR_NAME
@@ -69,6 +70,7 @@ def running_writer(directory: Path) -> Iterator[Home]:
 
 
 def timed(job: Callable[[], object], count: int) -> list[int]:
+    MACHINE.look()
     durations = []
     for _ in range(count):
         started_ns = time.perf_counter_ns()
@@ -89,6 +91,7 @@ def rate(open_: Callable[[Path, str], Any], job: Job, path: Path, seconds: int) 
         workers.append(worker)
         pipes.append(parent)
         parent.recv()  # one after the other: two cannot create a database at once
+    MACHINE.look()
     started_ns = time.monotonic_ns()
     for pipe in pipes:
         pipe.send(started_ns + seconds * 10**9)
