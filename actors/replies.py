@@ -53,16 +53,23 @@ class Replies:
 
     def add(self, peer: bytes, frame: bytes) -> None:
         """Send a reply, or hold it."""
+        if self.hold is Hold.NOBODY:
+            self._send(peer, [frame])
+            return
         self._answered.add(peer)
         if (held := self._held.get(peer)) is not None:
             held.append(frame)
-        elif self.hold is Hold.NOBODY or (self.hold is Hold.JOINING and peer not in self._joining):
+        elif self.hold is Hold.JOINING and peer not in self._joining:
             self._send(peer, [frame])
         else:
             self._held[peer] = [frame]
 
     def release(self) -> AbstractSet[bytes]:
-        """Send what is held, in the order in which it was added; return who was answered since."""
+        """Send what is held, in the order in which it was added.
+
+        Returns:
+            Who was answered while anybody's replies waited.
+        """
         held, self._held = self._held, {}
         for peer, frames in held.items():
             frames_max = wire.MESSAGE_FRAMES_MAX if peer in self._joining else 1

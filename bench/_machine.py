@@ -17,6 +17,7 @@ _TURNS: Final = 50_000
 _STEAL: Final = 7
 """Its place among the times of ``/proc/stat``."""
 _UNEVEN: Final = 1.5
+"""So much longer than at best the loop takes as a rule where neighbours are at work."""
 _STOLEN_MAX: Final = 0.01
 
 

@@ -7,25 +7,17 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgpack_edges import INTEGERS, SIZES
 
 from protocols import _chain
 from protocols.entry import Entry, canonical_bytes, entry_hash
 
-I64_MAX = (1 << 63) - 1
-# Where MessagePack changes the form of integers and lengths.
-EDGES = [
-    n + d for bits in (5, 7, 8, 15, 16, 31, 32) for n in (1 << bits, -1 << bits) for d in (-1, 0)
-]
-integers = st.sampled_from([*EDGES, 0, -1, I64_MAX, -I64_MAX - 1]) | st.integers(
-    -I64_MAX - 1, I64_MAX
-)
-sizes = st.sampled_from([0, 1, 31, 32, 255, 256, 1024, 65535, 65536])
-texts = st.text(max_size=40) | sizes.map("x".__mul__) | st.just("\0é\U0001f600" * 90)
-FIELDS: dict[str, Any] = dict.fromkeys(("seq", "time_ns", "bound_ns", "hlc", "branch"), integers)
+texts = st.text(max_size=40) | SIZES.map("x".__mul__) | st.just("\0é\U0001f600" * 90)
+FIELDS: dict[str, Any] = dict.fromkeys(("seq", "time_ns", "bound_ns", "hlc", "branch"), INTEGERS)
 FIELDS |= dict.fromkeys(("writer", "session", "kind", "action", "entity"), texts)
 FIELDS |= dict.fromkeys(("nonce", "salt", "parent_hash"), st.binary(max_size=40))
 FIELDS["tags"] = st.lists(texts, max_size=3).map(tuple) | st.just(("t",) * 64)
-FIELDS["details_raw"] = st.binary(max_size=300) | sizes.map(bytes)
+FIELDS["details_raw"] = st.binary(max_size=300) | SIZES.map(bytes)
 entries = st.builds(Entry, **FIELDS, details_hash=st.none(), hash=st.just(b""))
 
 

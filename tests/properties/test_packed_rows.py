@@ -9,26 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.control import note
+from msgpack_edges import INTEGERS, SIZES
 
 from hourbook.book import packed_rows
 from hourbook.book.packed_rows import insert, insertion, offer, pack
 from hourbook.book.sqlite_library import open_sqlite_library
 
 COLUMNS = [f"v{number}" for number in range(17)]
-I64_MAX = (1 << 63) - 1
-# Where MessagePack changes the form of integers and lengths.
-EDGES = [
-    n + d for bits in (5, 7, 8, 15, 16, 31, 32) for n in (1 << bits, -1 << bits) for d in (-1, 0)
-]
-sizes = st.sampled_from([0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536])
-texts = st.text(max_size=20) | sizes.map("x".__mul__) | st.just("a\0é\U0001f600")
+texts = st.text(max_size=20) | SIZES.map("x".__mul__) | st.just("a\0é\U0001f600")
 values = (
     st.none()
-    | st.sampled_from([*EDGES, I64_MAX, -I64_MAX - 1])
-    | st.integers(-I64_MAX - 1, I64_MAX)
+    | INTEGERS
     | texts
     | st.binary(max_size=20)
-    | sizes.map(bytes)
+    | SIZES.map(bytes)
     | st.lists(texts, max_size=3).map(tuple)
     | st.just(("t",) * 70)
 )

@@ -75,10 +75,11 @@ def test_reply_leaves_after_those_that_its_peer_waits_for(
     assert sent == [(b"a", [b"1"]), (b"a", [b"2"])]
 
 
-def test_release_tells_who_was_answered_since_the_last_one(sent: Sent) -> None:
-    """Whether it held their replies or not."""
+def test_release_tells_who_was_answered_in_the_drain(sent: Sent) -> None:
+    """Whether it held their replies or not; not who was answered between two drains."""
     replies = Replies(sent.send)
     replies.hear_joined(b"a")
+    replies.add(b"c", b"0")
     replies.hold = Hold.JOINING
     replies.add(b"a", b"1")
     replies.add(b"b", b"2")
