@@ -102,7 +102,8 @@ class Lock:
         Raises:
             LockTimeout: others held it for `wait_s`; the message names them.
             TokenStale: it was ours and is lost again already: this process had been stopped.
-            BadRequest: it was acquired before.
+            BadRequest: it was acquired before; or nothing could renew it, as the main thread has
+                ended (from Python 3.12 on).
             LimitExceeded: too many wait for locks.
             DiskFull, BookCorrupt: refused.
             OutcomeUnknown: no answer in time; if it was granted, it is free again after `ttl_s`.
@@ -116,6 +117,7 @@ class Lock:
                 value=self.key,
             )
         self._keeper.begin()
+        self._link.client.prepare_unattended()  # as renewals are
         asked_boot_ns = _boot_ns()
         call = self._call = self._link.change(
             "lock.acquire",

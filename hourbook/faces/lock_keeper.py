@@ -59,12 +59,22 @@ class LockKeeper:
 
         Whoever waits for one may get it after the main thread of the process has ended. From
         Python 3.12 on no thread can begin then, and nobody would renew what was granted.
+
+        Raises:
+            BadRequest: that is so already.
         """
         with self._changed:
-            if self._thread is None and not self._is_closed:
-                thread = threading.Thread(target=self._run, name="hourbook-locks", daemon=True)
+            if self._thread is not None or self._is_closed:
+                return
+            thread = threading.Thread(target=self._run, name="hourbook-locks", daemon=True)
+            try:
                 thread.start()
-                self._thread = thread
+            except RuntimeError as error:
+                raise errors.BadRequest(
+                    f"Expected to begin the thread that renews locks, got: {error}",
+                    hint="let the main thread join the others before it ends",
+                ) from None
+            self._thread = thread
 
     @contextlib.contextmanager
     def asking(self, lock: Leased) -> Iterator[None]:

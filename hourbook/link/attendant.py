@@ -1,7 +1,7 @@
 """The thread that sees to requests for which nobody waits.
 
 It sends what has waited for company, and receives while no other thread does. Begun with the first
-such request, parked while none is in flight. Threads that wait come first: it receives once none
+such request, or before one is to be expected; parked while none is in flight. Threads that wait come first: it receives once none
 has done so for a moment, else each of them would wait for a hand-over.
 """
 
@@ -39,16 +39,29 @@ class Attendant:
         self.is_idle = True
         self._end = Bell()
 
-    def attend(self) -> None:
-        """See to a request that was sent, or waits for company."""
+    def begin(self) -> bool:
+        """Begin the thread, unless it runs; return False where the process can begin none.
+
+        From Python 3.12 on that is so once its main thread has ended, whichever others go on.
+        """
         with self._lock:
             if self._thread is None:
-                gathered = self._traffic.watch_outbox()
-                self._thread = threading.Thread(
-                    target=self._run, args=(gathered,), name=self._name, daemon=True
-                )
-                self._thread.start()
-            else:
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return False
+                self._thread = thread
+        return True
+
+    def attend(self) -> None:
+        """See to a request that was sent, or waits for company.
+
+        Where no thread can begin nothing waits for company, as nobody watches the outbox, and
+        answers are received when somebody waits for one.
+        """
+        if self.begin():
+            with self._lock:
                 self._wanted.notify()
 
     def end(self) -> None:
@@ -59,9 +72,9 @@ class Attendant:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _run(self, gathered: int) -> None:
-        """Do all of it; `gathered` is readable when company has been waited for long enough."""
+    def _run(self) -> None:
         leadership, traffic = self._leadership, self._traffic
+        gathered = traffic.watch_outbox()  # readable when company has been waited for long enough
         grace, everything = select.poll(), traffic.new_poll()
         for poll in (grace, everything):
             poll.register(self._end.descriptor, select.POLLIN)

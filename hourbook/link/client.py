@@ -109,6 +109,10 @@ class MailboxClient:
             self._attendant.attend()
         return reply
 
+    def prepare_unattended(self) -> None:
+        """Begin the thread that sees to what nobody waits for, while a thread can begin."""
+        self._attendant.begin()
+
     def request(self, kind: str, body: object) -> wire.Envelope:
         """Send a request and wait for its ``ok`` reply; raises what :meth:`Reply.wait` raises."""
         return self.send(kind, body).wait()

@@ -65,25 +65,6 @@ for each in crowd:  # from 3.12 on nobody can start a thread once the main one h
 """,
 )
 
-ORPHANED = (
-    sys.executable,
-    "-c",
-    """
-import sys, threading, hourbook
-store = hourbook.connect("orphaned", sys.argv[1]).store("app")
-def hold():
-    lock = store.lock("k", ttl_s=0.3, wait_s=30).acquire()
-    print("got", flush=True)
-    sys.stdin.readline()
-    print("held" if lock.is_held else "lost", flush=True)
-def tell():
-    threading.main_thread().join()
-    print("ended", flush=True)
-for target in (hold, tell):
-    threading.Thread(target=target).start()
-""",
-)
-
 
 @pytest.fixture
 def book(writer: ActorProcess) -> Iterator[Book]:
@@ -345,24 +326,6 @@ def test_lease_is_renewed_while_the_holder_lives_and_no_longer(store: Store) -> 
         assert names.count("hourbook-locks") == 1
         store.set("k", 1, token=lock.token)
     assert found == ["got"]
-
-
-def test_lock_that_is_granted_after_the_main_thread_ended_is_renewed_too(
-    home: Home, store: Store
-) -> None:
-    """From Python 3.12 on no thread begins then: the one that renews must be there already."""
-    with subprocess.Popen([*ORPHANED, str(home.path)], stdin=PIPE, stdout=PIPE, text=True) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-        with store.lock("k"):
-            wait_for_waiters(store, 1)
-            assert other.stdout.readline() == "ended\n"
-        assert other.stdout.readline() == "got\n"
-        with pytest.raises(errors.LockTimeout):
-            store.lock("k", wait_s=0.9).acquire()  # three times what it would hold unrenewed
-        said = other.communicate("go on\n", timeout=30)[0]
-
-    assert said == "held\n"
 
 
 def test_lock_is_not_shared_with_another_thread(store: Store) -> None:
