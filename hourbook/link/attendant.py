@@ -1,8 +1,9 @@
 """The thread that sees to requests for which nobody waits.
 
 It sends what has waited for company, and receives while no other thread does. Begun with the first
-such request, or before one is to be expected; parked while none is in flight. Threads that wait come first: it receives once none
-has done so for a moment, else each of them would wait for a hand-over.
+such request, or before one is to be expected; parked while none is in flight. Threads that wait
+come first: it receives once none has done so for a moment, else each of them would wait for a
+hand-over.
 """
 
 import select
