@@ -102,8 +102,7 @@ class Lock:
         Raises:
             LockTimeout: others held it for `wait_s`; the message names them.
             TokenStale: it was ours and is lost again already: this process had been stopped.
-            BadRequest: it was acquired before; or nothing could renew it, as the main thread has
-                ended (from Python 3.12 on).
+            BadRequest: it was acquired before; or no thread can begin that would renew it.
             LimitExceeded: too many wait for locks.
             DiskFull, BookCorrupt: refused.
             OutcomeUnknown: no answer in time; if it was granted, it is free again after `ttl_s`.

@@ -57,11 +57,11 @@ class LockKeeper:
     def begin(self) -> None:
         """Begin the thread, unless it runs: before a lock is asked for.
 
-        Whoever waits for one may get it after the main thread of the process has ended. From
-        Python 3.12 on no thread can begin then, and nobody would renew what was granted.
+        When it is granted, the process may not be able to: its limit is reached, or its main thread
+        has ended meanwhile, with Python 3.12.0 and 3.12.1. Nobody would renew it.
 
         Raises:
-            BadRequest: that is so already.
+            BadRequest: the process cannot begin a thread.
         """
         with self._changed:
             if self._thread is not None or self._is_closed:
@@ -72,7 +72,7 @@ class LockKeeper:
             except RuntimeError as error:
                 raise errors.BadRequest(
                     f"Expected to begin the thread that renews locks, got: {error}",
-                    hint="let the main thread join the others before it ends",
+                    hint="end other threads first, and let the main thread `join` them",
                 ) from None
             self._thread = thread
 

@@ -43,7 +43,7 @@ class Attendant:
     def begin(self) -> bool:
         """Begin the thread, unless it runs; return False where the process can begin none.
 
-        From Python 3.12 on that is so once its main thread has ended, whichever others go on.
+        Its limit may be reached; or its main thread has ended, with Python 3.12.0 and 3.12.1.
         """
         with self._lock:
             if self._thread is None:

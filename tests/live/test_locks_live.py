@@ -60,7 +60,7 @@ def wait():
 crowd = [threading.Thread(target=wait) for _ in range(int(count))]
 for each in crowd:
     each.start()
-for each in crowd:  # from 3.12 on nobody can start a thread once the main one has ended
+for each in crowd:
     each.join()
 """,
 )
