@@ -115,8 +115,8 @@ class Lock:
                 field="key",
                 value=self.key,
             )
-        self._keeper.begin()
         self._link.client.prepare_unattended()  # as renewals are
+        self._keeper.begin()
         asked_boot_ns = _boot_ns()
         call = self._call = self._link.change(
             "lock.acquire",

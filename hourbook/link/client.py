@@ -110,7 +110,12 @@ class MailboxClient:
         return reply
 
     def prepare_unattended(self) -> None:
-        """Begin the thread that sees to what nobody waits for, while a thread can begin."""
+        """Begin the thread that sees to what nobody waits for, while a thread can begin.
+
+        Raises:
+            UsedAfterFork, BookClosed: none was begun.
+        """
+        self.check_usable()
         self._attendant.begin()
 
     def request(self, kind: str, body: object) -> wire.Envelope:

@@ -497,6 +497,21 @@ def test_fork_does_not_inherit_the_lock(store: Store) -> None:
     assert os.waitstatus_to_exitcode(status) == 17
 
 
+def test_fork_asks_for_no_lock_and_begins_no_thread(store: Store) -> None:
+    """A thread of its own would read what the parent is answered."""
+    child = os.fork()
+    if child == 0:
+        try:
+            store.lock("k").acquire()
+        except errors.UsedAfterFork:
+            os._exit(17 if threading.active_count() == 1 else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 17
+
+
 def test_holder_that_ends_is_freed_though_its_forked_child_lives(home: Home, store: Store) -> None:
     """What it left running does not keep its lock."""
     with agents(home, 1, ttl_s=3600) as (agent,):
